@@ -1,0 +1,29 @@
+//! flott runs batch and streaming jobs, written as typed Rust programs, on machines that a YARN-style resource manager
+//! hands out.
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+pub mod api;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod engine;
+pub mod graph;
+pub mod ids;
+pub mod jobmanager;
+pub mod launch;
+pub mod nodemanager;
+pub mod protocol;
+pub mod resource;
+pub mod resourcemanager;
+pub mod rest;
+pub mod rpc;
+pub mod storage;
+pub mod taskmanager;
+pub mod telemetry;
+pub mod testing;
+pub mod time;
+pub mod web;
+pub mod worker;

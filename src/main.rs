@@ -1,0 +1,3 @@
+//! The `flott` binary: every daemon and the client.
+
+fn main() {}
