@@ -1,0 +1,39 @@
+//! How failures are classified, once, for everyone who decides about restarts and retries.
+
+use std::io;
+
+/// What a caller can do about an error. Restart policies and retries read this, never a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ErrorKind {
+    /// May go away by itself: try again, with backoff.
+    Transient,
+    /// Will happen again: report it.
+    Permanent,
+    /// Somebody newer has taken over: stop.
+    Fenced,
+    /// The user's code or input is at fault: tell them.
+    User,
+}
+
+/// The cause in an operator's words (`connection refused`), without the operating system's number where it has a name.
+pub fn io_cause(error: &io::Error) -> String {
+    match error.kind() {
+        // These kinds have no name of their own; the text of the error says more.
+        io::ErrorKind::Other | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => error.to_string(),
+        kind if kind.to_string().starts_with("uncategorized") => error.to_string(),
+        kind => kind.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_words() {
+        assert_eq!(io_cause(&io::Error::from_raw_os_error(111)), "connection refused");
+        assert_eq!(io_cause(&io::Error::other("the disk is on fire")), "the disk is on fire");
+        assert_eq!(io_cause(&io::Error::from_raw_os_error(5)), "Input/output error (os error 5)");
+    }
+}
