@@ -15,6 +15,7 @@ pub mod ids;
 pub mod jobmanager;
 pub mod launch;
 pub mod nodemanager;
+pub mod process;
 pub mod protocol;
 pub mod resource;
 pub mod resourcemanager;

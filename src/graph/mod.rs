@@ -1,1 +1,14 @@
-//! (room not furnished yet)
+//! A job's graph as data: what the program built, and what runs.
+//!
+//! ```text
+//! api (closures) ──► Plan (nodes, edges) ──► JobGraph (chains, parallelism) ──► TaskDeployment
+//!                    plan role, stored         JobManager alone                   task
+//! ```
+//!
+//! Invariants: a graph holds no closures; a [`plan::Plan`] is acyclic and its nodes stand in topological order
+//! ([`plan::Plan::validate`]); the hash covers operator ids, types and partitioners, not parallelism, so the same program
+//! can be rescaled and a different one is noticed.
+
+pub mod job_graph;
+pub mod plan;
+pub mod task;

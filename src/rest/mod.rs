@@ -1,1 +1,6 @@
-//! (room not furnished yet)
+//! HTTP views over the daemons' handles: each module makes an axum router from one daemon's handle and knows no more.
+
+pub mod cluster;
+pub mod flink;
+pub mod node;
+pub mod task_manager;

@@ -1,0 +1,119 @@
+//! What runs inside a subtask: the traits of operators, sources and sinks, and the operators themselves.
+//!
+//! ```text
+//! SplitEnumerator ─splits─► SourceReader ─► Operator ─► … ─► Sink's writer ─committables─► Sink::commit
+//! (beside subtask 0)        (each subtask)                    (each subtask)              (once, when decided)
+//! ```
+//!
+//! Everything here runs on the subtask's thread and may block it for as long as user code does; nothing here knows threads,
+//! networks or processes. Failures are values ([`Failure`]); a panic in user code is caught by the runtime.
+
+mod program;
+mod sink;
+mod source;
+
+pub use program::{OperatorContext, ProgramCode, ProgramGraph, ProgramOperator};
+pub use sink::{ErasedSink, Sink, SinkWriter};
+pub use source::{
+    Boundedness, Discovery, ErasedSource, NextDiscovery, Polled, Source, SourceReader, SplitEnumerator, Waker,
+};
+
+use super::record::Batch;
+use crate::graph::task::Failure;
+use crate::time::{EventTime, Now};
+
+/// One operator of a chain.
+///
+/// Called by one thread, never concurrently. For each subtask: `open`, then any of the middle ones, then `end_input` once
+/// per input and, after the last, `finish`. A subtask that is cancelled or fails is dropped without `finish`.
+pub trait Operator: Send {
+    /// Before everything else.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn open(&mut self, context: &OperatorContext) -> Result<(), Failure> {
+        let _ = context;
+        Ok(())
+    }
+
+    /// Takes a non-empty batch that came in on `input` (from 0).
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn process(&mut self, input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure>;
+
+    /// Event time has reached `watermark` on all inputs. The runtime hands the watermark on behind whatever this emits.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<(), Failure> {
+        let _ = (watermark, out);
+        Ok(())
+    }
+
+    /// When [`Operator::on_processing_time`] wants to be called next.
+    fn next_timer(&self) -> Option<Now> {
+        None
+    }
+
+    /// The moment [`Operator::next_timer`] named has come.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn on_processing_time(&mut self, now: Now, out: &mut dyn Output) -> Result<(), Failure> {
+        let _ = (now, out);
+        Ok(())
+    }
+
+    /// The input pauses, or the flush ceiling has passed: a good moment to flush what people watch.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn idle(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Nothing more will come on `input`.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn end_input(&mut self, input: u32, out: &mut dyn Output) -> Result<(), Failure> {
+        let _ = (input, out);
+        Ok(())
+    }
+
+    /// Nothing more will come at all: emit what is held back. What a sink returns is prepared output, published when the job
+    /// decides so.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {
+        let _ = out;
+        Ok(Vec::new())
+    }
+
+    /// Records that were malformed and repaired or dropped since the last call.
+    fn take_bad_records(&mut self) -> u64 {
+        0
+    }
+}
+
+/// Where an operator or source emits to: the next operators of the chain, or the subtask's result partitions.
+///
+/// Emitting never blocks; it may overdraw the room downstream, and is charged for it.
+pub trait Output {
+    /// Hands a non-empty batch on.
+    ///
+    /// # Errors
+    /// That of an operator further down the chain, to be returned at once.
+    fn emit(&mut self, batch: Box<dyn Batch>) -> Result<(), Failure>;
+
+    /// Hands a non-empty batch to a side output.
+    ///
+    /// # Errors
+    /// As [`Output::emit`].
+    fn emit_side(&mut self, tag: &str, batch: Box<dyn Batch>) -> Result<(), Failure>;
+
+    /// The processing time of this step.
+    fn now(&self) -> Now;
+}

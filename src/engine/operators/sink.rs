@@ -1,0 +1,128 @@
+//! Writing to the outside, in two phases: writers prepare, the job decides, the sink publishes.
+
+use super::OperatorContext;
+use crate::engine::record::{Record, Rows};
+use crate::graph::task::Failure;
+
+/// A connector for writing. Implement it for a system of your own and pass it to `stream.sink_to(…)`.
+///
+/// Flink's `Sink` with `SupportsCommitter`. Nothing that a writer writes may be visible to readers before
+/// [`Sink::commit`], unless the sink says so (a printer, a socket).
+pub trait Sink: Send + Sync + 'static {
+    /// What it takes.
+    type In: Record;
+
+    /// A writer for one subtask.
+    ///
+    /// # Errors
+    /// Fails the subtask: an output that cannot be written, say.
+    fn writer(&self, context: &OperatorContext) -> Result<Box<dyn SinkWriter<Self::In>>, Failure>;
+
+    /// Publishes what writers prepared. Called after the decision is durable, by any process of the job, and again after a
+    /// failure: publishing what is published does nothing.
+    ///
+    /// # Errors
+    /// [`Failure`] of kind transient to be tried again.
+    fn commit(&self, committables: Vec<serde_json::Value>) -> Result<(), Failure> {
+        let _ = committables;
+        Ok(())
+    }
+
+    /// Removes what writers prepared and will never publish. As often as one likes.
+    ///
+    /// # Errors
+    /// Logged, nothing else.
+    fn discard(&self, committables: Vec<serde_json::Value>) -> Result<(), Failure> {
+        let _ = committables;
+        Ok(())
+    }
+}
+
+/// Writes the records of one subtask. Dropped without [`SinkWriter::prepare`] when the subtask fails or is cancelled: it then
+/// removes what nobody will publish.
+pub trait SinkWriter<T>: Send {
+    /// Takes a batch.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn write(&mut self, batch: Rows<T>) -> Result<(), Failure>;
+
+    /// Makes what was written visible to people who watch, where the sink promises no more (a printer).
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn flush(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// The input has ended: makes everything durable and says what is to be published.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn prepare(&mut self) -> Result<Vec<serde_json::Value>, Failure>;
+}
+
+/// A [`Sink`] whose record type is known to the graph only.
+pub trait ErasedSink: Send + Sync {
+    /// An operator around a writer.
+    fn operator(self: std::sync::Arc<Self>) -> Box<dyn super::Operator>;
+
+    /// [`Sink::commit`].
+    ///
+    /// # Errors
+    /// As there.
+    fn commit(&self, committables: Vec<serde_json::Value>) -> Result<(), Failure>;
+
+    /// [`Sink::discard`].
+    ///
+    /// # Errors
+    /// As there.
+    fn discard(&self, committables: Vec<serde_json::Value>) -> Result<(), Failure>;
+}
+
+/// The operator around a sink's writer. Opened with the subtask; flushes when the input pauses.
+struct SinkOperator<S: Sink> {
+    sink: std::sync::Arc<S>,
+    writer: Option<Box<dyn SinkWriter<S::In>>>,
+}
+
+impl<S: Sink> super::Operator for SinkOperator<S> {
+    fn open(&mut self, context: &OperatorContext) -> Result<(), Failure> {
+        self.writer = Some(self.sink.writer(context)?);
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        _input: u32,
+        batch: Box<dyn crate::engine::record::Batch>,
+        _out: &mut dyn super::Output,
+    ) -> Result<(), Failure> {
+        match &mut self.writer {
+            Some(writer) => writer.write(Rows::of(batch)),
+            None => Err(Failure::permanent("the sink was given records before it was opened")),
+        }
+    }
+
+    fn idle(&mut self) -> Result<(), Failure> {
+        self.writer.as_mut().map_or(Ok(()), |writer| writer.flush())
+    }
+
+    fn finish(&mut self, _out: &mut dyn super::Output) -> Result<Vec<serde_json::Value>, Failure> {
+        self.writer.as_mut().map_or(Ok(Vec::new()), |writer| writer.prepare())
+    }
+}
+
+impl<S: Sink> ErasedSink for S {
+    fn operator(self: std::sync::Arc<Self>) -> Box<dyn super::Operator> {
+        Box::new(SinkOperator { sink: self, writer: None })
+    }
+
+    fn commit(&self, committables: Vec<serde_json::Value>) -> Result<(), Failure> {
+        Sink::commit(self, committables)
+    }
+
+    fn discard(&self, committables: Vec<serde_json::Value>) -> Result<(), Failure> {
+        Sink::discard(self, committables)
+    }
+}

@@ -1,0 +1,14 @@
+//! What a channel carries.
+
+use super::Batch;
+use crate::time::EventTime;
+
+/// One thing in a channel, in order with all others of that channel.
+pub enum Element {
+    /// Records.
+    Batch(Box<dyn Batch>),
+    /// No record behind this has an earlier timestamp. Consecutive ones may be merged.
+    Watermark(EventTime),
+    /// The producer's input has ended: nothing comes behind this.
+    EndOfInput,
+}

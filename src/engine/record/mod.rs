@@ -1,0 +1,27 @@
+//! Batches and what flows between them.
+//!
+//! A [`Batch`] is a container of records of one type, behind a virtual call that is paid once per batch and operator, never per
+//! record. [`Rows`] holds records as they are; [`Keyed`] is what a keyed exchange ships: hash, key and value as columns.
+//! [`Element`] is what a channel carries: batches in order with watermarks and the end of input between them.
+//!
+//! Invariants: a batch is never empty when emitted; its columns are as long as it has rows; a frame holds one batch and says
+//! nothing of its type, which both ends know from the graph.
+
+mod batch;
+mod element;
+mod hash;
+mod keyed;
+mod rows;
+mod text;
+
+pub use batch::{Batch, BatchType, CodecError, Record};
+pub use element::Element;
+pub use hash::{key_group, key_hash, subtask_of_hash, subtask_of_key_group};
+pub use keyed::{Key, KeyRef, Keyed, KeyedType};
+pub use rows::{Rows, RowsType};
+pub use text::Str;
+
+/// Records in a full batch.
+pub const BATCH_RECORDS: usize = 1024;
+/// Bytes in a full batch, as [`Batch::bytes`] counts them.
+pub const BATCH_BYTES: usize = 32 * 1024;

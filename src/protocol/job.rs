@@ -1,0 +1,116 @@
+//! What a JobManager, its TaskManagers, workers and clients say about jobs. Tasks are [`crate::graph::task`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::JobId;
+
+/// A program to run: the executable by hash, and what it is run with in each of its roles.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// Its file name, for people and process lists.
+    pub name: String,
+    /// Where it can be fetched.
+    pub executable: super::container::LocalResource,
+    /// Arguments, the same in every role.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    /// Environment recorded at submission.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Further files, by the name they get in the working directory.
+    #[serde(default)]
+    pub files: BTreeMap<String, super::container::LocalResource>,
+}
+
+/// A job as submitted: what a JobManager is given to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSubmission {
+    /// Chosen by the client, so that it can name the job before anything runs.
+    pub job: JobId,
+    /// What to run.
+    pub program: Program,
+    /// Job-level configuration given at submission; it outranks the program's own.
+    #[serde(default)]
+    pub configuration: BTreeMap<String, String>,
+}
+
+/// Where a job stands. Flink's `JobStatus`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum JobStatus {
+    /// The program is being planned.
+    Initializing,
+    /// Planned, waiting for slots.
+    Created,
+    /// Deployed.
+    Running,
+    /// Failing: tasks are being cancelled.
+    Failing,
+    /// Ended by failure.
+    Failed,
+    /// Being cancelled.
+    Cancelling,
+    /// Ended by request.
+    Canceled,
+    /// Ended by itself.
+    Finished,
+    /// Waiting to be deployed again.
+    Restarting,
+    /// Given up by this JobManager, for another to take over.
+    Suspended,
+}
+
+impl JobStatus {
+    /// Every status, in Flink's order.
+    pub const ALL: [Self; 10] = [
+        Self::Initializing,
+        Self::Created,
+        Self::Running,
+        Self::Failing,
+        Self::Failed,
+        Self::Cancelling,
+        Self::Canceled,
+        Self::Finished,
+        Self::Restarting,
+        Self::Suspended,
+    ];
+
+    /// Whether nothing comes after, anywhere.
+    pub fn is_globally_terminal(self) -> bool {
+        match self {
+            Self::Failed | Self::Canceled | Self::Finished => true,
+            Self::Initializing
+            | Self::Created
+            | Self::Running
+            | Self::Failing
+            | Self::Cancelling
+            | Self::Restarting
+            | Self::Suspended => false,
+        }
+    }
+
+    /// Flink's name for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Initializing => "INITIALIZING",
+            Self::Created => "CREATED",
+            Self::Running => "RUNNING",
+            Self::Failing => "FAILING",
+            Self::Failed => "FAILED",
+            Self::Cancelling => "CANCELLING",
+            Self::Canceled => "CANCELED",
+            Self::Finished => "FINISHED",
+            Self::Restarting => "RESTARTING",
+            Self::Suspended => "SUSPENDED",
+        }
+    }
+}
+
+impl fmt::Display for JobStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

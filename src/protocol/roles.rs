@@ -1,0 +1,111 @@
+//! How flott's processes tell a program, and each other, what to be. Set by flott, never by users.
+//!
+//! | role | [`ROLE`] | besides |
+//! |---|---|---|
+//! | local | absent | |
+//! | plan | `plan` | [`PLAN`]: file to write the plan to |
+//! | worker | `worker` | [`PLAN`]: file that holds the plan; [`WORKER`]: a [`WorkerEnvironment`]; stdin closes when the TaskManager dies |
+//! | describe | `describe` | the description goes to stdout as JSON |
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ContainerId, WorkerId};
+use crate::resource::MemorySize;
+
+/// Prefix of every variable here; a program's recorded environment never contains such.
+pub const PREFIX: &str = "FLOTT_INTERNAL_";
+/// The role of a program's process.
+pub const ROLE: &str = "FLOTT_INTERNAL_ROLE";
+/// Value of [`ROLE`]: write the plan and exit.
+pub const ROLE_PLAN: &str = "plan";
+/// Value of [`ROLE`]: run subtasks.
+pub const ROLE_WORKER: &str = "worker";
+/// Value of [`ROLE`]: describe the arguments and exit.
+pub const ROLE_DESCRIBE: &str = "describe";
+/// Path of the plan file.
+pub const PLAN: &str = "FLOTT_INTERNAL_PLAN";
+/// Job-level configuration for the plan role, as a JSON object of strings.
+pub const CONFIGURATION: &str = "FLOTT_INTERNAL_CONFIGURATION";
+/// A [`WorkerEnvironment`] as JSON.
+pub const WORKER: &str = "FLOTT_INTERNAL_WORKER";
+/// A [`JobManagerEnvironment`] as JSON, for a JobManager in a container.
+pub const JOB_MANAGER: &str = "FLOTT_INTERNAL_JOB_MANAGER";
+/// A [`TaskManagerEnvironment`] as JSON, for a TaskManager in a container.
+pub const TASK_MANAGER: &str = "FLOTT_INTERNAL_TASK_MANAGER";
+
+/// Variable a node sets for every container: path of its own flott binary, used in launch commands as `{{FLOTT_BIN}}`.
+pub const FLOTT_BIN: &str = "FLOTT_BIN";
+/// Variable a node sets: file (mode 600) with the launch context's tokens as a JSON object. Also as YARN calls it.
+pub const TOKEN_FILE: [&str; 2] = ["FLOTT_TOKEN_FILE_LOCATION", "HADOOP_TOKEN_FILE_LOCATION"];
+/// Variables a node sets, as YARN's: the container's id and the node it runs on.
+pub const CONTAINER_ID: &str = "CONTAINER_ID";
+/// Host of the node.
+pub const NM_HOST: &str = "NM_HOST";
+/// Port of the node's NodeManager.
+pub const NM_PORT: &str = "NM_PORT";
+/// HTTP port of the node's NodeManager.
+pub const NM_HTTP_PORT: &str = "NM_HTTP_PORT";
+/// Directories for temporary files, separated by commas.
+pub const LOCAL_DIRS: &str = "LOCAL_DIRS";
+/// The container's log directory.
+pub const LOG_DIRS: &str = "LOG_DIRS";
+/// Set by the ResourceManager on a master's container: `host:port` of the ResourceManager.
+pub const RESOURCE_MANAGER: &str = "FLOTT_RESOURCE_MANAGER";
+/// Set by the ResourceManager on a master's container: its attempt's id.
+pub const APPLICATION_ATTEMPT_ID: &str = "FLOTT_APPLICATION_ATTEMPT_ID";
+/// Set by the ResourceManager on a master's container: `/proxy/{application}`.
+pub const WEB_PROXY_BASE: &str = "APPLICATION_WEB_PROXY_BASE";
+/// Working directory of a container, relative path: programs localised by the node, named by their SHA-256.
+pub const PROGRAMS_DIR: &str = "programs";
+
+/// What a worker process is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerEnvironment {
+    /// Its name.
+    pub worker: WorkerId,
+    /// `host:port` of the JobManager's links.
+    pub job_manager: String,
+    /// For its link and data connections.
+    pub secret: String,
+    /// Host that other workers reach its data port at.
+    pub host: String,
+    /// Slots of the job in its TaskManager.
+    pub slots: u32,
+    /// What it may use.
+    pub memory: MemorySize,
+    /// Job-level configuration, resolved.
+    pub configuration: BTreeMap<String, String>,
+    /// Directory for temporary files; its TaskManager removes it.
+    pub temporary_dir: PathBuf,
+}
+
+/// What a JobManager in a container is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JobManagerEnvironment {
+    /// The job it is started for (per-job mode); absent in session mode.
+    pub job: Option<super::job::JobSubmission>,
+    /// Cluster- and job-level configuration given at submission.
+    pub configuration: BTreeMap<String, String>,
+    /// The application's secret: its TaskManagers and workers show it.
+    pub secret: String,
+}
+
+/// What a TaskManager in a container is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskManagerEnvironment {
+    /// The container it runs in.
+    pub container: ContainerId,
+    /// `host:port` of the JobManager's links.
+    pub job_manager: String,
+    /// The application's secret.
+    pub secret: String,
+    /// Slots it offers.
+    pub slots: u32,
+    /// Memory of the whole container.
+    pub memory: MemorySize,
+    /// Configuration given at submission.
+    pub configuration: BTreeMap<String, String>,
+}

@@ -1,0 +1,1 @@
+//! The JobManager's REST API: Flink's.

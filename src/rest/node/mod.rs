@@ -1,0 +1,1 @@
+//! The NodeManager's REST API: YARN's.

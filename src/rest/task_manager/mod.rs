@@ -1,0 +1,1 @@
+//! What a TaskManager answers over HTTP: logs and stdout.
