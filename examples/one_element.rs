@@ -15,7 +15,11 @@ fn main() -> anyhow::Result<()> {
     let env = StreamExecutionEnvironment::new();
     env.set_parallelism(1);
     let element = env.from_collection([1u64]);
-    if args.discard { element.discard() } else { element.print() };
+    if args.discard {
+        element.discard()
+    } else {
+        element.print()
+    };
     env.execute("one element")?;
     Ok(())
 }

@@ -5,8 +5,6 @@
 //! cargo run --release --example socket_window_wordcount -- --port 8888
 //! ```
 
-use std::time::Duration;
-
 use flott::prelude::*;
 use flott::text;
 
@@ -20,8 +18,8 @@ struct Args {
     #[arg(long)]
     port: u16,
     /// Length of the windows: 5s, 500ms, 1m.
-    #[arg(long, default_value = "5s", value_parser = flott::text::parse_duration)]
-    window: Duration,
+    #[arg(long, default_value = "5s", value_name = "LENGTH")]
+    window: TumblingProcessingTimeWindows,
     /// Number of subtasks of each operator but the source.
     #[arg(long, value_name = "N")]
     parallelism: Option<u32>,
@@ -37,7 +35,7 @@ fn main() -> anyhow::Result<()> {
     env.socket_text_stream(args.hostname, args.port)
         .flat_map(|line, out: &mut Collector<'_, Str>| out.extend(text::words(&line).map(Str::from)))
         .key_by(|word| word.clone())
-        .window(TumblingProcessingTimeWindows::of(args.window))
+        .window(args.window)
         .sum(|_| 1u64)
         .print();
     env.execute("socket window wordcount")?;

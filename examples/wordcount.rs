@@ -4,6 +4,7 @@
 //! cargo run --release --example wordcount -- --input examples/data/austen.txt
 //! ```
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use flott::prelude::*;
@@ -55,7 +56,7 @@ fn main() -> anyhow::Result<()> {
     });
     let counts = words.key_by(|word| word.clone()).emit(emission).sum(|_| 1u64);
     match args.output {
-        Some(dir) => counts.write_text(dir, |(word, count), line| text::append!(line, "{word} {count}")),
+        Some(dir) => counts.write_text(dir, |(word, count), line| write!(line, "{word} {count}")),
         None => counts.print(),
     };
 

@@ -1,6 +1,6 @@
 //! Streams of records.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
@@ -161,10 +161,11 @@ impl<T: Record> DataStream<T> {
     }
 
     /// Writes each record as a line of text into part files in the directory `dir`, which become visible when the job has
-    /// finished, all or none; see [`TextFileSink`]. `format` appends a record's text to the line.
+    /// finished, all or none; see [`TextFileSink`]. `format` appends a record's text to the line:
+    /// `|(word, count), line| write!(line, "{word} {count}")`, with `use std::fmt::Write`.
     pub fn write_text<F>(&self, dir: impl AsRef<Path>, format: F) -> DataStreamSink
     where
-        F: Fn(&T, &mut String) + Send + Sync + 'static,
+        F: Fn(&T, &mut String) -> fmt::Result + Send + Sync + 'static,
     {
         self.sink(TextFileSink::new(dir, format), "Text Files")
     }
@@ -174,7 +175,7 @@ impl<T: Record> DataStream<T> {
     where
         T: std::fmt::Display,
     {
-        self.write_text(dir, |record, line| write!(line, "{record}").expect("a Display does not fail by itself"))
+        self.write_text(dir, |record, line| write!(line, "{record}"))
     }
 
     /// Drops every record.

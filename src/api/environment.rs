@@ -110,11 +110,7 @@ impl StreamExecutionEnvironment {
     ///
     /// # Errors
     /// When the value has no JSON form.
-    pub fn once<T: Serialize + DeserializeOwned>(
-        &self,
-        name: &str,
-        evaluate: impl FnOnce() -> T,
-    ) -> Result<T, Error> {
+    pub fn once<T: Serialize + DeserializeOwned>(&self, name: &str, evaluate: impl FnOnce() -> T) -> Result<T, Error> {
         // The lock is not held while the program's own code runs.
         let mut once = self.graph.lock().take_once()?;
         let value = once.value(name, evaluate);
@@ -140,7 +136,8 @@ impl StreamExecutionEnvironment {
     pub fn explain(&self) -> Result<String, Error> {
         let job = self.graph.lock().build("explain")?;
         job.plan.validate()?;
-        let parallelism = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+        let parallelism =
+            std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
         let chaining = job.plan.configuration.get("pipeline.operator-chaining.enabled").is_none_or(|set| set == "true");
         let graph = JobGraph::new(&job.plan, Settings { default_parallelism: parallelism, chaining });
         Ok(describe(&graph))

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::engine::operators::{ProgramCode, ProgramGraph, ProgramOperator};
 use crate::engine::record::BatchType;
 use crate::graph::plan::{
-    Chaining, ExecutionMode, InvalidPlan, NodeIndex, NodeKind, OperatorCode, PLAN_VERSION, Partitioner, Plan, PlanEdge, PlanNode,
-    operator_id,
+    Chaining, ExecutionMode, InvalidPlan, NodeIndex, NodeKind, OperatorCode, PLAN_VERSION, Partitioner, Plan, PlanEdge,
+    PlanNode, operator_id,
 };
 use crate::launch::{Error, Job, Once};
 
@@ -142,8 +142,10 @@ impl GraphBuilder {
         for (node, index) in self.nodes.iter().zip(0u32..) {
             let followed = node.follows.map(|followed| &planned[followed.0 as usize]);
             let parallelism = node.parallelism.or(followed.and_then(|followed| followed.parallelism));
-            let max_parallelism =
-                node.max_parallelism.or(followed.and_then(|followed| followed.max_parallelism)).or(self.max_parallelism);
+            let max_parallelism = node
+                .max_parallelism
+                .or(followed.and_then(|followed| followed.max_parallelism))
+                .or(self.max_parallelism);
             let group = node.slot_sharing_group.clone().unwrap_or_else(|| self.inherited_group(index, &planned));
             planned.push(PlanNode {
                 operator_id: operator_id(node.uid.as_deref(), index, &node.name),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::graph_builder::{Node, Upstream};
 use super::{DataStream, TumblingProcessingTimeWindows, WindowedStream};
 use crate::engine::operators::{
-    Aggregate, Best, Emission, KeyAndValue, KeyColumn, KeyedAggregate, KeyedSender, Operator, ProgramCode, Reduce, Shape,
-    Sum, ValueOnly,
+    Aggregate, Best, Emission, KeyAndValue, KeyColumn, KeyedAggregate, KeyedSender, Operator, ProgramCode, Reduce,
+    Shape, Sum, ValueOnly,
 };
 use crate::engine::record::{Key, KeyedType, Record, RowsType};
 use crate::graph::plan::{NodeKind, Partitioner};

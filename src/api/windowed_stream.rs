@@ -4,6 +4,7 @@ use std::ops::AddAssign;
 use std::time::Duration;
 
 use super::{DataStream, KeyedStream};
+use crate::config::parse_duration;
 use crate::engine::operators::{
     Aggregate, Best, KeyAndValue, Operator, Reduce, Shape, Sum, TumblingWindow, ValueOnly, Windows,
 };
@@ -29,6 +30,18 @@ impl TumblingProcessingTimeWindows {
 
     pub(super) fn size(self) -> Duration {
         self.size
+    }
+}
+
+impl std::str::FromStr for TumblingProcessingTimeWindows {
+    type Err = String;
+
+    /// Windows of a length such as `5s` or `500 ms`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match parse_duration(text) {
+            Some(size) if !size.is_zero() => Ok(Self::of(size)),
+            Some(_) | None => Err(format!("`{text}` is not the length of a window; write 5s, 500ms or 1min")),
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::engine::operators::{
-    Boundedness, Discovery, NextDiscovery, OperatorContext, Output, Polled, Source, SourceReader, SplitEnumerator, Waker,
+    Boundedness, Discovery, NextDiscovery, OperatorContext, Output, Polled, Source, SourceReader, SplitEnumerator,
+    Waker,
 };
 use crate::engine::record::{BATCH_RECORDS, Record, Rows};
 use crate::graph::task::{Failure, Split};

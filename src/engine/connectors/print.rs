@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn lines_gather_until_they_are_flushed() {
-        let mut writer = PrintWriter { target: Target::StandardError, prefix: "w:1> ".to_owned(), lines: String::new() };
+        let mut writer =
+            PrintWriter { target: Target::StandardError, prefix: "w:1> ".to_owned(), lines: String::new() };
         writer.write(Rows(vec![("a".to_owned(), 1u64), ("b".to_owned(), 2)])).unwrap();
         assert_eq!(writer.lines, "w:1> (a,1)\nw:1> (b,2)\n");
         SinkWriter::<(String, u64)>::flush(&mut writer).unwrap();

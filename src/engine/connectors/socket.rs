@@ -61,7 +61,13 @@ impl Source for SocketTextSource {
     }
 
     fn reader(&self, _context: &OperatorContext, waker: Waker) -> Result<Box<dyn SourceReader>, Failure> {
-        Ok(Box::new(SocketReader { address: self.clone(), waker, connection: None, rest: Vec::new(), lines: Lines::default() }))
+        Ok(Box::new(SocketReader {
+            address: self.clone(),
+            waker,
+            connection: None,
+            rest: Vec::new(),
+            lines: Lines::default(),
+        }))
     }
 }
 

@@ -4,6 +4,7 @@
 //! records ─► .part-0-0.<job>.inprogress ─end of input: fsync─► committable ─the job's decision: rename─► part-0-0
 //! ```
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -27,18 +28,22 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// output of two jobs is never mixed.
 pub struct TextFileSink<T> {
     dir: PathBuf,
-    format: Arc<dyn Fn(&[T], &mut String) + Send + Sync>,
+    format: Format<T>,
 }
+
+/// Appends the lines of some records: one virtual call a batch.
+type Format<T> = Arc<dyn Fn(&[T], &mut String) -> fmt::Result + Send + Sync>;
 
 impl<T: Record> TextFileSink<T> {
     /// Writes into `dir`; `format` appends a record's text, without a line end, to the line. A relative path is relative to
     /// the directory that the job's tasks run in.
-    pub fn new(dir: impl AsRef<Path>, format: impl Fn(&T, &mut String) + Send + Sync + 'static) -> Self {
+    pub fn new(dir: impl AsRef<Path>, format: impl Fn(&T, &mut String) -> fmt::Result + Send + Sync + 'static) -> Self {
         let format = move |records: &[T], lines: &mut String| {
             for record in records {
-                format(record, lines);
+                format(record, lines)?;
                 lines.push('\n');
             }
+            Ok(())
         };
         Self { dir: dir.as_ref().to_owned(), format: Arc::new(format) }
     }
@@ -53,14 +58,16 @@ impl<T: Record> Sink for TextFileSink<T> {
         refuse_parts(&self.dir)?;
         let attempt = context.attempt;
         let name = format!("part-{}-{}", attempt.subtask, attempt.attempt);
-        let pending = Pending {
-            from: self.dir.join(format!(".{name}.{}.inprogress", context.job)),
-            to: self.dir.join(&name),
-        };
+        let pending =
+            Pending { from: self.dir.join(format!(".{name}.{}.inprogress", context.job)), to: self.dir.join(&name) };
         // Opened now, so that a directory that cannot be written to fails the job before it works.
         let file = File::create(&pending.from).map_err(|error| unwritable(&pending.from, &error))?;
         let lines = String::with_capacity(BUFFER_BYTES + BUFFER_BYTES / 4);
-        Ok(Box::new(PartWriter { format: Arc::clone(&self.format), part: Some(Part { pending, file, written: 0 }), lines }))
+        Ok(Box::new(PartWriter {
+            format: Arc::clone(&self.format),
+            part: Some(Part { pending, file, written: 0 }),
+            lines,
+        }))
     }
 
     fn commit(&self, committables: Vec<serde_json::Value>) -> Result<(), Failure> {
@@ -96,7 +103,9 @@ fn refuse_parts(dir: &Path) -> Result<(), Failure> {
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
     let message = format!("cannot write to {}: {}", path.display(), cause(error));
     match error.kind() {
-        io::ErrorKind::Interrupted | io::ErrorKind::StorageFull | io::ErrorKind::TimedOut => Failure::transient(message),
+        io::ErrorKind::Interrupted | io::ErrorKind::StorageFull | io::ErrorKind::TimedOut => {
+            Failure::transient(message)
+        }
         _ => Failure::permanent(message),
     }
 }
@@ -137,7 +146,7 @@ impl Pending {
 
 /// Writes one part file.
 struct PartWriter<T> {
-    format: Arc<dyn Fn(&[T], &mut String) + Send + Sync>,
+    format: Format<T>,
     /// Absent when handed over, or given up.
     part: Option<Part>,
     lines: String,
@@ -162,7 +171,8 @@ impl<T> PartWriter<T> {
 
 impl<T: Record> SinkWriter<T> for PartWriter<T> {
     fn write(&mut self, batch: Rows<T>) -> Result<(), Failure> {
-        (self.format)(&batch.0, &mut self.lines);
+        (self.format)(&batch.0, &mut self.lines)
+            .map_err(|error| Failure::user(format!("cannot format a {}: {error}", std::any::type_name::<T>())))?;
         if self.lines.len() >= BUFFER_BYTES { self.flush_lines() } else { Ok(()) }
     }
 
@@ -195,14 +205,14 @@ impl<T> Drop for PartWriter<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
     use crate::engine::operators::testing::context;
     use crate::graph::plan::ExecutionMode;
 
     fn sink(dir: &Path) -> TextFileSink<(String, u64)> {
-        TextFileSink::new(dir, |(word, count): &(String, u64), line: &mut String| {
-            line.push_str(&format!("{word} {count}"));
-        })
+        TextFileSink::new(dir, |(word, count): &(String, u64), line: &mut String| write!(line, "{word} {count}"))
     }
 
     fn rows() -> Rows<(String, u64)> {

@@ -138,7 +138,6 @@ mod tests {
         });
         let failure = count.process(0, Box::new(Rows(vec![1u64; 10])), &mut out).unwrap_err();
         assert_eq!(failure.message, "full");
-        drop(count);
         assert!(calls < 10);
     }
 }

@@ -185,7 +185,8 @@ mod tests {
     type Words = KeyedSender<(u16, u64), u16, u64, Sum, fn((u16, u64)) -> u64>;
 
     fn sender(emission: impl Into<Option<Emission>>, mode: ExecutionMode) -> Words {
-        let mut sender: Words = KeyedSender::new(key_column(|row: &(u16, u64)| row.0), |row| row.1, Sum, emission.into());
+        let mut sender: Words =
+            KeyedSender::new(key_column(|row: &(u16, u64)| row.0), |row| row.1, Sum, emission.into());
         sender.open(&context(mode)).unwrap();
         sender
     }
@@ -215,8 +216,7 @@ mod tests {
 
     #[test]
     fn batch_and_final_emission_fold_before_the_exchange() {
-        for (emission, mode) in
-            [(Emission::Updates, ExecutionMode::Batch), (Emission::Final, ExecutionMode::Streaming)]
+        for (emission, mode) in [(Emission::Updates, ExecutionMode::Batch), (Emission::Final, ExecutionMode::Streaming)]
         {
             let mut out = Collected::default();
             run(&mut sender(emission, mode), vec![vec![(1u16, 1u64), (2, 2)], vec![(1, 3)]], &mut out);

@@ -29,10 +29,10 @@ pub(crate) use keyed_sender::{KeyColumn, KeyedSender, key_column};
 pub(crate) use map::{Filter, Map};
 pub use program::{OperatorContext, ProgramCode, ProgramGraph, ProgramOperator};
 pub use sink::{ErasedSink, Sink, SinkWriter};
-pub use source::{
-    Boundedness, Discovery, ErasedSource, NextDiscovery, Polled, Source, SourceReader, SplitEnumerator, Waker,
-};
+pub use source::{Boundedness, Discovery, ErasedSource, NextDiscovery, Polled, Source, SourceReader, SplitEnumerator};
 pub(crate) use tumbling_window::{TumblingWindow, Windows};
+
+pub use super::record::Waker;
 
 use super::record::Batch;
 use crate::graph::plan::ExecutionMode;
@@ -50,6 +50,18 @@ pub enum Emission {
     Updates,
     /// Once a key, when the input ends or the job is stopped with drain. A job that is cancelled emits nothing.
     Final,
+}
+
+impl std::str::FromStr for Emission {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "updates" => Ok(Self::Updates),
+            "final" => Ok(Self::Final),
+            _ => Err(format!("`{text}` is not a moment to emit; choose updates or final")),
+        }
+    }
 }
 
 impl Emission {

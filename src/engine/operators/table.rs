@@ -1,12 +1,10 @@
 //! A hash table of keys that are hashed already.
 
-use std::any::Any;
-
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use super::aggregate::Aggregate;
-use crate::engine::record::{Key, KeyRef, Record, Str};
+use crate::engine::record::{Key, KeyRef, Record};
 
 /// Keys with what was folded of their values. The hash that routed a key probes the table: nothing is hashed twice.
 pub(crate) struct Table<K, A> {
@@ -49,14 +47,14 @@ impl<K: Key, A: Send> Table<K, A> {
         key: KeyRef<'_, K>,
         value: V,
     ) -> (&K, &A) {
-        match self.slots.entry(hash, |slot| slot.hash == hash && is_key(&slot.key, &key), |slot| slot.hash) {
+        match self.slots.entry(hash, |slot| slot.hash == hash && key.matches(&slot.key), |slot| slot.hash) {
             Entry::Occupied(entry) => {
                 let slot = entry.into_mut();
                 aggregate.add(&mut slot.accumulator, value);
                 (&slot.key, &slot.accumulator)
             }
             Entry::Vacant(entry) => {
-                let slot = Slot { hash, key: own_key(key), accumulator: aggregate.start(value) };
+                let slot = Slot { hash, key: key.to_owned(), accumulator: aggregate.start(value) };
                 let slot = entry.insert(slot).into_mut();
                 (&slot.key, &slot.accumulator)
             }
@@ -88,43 +86,5 @@ impl<K: Key, A: Send> Table<K, A> {
     /// Takes everything out, and gives the memory up behind it.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = (u64, K, A)> + use<K, A> {
         std::mem::take(&mut self.slots).into_iter().map(|slot| (slot.hash, slot.key, slot.accumulator))
-    }
-}
-
-#[inline]
-fn is_key<K: Key>(own: &K, other: &KeyRef<'_, K>) -> bool {
-    match other {
-        KeyRef::Value(value) => own == *value,
-        KeyRef::Text(text) => text_of(own) == Some(*text),
-    }
-}
-
-#[inline]
-fn text_of<K: Key>(key: &K) -> Option<&str> {
-    let any: &dyn Any = key;
-    any.downcast_ref::<Str>().map(Str::as_str).or_else(|| any.downcast_ref::<String>().map(String::as_str))
-}
-
-#[inline]
-fn own_key<K: Key>(key: KeyRef<'_, K>) -> K {
-    let text = match key {
-        KeyRef::Value(value) => return value.clone(),
-        KeyRef::Text(text) => text,
-    };
-    let mut key: Option<K> = None;
-    let any: &mut dyn Any = &mut key;
-    if let Some(slot) = any.downcast_mut::<Option<Str>>() {
-        *slot = Some(Str::from(text));
-    } else if let Some(slot) = any.downcast_mut::<Option<String>>() {
-        *slot = Some(text.to_owned());
-    }
-    key.expect("only columns of Str and String keys hold texts")
-}
-
-/// The key of a row, owned.
-#[cfg(test)]
-impl<K: Key> KeyRef<'_, K> {
-    pub(crate) fn to_owned(self) -> K {
-        own_key(self)
     }
 }

@@ -106,7 +106,9 @@ mod tests {
 
     #[test]
     fn windows_are_aligned_to_the_epoch_and_the_offset() {
-        let end = |size, offset, now| Windows::new(Duration::from_millis(size), Duration::from_millis(offset)).end(Now(now)).0;
+        let end = |size, offset, now| {
+            Windows::new(Duration::from_millis(size), Duration::from_millis(offset)).end(Now(now)).0
+        };
         assert_eq!(end(5000, 0, 0), 5000);
         assert_eq!(end(5000, 0, 4999), 5000);
         assert_eq!(end(5000, 0, 5000), 10_000);

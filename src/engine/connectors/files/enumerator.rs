@@ -30,7 +30,8 @@ impl FileEnumerator {
         let mut start = 0;
         while start < size {
             // The last part takes a small rest along.
-            let end = if size - start < self.split_bytes + self.split_bytes / 2 { size } else { start + self.split_bytes };
+            let end =
+                if size - start < self.split_bytes + self.split_bytes / 2 { size } else { start + self.split_bytes };
             let payload = FileSplit { path: path.to_owned(), start, end, size };
             let payload = serde_json::to_value(payload)
                 .map_err(|error| Failure::permanent(format!("cannot read {}: {error}", path.display())))?;

@@ -19,9 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use self::enumerator::FileEnumerator;
 use self::reader::FileReader;
-use crate::engine::operators::{
-    Boundedness, OperatorContext, Source, SourceReader, SplitEnumerator, Waker,
-};
+use crate::engine::operators::{Boundedness, OperatorContext, Source, SourceReader, SplitEnumerator, Waker};
 use crate::engine::record::Str;
 use crate::graph::task::Failure;
 
