@@ -48,7 +48,6 @@ pub(super) struct StepContext {
     /// What a source at the head has emitted.
     pub(super) records_read: Cell<u64>,
     pub(super) records_out: Cell<u64>,
-    pub(super) bytes_out: Cell<u64>,
 }
 
 /// [`StepContext::current`] of a source at the head.
@@ -74,8 +73,13 @@ impl Chain {
     }
 
     /// Whether every way out has room for the next slice of input.
-    pub(super) fn has_room(&self) -> bool {
-        self.partitions.iter().all(|partition| partition.has_room())
+    pub(super) fn has_room(&self) -> Result<bool, Failure> {
+        for partition in &self.partitions {
+            if !partition.has_room()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Gives the head operator a batch.
@@ -133,6 +137,11 @@ impl Chain {
         }
         self.partitions.iter_mut().try_for_each(|partition| partition.finish())?;
         Ok(committables)
+    }
+
+    /// Bytes that have left the chain.
+    pub(super) fn bytes_out(&self) -> u64 {
+        self.partitions.iter().map(|partition| partition.bytes_out()).sum()
     }
 
     /// Malformed records since the last call.
@@ -211,7 +220,6 @@ impl ChainOutput<'_> {
             Target::Partition(partition) => {
                 let Self { context, partitions, .. } = self;
                 context.records_out.set(context.records_out.get() + batch.len() as u64);
-                context.bytes_out.set(context.bytes_out.get() + batch.bytes() as u64);
                 partitions[partition].emit(batch)
             }
             Target::Operator(position) => {

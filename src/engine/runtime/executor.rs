@@ -168,7 +168,7 @@ impl TaskExecutor {
 
     fn start(&self, driver: Driver) -> Result<(), Failure> {
         let (attempt, tasks, events) = (driver.task.attempt, Arc::clone(&self.tasks), self.events.clone());
-        let counters = Arc::clone(&driver.counters);
+        let (counters, connect) = (Arc::clone(&driver.counters), Arc::clone(&self.connect));
         let task = Running {
             mailbox: Arc::clone(&driver.mailbox),
             counters: Arc::clone(&driver.counters),
@@ -181,10 +181,12 @@ impl TaskExecutor {
         self.tasks.lock().insert(attempt, task);
         let spawned = thread::Builder::new().name(name).spawn(move || {
             let outcome = panics::catch(|| driver.run()).unwrap_or_else(|told| Outcome::Failed(Failure::user(told)));
+            connect.release(attempt);
             tasks.remove(attempt);
             events.send(driver::terminal(attempt, outcome, &counters));
         });
         spawned.map(drop).map_err(|error| {
+            self.connect.release(attempt);
             self.tasks.remove(attempt);
             no_thread(&error)
         })

@@ -86,6 +86,11 @@ impl Inputs {
         })
     }
 
+    /// Bytes taken from all gates.
+    pub(super) fn bytes_in(&self) -> u64 {
+        self.gates.iter().map(|gate| gate.gate.bytes_in()).sum()
+    }
+
     /// Inputs that have ended since the last call.
     pub(super) fn take_ended(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.ended)

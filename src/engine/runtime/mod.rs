@@ -28,6 +28,7 @@ mod event;
 mod executor;
 mod inputs;
 mod mailbox;
+mod network;
 mod panics;
 mod ports;
 mod source;

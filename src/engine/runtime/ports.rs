@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::engine::operators::Waker;
 use crate::engine::record::{Batch, BatchType, Element};
 use crate::graph::task::{Failure, InputDeployment, OutputDeployment, TaskDeployment};
+use crate::ids::ExecutionAttemptId;
 use crate::time::EventTime;
 
 /// An edge into a subtask, seen as its channels. Never blocks; calls the waker it was made with when there is something new.
@@ -17,12 +18,18 @@ pub trait Gate: Send {
     /// # Errors
     /// A producer that is lost, or a frame that cannot be read.
     fn poll(&mut self) -> Result<Option<(usize, Element)>, Failure>;
+
+    /// Bytes taken so far.
+    fn bytes_in(&self) -> u64;
 }
 
 /// An edge out of a subtask. Never blocks; calls the waker it was made with when there is room again.
 pub trait Partition: Send {
     /// Whether the next slice of input may be taken.
-    fn has_room(&self) -> bool;
+    ///
+    /// # Errors
+    /// A consumer that is lost; the waker is called when that happens.
+    fn has_room(&self) -> Result<bool, Failure>;
 
     /// Takes a batch and distributes its rows. May overdraw the room.
     ///
@@ -47,6 +54,9 @@ pub trait Partition: Send {
     /// # Errors
     /// As [`Partition::emit`].
     fn finish(&mut self) -> Result<(), Failure>;
+
+    /// Bytes handed over so far.
+    fn bytes_out(&self) -> u64;
 }
 
 /// Connects subtasks: the worker's network, or a test's.
@@ -73,4 +83,7 @@ pub trait Connect: Send + Sync {
         output: &OutputDeployment,
         waker: Waker,
     ) -> Result<Box<dyn Partition>, Failure>;
+
+    /// The subtask has ended; ends of its edges that still wait for their other ends may be forgotten.
+    fn release(&self, attempt: ExecutionAttemptId);
 }

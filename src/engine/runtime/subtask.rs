@@ -9,7 +9,7 @@ use super::inputs::{Incoming, Inputs};
 use super::mailbox::Mailbox;
 use super::panics;
 use super::source::{Read, SourceHead, SplitReport};
-use crate::graph::plan::NodeIndex;
+use crate::graph::plan::{ExecutionMode, NodeIndex};
 use crate::graph::task::{Committable, Failure, TaskMetrics};
 use crate::time::{EventTime, Now};
 
@@ -52,10 +52,17 @@ pub enum Report {
 /// When output that is not full is handed on.
 #[derive(Clone, Copy, Debug)]
 pub struct Flushing {
-    /// The ceiling: at the latest so long after the last time.
-    pub interval: Duration,
+    /// The ceiling: at the latest so long after the last time. Without one, only what is full leaves before the end.
+    pub interval: Option<Duration>,
     /// Also as soon as the input pauses.
     pub when_idle: bool,
+}
+
+impl Flushing {
+    /// With this ceiling; streaming jobs flush whenever they pause, batch jobs save themselves the small batches.
+    pub fn new(mode: ExecutionMode, interval: Option<Duration>) -> Self {
+        Self { interval, when_idle: interval.is_some() && mode != ExecutionMode::Batch }
+    }
 }
 
 /// What feeds the chain.
@@ -176,7 +183,7 @@ impl Running {
             return Ok((Step::Progress, Spent::Busy));
         }
         let pause = self.take_slices(now, budget, mailbox, metrics, reports)?;
-        self.count_output(metrics);
+        self.count_flow(metrics);
         match pause {
             Pause::None if self.flush_due(now) => self.flush(now, metrics)?,
             Pause::None => {}
@@ -217,7 +224,7 @@ impl Running {
         reports: &mut Vec<Report>,
     ) -> Result<Pause, Failure> {
         let mut did = false;
-        if self.chain.has_room() && self.chain.next_timer().is_some_and(|due| due <= now) {
+        if self.chain.has_room()? && self.chain.next_timer().is_some_and(|due| due <= now) {
             self.chain.fire_timers(now)?;
             (did, self.unflushed) = (true, true);
         }
@@ -225,7 +232,7 @@ impl Running {
             if mailbox.has_mail() {
                 return Ok(Pause::None);
             }
-            let pause = match self.chain.has_room() {
+            let pause = match self.chain.has_room()? {
                 false => Pause::Nothing { until: None, spent: Spent::Backpressured },
                 true => self.take_slice(metrics, reports)?,
             };
@@ -259,7 +266,6 @@ impl Running {
                     Incoming::Nothing => return Ok(Pause::Nothing { until: None, spent: Spent::Idle }),
                     Incoming::Batch { input, batch } => {
                         metrics.records_in += batch.len() as u64;
-                        metrics.bytes_in += batch.bytes() as u64;
                         self.chain.process(input, batch)?;
                         return Ok(Pause::None);
                     }
@@ -287,7 +293,7 @@ impl Running {
         if self.unflushed && (self.flushing.when_idle || self.flush_due(now)) {
             self.flush(now, metrics)?;
         }
-        let ceiling = self.unflushed.then(|| self.last_flush + self.flushing.interval);
+        let ceiling = self.flushing.interval.filter(|_| self.unflushed).map(|interval| self.last_flush + interval);
         // Timers fire only where there is room for what they emit.
         let timer = if spent == Spent::Backpressured { None } else { self.chain.next_timer() };
         let until = [until, ceiling, timer].into_iter().flatten().min();
@@ -295,7 +301,7 @@ impl Running {
     }
 
     fn flush_due(&self, now: Now) -> bool {
-        self.unflushed && now >= self.last_flush + self.flushing.interval
+        self.unflushed && self.flushing.interval.is_some_and(|interval| now >= self.last_flush + interval)
     }
 
     fn flush(&mut self, now: Now, metrics: &mut TaskMetrics) -> Result<(), Failure> {
@@ -313,15 +319,16 @@ impl Running {
         }
         let committables = self.chain.finish(source_at_head)?;
         self.count_bad_records(metrics);
-        self.count_output(metrics);
+        self.count_flow(metrics);
         Ok(committables)
     }
 
-    fn count_output(&self, metrics: &mut TaskMetrics) {
+    fn count_flow(&self, metrics: &mut TaskMetrics) {
         metrics.records_out = self.chain.context.records_out.get();
-        metrics.bytes_out = self.chain.context.bytes_out.get();
-        if let Head::Source(_) = self.head {
-            metrics.records_in = self.chain.context.records_read.get();
+        metrics.bytes_out = self.chain.bytes_out();
+        match &self.head {
+            Head::Source(_) => metrics.records_in = self.chain.context.records_read.get(),
+            Head::Inputs(inputs) => metrics.bytes_in = inputs.bytes_in(),
         }
     }
 

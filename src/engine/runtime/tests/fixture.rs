@@ -125,7 +125,7 @@ impl Graph {
             plan: Arc::new(self.plan.clone()),
             program: self.program.clone(),
             temporary_dir: PathBuf::new(),
-            flushing: Flushing { interval: Duration::from_millis(5), when_idle: true },
+            flushing: Flushing { interval: Some(Duration::from_millis(5)), when_idle: true },
         }
     }
 
@@ -340,6 +340,8 @@ impl Connect for Ends {
     ) -> Result<Box<dyn Partition>, Failure> {
         Ok(Box::new(Scripted { edge: output.edge.0, script: Arc::clone(&self.0) }))
     }
+
+    fn release(&self, _attempt: ExecutionAttemptId) {}
 }
 
 impl Gate for Scripted {
@@ -349,6 +351,10 @@ impl Gate for Scripted {
 
     fn poll(&mut self) -> Result<Option<(usize, Element)>, Failure> {
         Ok(self.script.incoming.lock().unwrap().entry(self.edge).or_default().pop_front())
+    }
+
+    fn bytes_in(&self) -> u64 {
+        7
     }
 }
 
@@ -360,8 +366,12 @@ impl Scripted {
 }
 
 impl Partition for Scripted {
-    fn has_room(&self) -> bool {
-        !*self.script.blocked.lock().unwrap()
+    fn has_room(&self) -> Result<bool, Failure> {
+        Ok(!*self.script.blocked.lock().unwrap())
+    }
+
+    fn bytes_out(&self) -> u64 {
+        24
     }
 
     fn emit(&mut self, batch: Box<dyn Batch>) -> Result<(), Failure> {

@@ -14,7 +14,7 @@ use crate::graph::task::{Failure, Split};
 use crate::time::Now;
 
 /// Splits `s0`, `s1`, … of three batches each: `[10 i], [10 i + 1], [10 i + 2]`. With a split called `wait` it waits, with
-/// `panic` it panics.
+/// `panic` it panics, with `unlucky` it begins with 13.
 pub(super) struct Tens {
     pub(super) splits: u64,
 }
@@ -73,6 +73,9 @@ impl SourceReader for TensReader {
         if self.emitted == 3 {
             self.split = None;
             return Ok(Polled::SplitFinished);
+        }
+        if split.id == "unlucky" {
+            out.emit(Box::new(Rows(vec![13u64])))?;
         }
         out.emit(Box::new(Rows(vec![split.payload.as_u64().unwrap() * 10 + self.emitted])))?;
         self.emitted += 1;
