@@ -42,4 +42,4 @@ pub use ports::{Connect, Gate, Partition};
 pub use subtask::{Flushing, Outcome, Report, Step, Subtask};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
