@@ -73,8 +73,10 @@ fn wait_for_signals() {
                 std::process::exit(code);
             }
             eprintln!("cancelling the job; once more to end the process at once");
-            // One that is full or gone has been told, or has ended.
-            jobs.iter().for_each(|job| drop(job.try_send(())));
+            for job in jobs {
+                // One that is full or gone has been told, or has ended.
+                let _ = job.try_send(());
+            }
         }
     });
 }

@@ -23,7 +23,6 @@ use std::cell::Cell;
 use std::path::Path;
 use std::thread;
 
-pub(crate) use self::configuration::given as given_configuration;
 pub use self::describe::parse;
 pub use self::error::Error;
 pub(crate) use self::once::Once;
@@ -57,7 +56,7 @@ pub(crate) fn execute(job: Job) -> Result<JobResult, Error> {
         return Err(Error::SecondExecution);
     }
     match Role::from_environment()? {
-        Role::Local | Role::Describe => local::run(job, &configuration::of_this_process()?),
+        Role::Local | Role::Describe => local::run(job, &configuration::given()?),
         Role::Plan { file } => role::exit(role::write_plan(&job.plan, &file)),
         Role::Worker { plan, environment } => join_as_worker(job, &plan, *environment),
     }
