@@ -1,0 +1,391 @@
+//! Asking others, with a deadline each time.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use reqwest::header::CONTENT_LENGTH;
+use reqwest::{Body, Method, RequestBuilder, Response, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt;
+use tokio_util::io::ReaderStream;
+
+use super::Error;
+use crate::rpc::{ClusterSecret, ErrorKind, SECRET_HEADER, io_cause};
+use crate::time::Deadline;
+
+/// Tries of an idempotent request, with these bounds of the jittered pause between them.
+const TRIES_MAX: u32 = 4;
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// The slowest transfer of a file that still counts as progress.
+const TRANSFER_BYTES_PER_SECOND_MIN: u64 = 256 << 10;
+/// How much of an explanation is shown.
+const EXPLANATION_CHARS_MAX: usize = 2_000;
+
+/// What [`Client::download`] has written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Download {
+    /// In hex digits.
+    pub sha256: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// A client of one server. Cheap to clone; clones share connections. Proxies are never used.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    authority: String,
+    deadline: Duration,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Client {
+    /// Asks `authority` (`host:port`), each time for at most 10 seconds.
+    pub fn new(authority: &str) -> Self {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none()) // Headers with secrets go where they were meant to.
+            .tcp_nodelay(true)
+            .build()
+            .expect("a client without TLS needs nothing of the system");
+        let authority = authority.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        Self { http, authority, deadline: Duration::from_secs(10), headers: Vec::new() }
+    }
+
+    /// Changes the time each call has, retries included.
+    #[must_use]
+    pub fn with_deadline(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// Presents the cluster's secret with each call.
+    #[must_use]
+    pub fn with_secret(mut self, secret: &ClusterSecret) -> Self {
+        self.headers.push((SECRET_HEADER, secret.reveal().to_owned()));
+        self
+    }
+
+    /// `host:port`.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// GET, answered in JSON. Tried again while that may help.
+    ///
+    /// # Errors
+    /// [`Error`]; its `kind` says whether later may be better. The same holds for the other calls.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let call = self.call(Method::GET, path);
+        let text = call.repeat(|request| request).await?;
+        call.decode(&text)
+    }
+
+    /// GET, answered in text.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn get_text(&self, path: &str) -> Result<String, Error> {
+        self.call(Method::GET, path).repeat(|request| request).await
+    }
+
+    /// POST of JSON, answered in JSON. Tried once: it may not be idempotent.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn post<B: Serialize + ?Sized, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, Error> {
+        let call = self.call(Method::POST, path);
+        let text = call.once(|request| request.json(body)).await?;
+        call.decode(&text)
+    }
+
+    /// PATCH without body, answered in text. Tried once.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn patch(&self, path: &str) -> Result<String, Error> {
+        self.call(Method::PATCH, path).once(|request| request).await
+    }
+
+    /// PUT of JSON, answered in JSON. Tried again while that may help.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn put<B: Serialize + ?Sized, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, Error> {
+        let call = self.call(Method::PUT, path);
+        let text = call.repeat(|request| request.json(body)).await?;
+        call.decode(&text)
+    }
+
+    /// DELETE, answered in text. Tried again while that may help.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn delete(&self, path: &str) -> Result<String, Error> {
+        self.call(Method::DELETE, path).repeat(|request| request).await
+    }
+
+    /// PUT of a file as it lies on the disk, streamed. Has as much more time as a slow transfer needs.
+    ///
+    /// # Errors
+    /// As [`Client::get`], or [`Error::File`].
+    pub async fn upload(&self, path: &str, file: &Path) -> Result<String, Error> {
+        let failed = |source| Error::File { verb: "read", path: file.to_owned(), source };
+        let content = File::open(file).await.map_err(failed)?;
+        let length = content.metadata().await.map_err(failed)?.len();
+        let mut call = self.call(Method::PUT, path);
+        call.limit += transfer_time(length);
+        let body = Body::wrap_stream(ReaderStream::with_capacity(content, 256 << 10));
+        call.once(|request| request.header(CONTENT_LENGTH, length).body(body)).await
+    }
+
+    /// GET into a file (created or overwritten, not synced), streamed. `path` may be a whole `http://` address. Each chunk has the
+    /// deadline to itself.
+    ///
+    /// # Errors
+    /// As [`Client::get`], or [`Error::File`]. The file may then exist in part.
+    pub async fn download(&self, path: &str, to: &Path) -> Result<Download, Error> {
+        let failed = |source| Error::File { verb: "write", path: to.to_owned(), source };
+        let call = self.call(Method::GET, path);
+        let response = call.within(call.limit, call.start(|request| request)).await?;
+        let mut chunks = response.bytes_stream();
+        let mut file = File::create(to).await.map_err(failed)?;
+        let (mut digest, mut bytes) = (Sha256::new(), 0);
+        loop {
+            let next = async { chunks.next().await.transpose().map_err(|error| call.failed(&error)) };
+            let Some(chunk) = call.within(self.deadline, next).await? else {
+                break;
+            };
+            digest.update(&chunk);
+            bytes += chunk.len() as u64;
+            file.write_all(&chunk).await.map_err(failed)?;
+        }
+        file.flush().await.map_err(failed)?;
+        let sha256 = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Download { sha256, bytes })
+    }
+
+    fn call(&self, method: Method, path: &str) -> Call<'_> {
+        let url =
+            if path.starts_with("http://") { path.to_owned() } else { format!("http://{}{path}", self.authority) };
+        Call { client: self, method, url, limit: self.deadline }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("authority", &self.authority)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+fn transfer_time(bytes: u64) -> Duration {
+    Duration::from_secs(bytes / TRANSFER_BYTES_PER_SECOND_MIN)
+}
+
+/// One request, possibly tried several times.
+struct Call<'a> {
+    client: &'a Client,
+    method: Method,
+    url: String,
+    limit: Duration,
+}
+
+impl Call<'_> {
+    async fn once(&self, fill: impl FnOnce(RequestBuilder) -> RequestBuilder) -> Result<String, Error> {
+        self.within(self.limit, self.exchange(fill)).await
+    }
+
+    async fn exchange(&self, fill: impl FnOnce(RequestBuilder) -> RequestBuilder) -> Result<String, Error> {
+        let response = self.start(fill).await?;
+        response.text().await.map_err(|error| self.failed(&error))
+    }
+
+    /// Tries again on transient failures until the deadline.
+    async fn repeat(&self, fill: impl Fn(RequestBuilder) -> RequestBuilder) -> Result<String, Error> {
+        let deadline = Deadline::after(self.limit);
+        let mut pause = PAUSE_MIN;
+        for _ in 1..TRIES_MAX {
+            let error = match self.within(deadline.remaining(), self.exchange(&fill)).await {
+                Err(error) if error.kind() == ErrorKind::Transient => error,
+                outcome => return outcome,
+            };
+            let jittered = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+            if deadline.remaining() <= jittered {
+                return Err(error);
+            }
+            tokio::time::sleep(jittered).await;
+            pause = (pause * 3).min(PAUSE_MAX);
+        }
+        self.within(deadline.remaining(), self.exchange(&fill)).await
+    }
+
+    /// Until the head of a good answer has come.
+    async fn start(&self, fill: impl FnOnce(RequestBuilder) -> RequestBuilder) -> Result<Response, Error> {
+        let mut request = self.client.http.request(self.method.clone(), &self.url);
+        // A resource's address may lead to a stranger, who must not learn our secrets.
+        let ours = self.authority() == self.client.authority;
+        for (name, value) in self.client.headers.iter().filter(|_| ours) {
+            request = request.header(*name, value);
+        }
+        let response = fill(request).send().await.map_err(|error| self.failed(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let text = response.text().await.unwrap_or_default();
+        Err(Error::Status { request: self.describe(), status: status.as_u16(), message: explanation(status, &text) })
+    }
+
+    async fn within<T>(&self, limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        match tokio::time::timeout(limit, work).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Error::Deadline { request: self.describe(), limit: self.limit }),
+        }
+    }
+
+    fn decode<T: DeserializeOwned>(&self, text: &str) -> Result<T, Error> {
+        // An empty answer is JSON's null, so that () can be asked for.
+        let json = if text.is_empty() { "null" } else { text };
+        serde_json::from_str(json).map_err(|error| Error::Decode { request: self.describe(), cause: error.to_string() })
+    }
+
+    fn failed(&self, error: &reqwest::Error) -> Error {
+        let cause = root_cause(error);
+        if error.is_connect() {
+            return Error::Connect { authority: self.authority(), cause };
+        }
+        Error::Broken { request: self.describe(), cause }
+    }
+
+    fn authority(&self) -> String {
+        let rest = self.url.trim_start_matches("http://");
+        rest.split('/').next().unwrap_or(rest).to_owned()
+    }
+
+    fn describe(&self) -> String {
+        format!("{} {}", self.method, self.url)
+    }
+}
+
+/// The innermost error says what happened; those around it only where.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut source: &(dyn std::error::Error + 'static) = error;
+    loop {
+        if let Some(io) = source.downcast_ref::<io::Error>()
+            && io.get_ref().is_none()
+        {
+            return io_cause(io);
+        }
+        match source.source() {
+            Some(inner) => source = inner,
+            None => return source.to_string(),
+        }
+    }
+}
+
+/// What a refusing answer says: Flink's `errors`, YARN's `RemoteException`, else the text itself.
+fn explanation(status: StatusCode, text: &str) -> String {
+    let json: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    let flink = json.pointer("/errors").and_then(|errors| errors.as_array()).and_then(|errors| errors.last()?.as_str());
+    let yarn = json.pointer("/RemoteException/message").and_then(|message| message.as_str());
+    let said = flink.or(yarn).unwrap_or(text).trim();
+    if said.is_empty() {
+        return status.canonical_reason().unwrap_or("refused").to_lowercase();
+    }
+    said.chars().take(EXPLANATION_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use axum::Router;
+    use axum::body::Bytes;
+    use axum::http::HeaderMap;
+    use axum::routing::{get, put};
+    use tokio::task::JoinSet;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::rpc::http::Server;
+
+    fn serve(tasks: &mut JoinSet<()>, router: Router) -> Client {
+        let server = Server::bind("127.0.0.1", 0).unwrap();
+        let client = Client::new(&server.local_addr().to_string());
+        let served = server.serve(router, CancellationToken::new());
+        tasks.spawn(async move { served.await.unwrap() });
+        client
+    }
+
+    #[tokio::test]
+    async fn a_file_comes_back_as_it_went() {
+        let router = Router::new()
+            .route("/echo", put(|body: Bytes| async move { body }))
+            .route("/file", get(|| async { vec![7_u8; 1 << 20] }))
+            .layer(axum::extract::DefaultBodyLimit::disable());
+        let mut tasks = JoinSet::new();
+        let client = serve(&mut tasks, router);
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        let download = client.download("/file", &file).await.unwrap();
+        assert_eq!(download.bytes, 1 << 20);
+        assert_eq!(std::fs::read(&file).unwrap(), vec![7; 1 << 20]);
+        let expected: String = Sha256::digest(vec![7; 1 << 20]).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(download.sha256, expected);
+        assert_eq!(client.upload("/echo", &file).await.unwrap().len(), 1 << 20);
+        let error = client.upload("/echo", &dir.path().join("none")).await.unwrap_err();
+        assert!(error.to_string().contains("none: entity not found"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn idempotent_requests_are_tried_again_and_others_are_not() {
+        let tries = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&tries);
+        let flaky = move || {
+            let third = count.fetch_add(1, Ordering::Relaxed) >= 2;
+            async move { if third { Ok("7") } else { Err((StatusCode::SERVICE_UNAVAILABLE, "")) } }
+        };
+        let mut tasks = JoinSet::new();
+        let client = serve(&mut tasks, Router::new().route("/flaky", get(flaky.clone()).post(flaky)));
+        let error = client.post::<_, u32>("/flaky", "").await.unwrap_err();
+        assert_eq!((error.kind(), error.status()), (ErrorKind::Transient, Some(503)));
+        assert_eq!(tries.load(Ordering::Relaxed), 1);
+        assert_eq!(client.get::<u32>("/flaky").await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn the_cause_comes_first() {
+        let router = Router::new()
+            .route("/flink", get(|| async { (StatusCode::NOT_FOUND, r#"{"errors":["outer","Job 7 not found"]}"#) }))
+            .route("/yarn", get(|| async { (StatusCode::FORBIDDEN, r#"{"RemoteException":{"message":"no"}}"#) }))
+            .route("/never", get(std::future::pending::<()>))
+            .route(
+                "/secret",
+                get(|headers: HeaderMap| async move { headers[SECRET_HEADER].to_str().unwrap().to_owned() }),
+            );
+        let mut tasks = JoinSet::new();
+        let client = serve(&mut tasks, router).with_deadline(Duration::from_millis(200));
+        let text = async |path| client.get_text(path).await.unwrap_err().to_string();
+        assert!(text("/flink").await.starts_with("Job 7 not found (GET http://127.0.0.1:"));
+        assert!(text("/yarn").await.starts_with("no (GET"));
+        assert!(text("/nothing").await.starts_with("not found (GET"));
+        assert!(text("/never").await.ends_with("was not answered within 200ms"));
+        let client = client.with_secret(&ClusterSecret::new("sesame").unwrap());
+        assert_eq!(client.get_text("/secret").await.unwrap(), "sesame");
+        assert!(!format!("{client:?}").contains("sesame"));
+
+        let gone = Server::bind("127.0.0.1", 0).unwrap().local_addr().to_string();
+        let error = Client::new(&gone).get_text("/").await.unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot connect to {gone}: connection refused"));
+    }
+}
