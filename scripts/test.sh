@@ -20,7 +20,5 @@ step "simulation: 200 seeds"
 target/debug/flott simulate --seed 1 --seeds 200 --quiet
 step "examples run"
 scripts/run-examples.sh
-step "doc tests"
-cargo test --doc
-step "tests"
-cargo test --all-targets
+step "tests and doc tests"
+cargo test
