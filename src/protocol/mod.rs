@@ -23,3 +23,4 @@ pub mod submission;
 pub mod task_manager;
 pub mod tokens;
 pub mod worker;
+pub mod yarn_rest;
