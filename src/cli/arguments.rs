@@ -140,6 +140,9 @@ pub(super) struct List {
     /// Ended jobs as well
     #[arg(short, long)]
     pub(super) all: bool,
+    /// Also how many records each job has read
+    #[arg(short, long)]
+    pub(super) verbose: bool,
     #[command(flatten)]
     pub(super) output: Output,
 }

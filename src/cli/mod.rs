@@ -16,7 +16,6 @@ mod output;
 mod progress;
 mod run;
 mod settings;
-mod standalone;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
