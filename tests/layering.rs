@@ -41,6 +41,7 @@ const ROOMS: &[Room] = &[
         "views over the daemons' handles, which know no data plane",
     ),
     room("web", &["rpc"], "static files"),
+    room("guide", &[], "chapters, no code"),
     room("client", &["protocol", "graph", "rpc", "config", "process", "storage"], "never part of a daemon or the data path"),
     room(
         "resourcemanager",
