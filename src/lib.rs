@@ -6,7 +6,7 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub mod api;
-//pub mod cli;
+pub mod cli;
 pub mod client;
 pub mod config;
 pub mod engine;

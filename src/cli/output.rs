@@ -42,11 +42,12 @@ pub(super) fn print<T: Serialize>(output: Output, value: &T, text: impl FnOnce()
 /// A table without rules: columns line up, and other programs can still cut them.
 pub(super) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
     for row in rows {
         table.add_row(row);
     }
     for line in table.lines() {
-        println!("{}", line.trim_end().strip_prefix(' ').unwrap_or(&line).trim_end());
+        let line = line.trim_end();
+        println!("{}", line.strip_prefix(' ').unwrap_or(line));
     }
 }
