@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"hello world");
         assert_eq!(store.get(&id), Some(path.clone()));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o555);
-        assert_eq!(store.list().unwrap(), [id.clone()]);
+        assert_eq!(store.list().unwrap(), std::slice::from_ref(&id));
         assert_eq!(BlobId::of_file(&path).unwrap(), id);
         store.remove(&id).unwrap();
         assert_eq!(store.get(&id), None);
