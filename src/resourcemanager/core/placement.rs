@@ -144,7 +144,7 @@ impl Core {
 
     /// Remembers why asks wait, and tells masters when a reason is of another kind than before.
     fn note_waiting(&mut self, waiting: Vec<Waiting>) {
-        let mut by_attempt: BTreeMap<ApplicationAttemptId, BTreeMap<(bool, AskKey), (u32, Reason)>> = BTreeMap::new();
+        let mut by_attempt: BTreeMap<ApplicationAttemptId, Waits> = BTreeMap::new();
         for Waiting { attempt, key, master, count, reason } in waiting {
             by_attempt.entry(attempt).or_default().insert((master, key), (count, reason));
         }
@@ -155,8 +155,8 @@ impl Core {
                 continue;
             }
             let same_kind =
-                |((key, (_, new)), (other, (_, old))): (Waits<'_>, Waits<'_>)| key == other && new.same_kind(old);
-            let workers = |waits: &'_ BTreeMap<(bool, AskKey), (u32, Reason)>| waits.keys().filter(|(m, _)| !m).count();
+                |((key, (_, new)), (other, (_, old))): (Wait<'_>, Wait<'_>)| key == other && new.same_kind(old);
+            let workers = |waits: &Waits| waits.keys().filter(|(m, _)| !m).count();
             let alike = workers(&now) == workers(&attempt.waiting) && now.iter().zip(&attempt.waiting).all(same_kind);
             if !alike && workers(&now) > 0 {
                 attempt.mailbox.reasons_changed = true;
@@ -213,7 +213,8 @@ impl Core {
     }
 }
 
-type Waits<'a> = (&'a (bool, AskKey), &'a (u32, Reason));
+type Waits = BTreeMap<(bool, AskKey), (u32, Reason)>;
+type Wait<'a> = (&'a (bool, AskKey), &'a (u32, Reason));
 
 fn wants(attempt: &Attempt) -> bool {
     match attempt.state {
