@@ -45,7 +45,7 @@ fn main() -> anyhow::Result<()> {
         Fault::ExecuteTwice | Fault::PanicInMap | Fault::AbortInMap => {}
     }
     let env = StreamExecutionEnvironment::new();
-    let numbers = env.from_sequence(0, 9).map(move |number: i64| match fault {
+    let numbers = env.from_sequence(0, 9).map(move |number| match fault {
         Fault::PanicInMap => panic!("the map function panics on request"),
         Fault::AbortInMap => std::process::abort(),
         Fault::PanicInMain | Fault::NeverExecute | Fault::Exit3 | Fault::Hang | Fault::ExecuteTwice => number,
