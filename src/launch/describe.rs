@@ -16,6 +16,15 @@ pub fn parse<A: Parser>() -> A {
     A::parse()
 }
 
+/// A program that gets to `execute` in the describe role does not use [`parse`]: it has no description, and must not run.
+pub(super) fn exit_undescribed() -> ! {
+    let program = std::env::current_exe().ok();
+    let name = program.as_deref().and_then(std::path::Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    let description = Description { name: name.unwrap_or_default(), about: None, args: Vec::new() };
+    println!("{}", serde_json::to_string(&description).expect("a description has a JSON form"));
+    std::process::exit(0)
+}
+
 #[derive(Debug, Serialize)]
 struct Description {
     name: String,

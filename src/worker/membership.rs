@@ -48,13 +48,23 @@ pub(crate) struct Membership {
 pub(crate) fn run(membership: Membership) -> i32 {
     // The program may have installed a subscriber of its own.
     let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).try_init();
-    match Worker::start(membership).and_then(Worker::serve) {
+    let watching = orphan::end_with_task_manager().map_err(system("the watch on the TaskManager"));
+    match watching.and_then(|()| take_part(membership)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("{error}");
             error.exit_code()
         }
     }
+}
+
+/// The same without the ties to a process of its own.
+pub(crate) fn take_part(membership: Membership) -> Result<i32, Error> {
+    Worker::start(membership).and_then(Worker::serve)
+}
+
+fn system(what: &'static str) -> impl Fn(std::io::Error) -> Error {
+    move |cause| Error::System { what, cause }
 }
 
 struct Worker {
@@ -74,8 +84,6 @@ impl Worker {
         stored.check_same(&here)?;
         let configuration = Configuration::new().with_submitted(&environment.configuration)?;
         let config = JobConfig::from_configuration(&configuration)?;
-        let system = |what| move |cause| Error::System { what, cause };
-        orphan::end_with_task_manager().map_err(system("the watch on the TaskManager"))?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("flott-network")
@@ -132,8 +140,7 @@ impl Worker {
     }
 
     async fn obey(&mut self) -> Result<End, Error> {
-        let system = |cause| Error::System { what: "the watch on signals", cause };
-        let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(system("the watch on signals"))?;
         let mut registered = false;
         loop {
             let event = tokio::select! {
