@@ -11,6 +11,7 @@ pub mod client;
 pub mod config;
 pub mod engine;
 pub mod graph;
+pub mod guide;
 pub mod ids;
 pub mod jobmanager;
 pub mod launch;
