@@ -132,7 +132,7 @@ mod tests {
         outbound.push(changed(2));
         outbound.barrier(8);
         outbound.push(changed(3));
-        let mut versions = |outbound: &mut Outbound| {
+        let versions = |outbound: &mut Outbound| {
             let mut seen = Vec::new();
             while let Some(Ready::Effect(Effect::ApplicationChanged { version, .. })) = outbound.next() {
                 seen.push(version);

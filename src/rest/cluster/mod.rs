@@ -11,13 +11,13 @@
 
 mod applications;
 mod blobs;
-mod cluster;
 mod convert;
 mod error;
 mod filter;
 mod guard;
 mod master;
 mod nodes;
+mod overview;
 mod proxy;
 mod submit;
 #[cfg(test)]
@@ -44,10 +44,10 @@ struct Context {
 pub fn router(handle: Handle) -> Router {
     let context = Context { http: proxy::client(), handle };
     let cluster = Router::new()
-        .route("/", get(cluster::info))
-        .route("/info", get(cluster::info))
-        .route("/metrics", get(cluster::metrics))
-        .route("/scheduler", get(cluster::scheduler))
+        .route("/", get(overview::info))
+        .route("/info", get(overview::info))
+        .route("/metrics", get(overview::metrics))
+        .route("/scheduler", get(overview::scheduler))
         .route("/nodes", get(nodes::list))
         .route("/nodes/{id}", get(nodes::one))
         .route("/apps", get(applications::list).post(submit::submit))
@@ -67,9 +67,9 @@ pub fn router(handle: Handle) -> Router {
         .route("/application-master/finish", post(master::finish))
         .fallback(not_found);
     Router::new()
-        .route("/ws/v1/cluster", get(cluster::info))
+        .route("/ws/v1/cluster", get(overview::info))
         .nest("/ws/v1/cluster/", cluster)
-        .route("/cluster", get(cluster::page))
+        .route("/cluster", get(overview::page))
         .route("/proxy/{id}", any(proxy::to_slash))
         .route("/proxy/{id}/", any(proxy::forward))
         .route("/proxy/{id}/{*path}", any(proxy::forward))
