@@ -1,1 +1,31 @@
-//! (room not furnished yet)
+//! Configuration: one table of keys, layers of values with their origin, one typed struct per process and job.
+//!
+//! ```text
+//! defaults < conf/flott.yaml < FLOTT_PROPERTIES < -D key=value ──► Configuration ──► ResourceManagerConfig, JobConfig, …
+//! ```
+//!
+//! Keys have Flink's names where the meaning is Flink's; old names are aliases. [`options`] is the one place where a key, its
+//! kind, default and meaning stand. Loaded once at the edge, passed down by value; no globals.
+//!
+//! Invariants: an unknown key is an error with a suggestion; every value in a [`Configuration`] has been checked against its
+//! key's kind; secrets are never shown.
+
+mod client;
+mod cluster;
+mod configuration;
+mod error;
+mod job;
+mod kind;
+pub mod options;
+mod processes;
+mod secrets;
+mod yaml;
+
+pub use self::client::ClientConfig;
+pub use self::cluster::{NodeManagerConfig, ResourceManagerConfig};
+pub use self::configuration::{Configuration, Origin, Setting};
+pub use self::error::Error;
+pub use self::job::{JobConfig, RestartStrategy};
+pub use self::kind::{Kind, Ports, Value, parse_duration};
+pub use self::processes::{JobManagerConfig, TaskManagerConfig};
+pub use self::secrets::{MASK, is_secret};

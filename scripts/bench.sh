@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Benchmarks of flott beside its peers. See --help.
+set -euo pipefail
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+LIB="$ROOT/scripts/lib"
+PEERS="$ROOT/benches/peers/wordcount"
+PYTHON="${PYTHON:-python3}"
+
+usage() {
+  cat <<'HELP'
+usage: scripts/bench.sh wordcount FILE [--runs N] [--parallelism P] [--only PATTERN]
+       scripts/bench.sh generate SIZE FILE [--distinct N] [--seed N]
+       scripts/bench.sh budgets [--runs N]
+
+wordcount  counts the words of FILE (white space separates, case is kept) with flott in one process, flott per-job on a cluster
+           of its own, coreutils, DuckDB, the single-purpose counter and a plain one of benches/peers/wordcount; checks that
+           all counts are equal and prints medians of N runs (3), taken in turn. P is the parallelism of all that have one (2).
+           coreutils runs once: it is slow, and there to check the counts.
+           --only: rows whose name matches this extended regular expression (the single-purpose counter always runs).
+generate   writes Zipf text of SIZE (such as 1g or 500m), a million distinct words, the same for a seed everywhere.
+budgets    time to start a cluster, to submit a one-element job, and idle memory, beside DESIGN's budgets.
+
+What cannot run says why in its row. Needs bash, cargo, python3.
+Environment: PYTHON (an interpreter which has duckdb, where wanted), FLOTT_BENCH_ARGS (more -D key=value for flott's
+cluster and clients), TMPDIR (results and sort's temporary files go there: twice FILE's size).
+HELP
+}
+
+fail() { echo "bench: $*" >&2; exit 1; }
+
+# Builds flott's programs; on failure leaves the reason in WHY_NOT.
+build_flott() {
+  local example="$1" log="$WORK/build.log"
+  if [[ ! -f "$ROOT/examples/$example.rs" ]]; then
+    WHY_NOT="examples/$example.rs does not exist"
+    return 1
+  fi
+  (cd "$ROOT" && cargo build --release --quiet --bin flott --example "$example") 2>"$log" && return 0
+  WHY_NOT="flott does not build: $(grep -m1 '^error' "$log" || tail -n1 "$log")"
+  return 1
+}
+
+build_peers() {
+  cargo build --release --quiet --manifest-path "$PEERS/Cargo.toml" || fail "the peers do not build"
+  PEER_BIN="$PEERS/target/release"
+}
+
+# Prints $1 free ports, different from one another.
+free_ports() {
+  "$PYTHON" -c '
+import socket, sys
+taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
+print(*(server.getsockname()[1] for server in taken))' "$1"
+}
+
+make_work_dir() {
+  WORK="$(mktemp -d "${TMPDIR:-/tmp}/flott-bench.XXXXXX")"
+  trap 'clean_up' EXIT
+}
+
+clean_up() {
+  local code=$?
+  # A cluster that an error left behind; stopping twice does no harm.
+  [[ -z "${STOP_COMMAND:-}" ]] || bash -c "$STOP_COMMAND" >/dev/null 2>&1 || true
+  if ((code == 0)); then rm -rf "$WORK"; else echo "bench: logs are kept in $WORK" >&2; fi
+}
+
+need_value() { [[ $# -ge 2 ]] || fail "$1 wants a value"; }
+
+case "${1:-}" in
+  -h | --help | help) usage; exit 0 ;;
+  wordcount | budgets | generate) COMMAND="$1"; shift ;;
+  '') usage >&2; exit 2 ;;
+  *) usage >&2; fail "unknown command $1" ;;
+esac
+for word in "$@"; do
+  if [[ "$word" == -h || "$word" == --help ]]; then usage; exit 0; fi
+done
+
+case "$COMMAND" in
+  wordcount | budgets)
+    # shellcheck source=/dev/null
+    source "$LIB/bench_$COMMAND.sh"
+    "bench_$COMMAND" "$@"
+    ;;
+  generate)
+    [[ $# -ge 2 ]] || fail "generate wants SIZE and FILE"
+    size="$1" out="$2"
+    shift 2
+    build_peers
+    "$PEER_BIN/generate" --bytes "$size" --out "$out" "$@"
+    ;;
+esac

@@ -1,0 +1,290 @@
+//! The processes that manage machines, and what all daemons share.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+use std::time::Duration;
+use std::{env, fs};
+
+use super::options::{
+    CLUSTER_SECRET, CLUSTER_SECRET_FILE, ConfigOption, HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, NODEMANAGER_BIND_HOST,
+    NODEMANAGER_DIR, NODEMANAGER_HOST, NODEMANAGER_MEMORY, NODEMANAGER_PORT, NODEMANAGER_VCORES,
+    RESOURCEMANAGER_ADDRESS, RESOURCEMANAGER_AM_EXPIRY, RESOURCEMANAGER_AM_MAX_ATTEMPTS, RESOURCEMANAGER_AM_SHARE,
+    RESOURCEMANAGER_BIND_HOST, RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY, RESOURCEMANAGER_NODE_EXPIRY,
+    RESOURCEMANAGER_PORT, RESOURCEMANAGER_STATE_DIR, RESOURCEMANAGER_UPLOADS_ENABLED,
+};
+use super::{Configuration, Error};
+use crate::resource::MemorySize;
+use crate::rpc::ClusterSecret;
+
+/// The ResourceManager's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResourceManagerConfig {
+    /// `resourcemanager.address`: host that others reach it at; default 127.0.0.1.
+    pub address: String,
+    /// `resourcemanager.port`; default 8088, 0 takes a free one.
+    pub port: u16,
+    /// `resourcemanager.bind-host`; default 127.0.0.1. Any but loopback demands a secret.
+    pub bind_host: String,
+    /// `resourcemanager.state-dir`: what survives restarts.
+    pub state_dir: PathBuf,
+    /// `resourcemanager.scheduler.minimum-allocation.memory`; default 64 MB.
+    pub minimum_allocation: MemorySize,
+    /// `resourcemanager.node-expiry`; default 15 s.
+    pub node_expiry: Duration,
+    /// `resourcemanager.am-expiry`; default 15 s.
+    pub am_expiry: Duration,
+    /// `resourcemanager.am.max-attempts`; default 2.
+    pub am_max_attempts: u32,
+    /// `resourcemanager.am.share`: of a queue, 0 to 1; default 0.5.
+    pub am_share: f64,
+    /// `resourcemanager.uploads.enabled`; default true.
+    pub uploads_enabled: bool,
+    /// `heartbeat.interval`; default 1 s.
+    pub heartbeat: Duration,
+    /// `heartbeat.timeout`; default 5 s.
+    pub frozen_after: Duration,
+    /// `cluster.secret`, if there is one.
+    pub secret: Option<ClusterSecret>,
+}
+
+impl ResourceManagerConfig {
+    /// Reads and checks it.
+    ///
+    /// # Errors
+    /// [`Error`] names the key and where it was set.
+    pub fn from_configuration(configuration: &Configuration) -> Result<Self, Error> {
+        let config = Self {
+            address: configuration.get(&RESOURCEMANAGER_ADDRESS)?,
+            port: configuration.get(&RESOURCEMANAGER_PORT)?,
+            bind_host: configuration.get(&RESOURCEMANAGER_BIND_HOST)?,
+            state_dir: dir(configuration, &RESOURCEMANAGER_STATE_DIR, "resourcemanager")?,
+            minimum_allocation: configuration.get(&RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY)?,
+            node_expiry: configuration.get(&RESOURCEMANAGER_NODE_EXPIRY)?,
+            am_expiry: configuration.get(&RESOURCEMANAGER_AM_EXPIRY)?,
+            am_max_attempts: configuration.get(&RESOURCEMANAGER_AM_MAX_ATTEMPTS)?,
+            am_share: configuration.get(&RESOURCEMANAGER_AM_SHARE)?,
+            uploads_enabled: configuration.get(&RESOURCEMANAGER_UPLOADS_ENABLED)?,
+            heartbeat: configuration.get(&HEARTBEAT_INTERVAL)?,
+            frozen_after: configuration.get(&HEARTBEAT_TIMEOUT)?,
+            secret: secret(configuration)?,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Checks what belongs together. Called by [`Self::from_configuration`]; again after changes by hand.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] says what to set.
+    pub fn validate(&self) -> Result<(), Error> {
+        require_secret(&RESOURCEMANAGER_BIND_HOST, &self.bind_host, self.secret.as_ref())?;
+        require_heartbeats(self.heartbeat, self.frozen_after)?;
+        if self.am_max_attempts == 0 {
+            return Err(Error::Conflict(format!("{} must be at least 1", RESOURCEMANAGER_AM_MAX_ATTEMPTS.key)));
+        }
+        if !(self.am_share > 0.0 && self.am_share <= 1.0) {
+            return Err(Error::Conflict(format!("{} must be above 0 and at most 1", RESOURCEMANAGER_AM_SHARE.key)));
+        }
+        if self.minimum_allocation.mebibytes() == 0 {
+            let key = RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY.key;
+            return Err(Error::Conflict(format!("{key} must be at least 1 mb")));
+        }
+        Ok(())
+    }
+}
+
+/// A NodeManager's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeManagerConfig {
+    /// `host:port` of the ResourceManager, from `resourcemanager.address` and `.port`.
+    pub resource_manager: String,
+    /// `nodemanager.host`: host that others reach it at; default: the interface it listens on.
+    pub host: String,
+    /// `nodemanager.port`; default 8042, 0 takes a free one.
+    pub port: u16,
+    /// `nodemanager.bind-host`; default 127.0.0.1. Any but loopback demands a secret.
+    pub bind_host: String,
+    /// `nodemanager.dir`: cache, containers, logs.
+    pub dir: PathBuf,
+    /// `nodemanager.memory`: what the node offers; default: all it has.
+    pub memory: MemorySize,
+    /// `nodemanager.vcores`: what the node offers; default: its cores, at least 8.
+    pub vcores: u32,
+    /// `heartbeat.interval`; default 1 s.
+    pub heartbeat: Duration,
+    /// `heartbeat.timeout`; default 5 s.
+    pub frozen_after: Duration,
+    /// `cluster.secret`, if there is one.
+    pub secret: Option<ClusterSecret>,
+}
+
+impl NodeManagerConfig {
+    /// Reads and checks it; looks at the machine for what it offers.
+    ///
+    /// # Errors
+    /// [`Error`] names the key and where it was set.
+    pub fn from_configuration(configuration: &Configuration) -> Result<Self, Error> {
+        let bind_host: String = configuration.get(&NODEMANAGER_BIND_HOST)?;
+        let port = configuration.get(&NODEMANAGER_PORT)?;
+        let config = Self {
+            resource_manager: resource_manager(configuration)?,
+            host: configuration.find(&NODEMANAGER_HOST)?.unwrap_or_else(|| advertised(&bind_host)),
+            port,
+            bind_host,
+            dir: dir(configuration, &NODEMANAGER_DIR, &format!("nodemanager-{port}"))?,
+            memory: configuration.find(&NODEMANAGER_MEMORY)?.unwrap_or_else(machine_memory),
+            vcores: configuration.find(&NODEMANAGER_VCORES)?.unwrap_or_else(machine_vcores),
+            heartbeat: configuration.get(&HEARTBEAT_INTERVAL)?,
+            frozen_after: configuration.get(&HEARTBEAT_TIMEOUT)?,
+            secret: secret(configuration)?,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Checks what belongs together. Called by [`Self::from_configuration`]; again after changes by hand.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] says what to set.
+    pub fn validate(&self) -> Result<(), Error> {
+        require_secret(&NODEMANAGER_BIND_HOST, &self.bind_host, self.secret.as_ref())?;
+        require_heartbeats(self.heartbeat, self.frozen_after)?;
+        if self.memory.mebibytes() == 0 || self.vcores == 0 {
+            let (memory, vcores) = (NODEMANAGER_MEMORY.key, NODEMANAGER_VCORES.key);
+            return Err(Error::Conflict(format!("a node must offer something: {memory} and {vcores} must not be 0")));
+        }
+        Ok(())
+    }
+}
+
+/// `host:port` of the ResourceManager.
+pub(super) fn resource_manager(configuration: &Configuration) -> Result<String, Error> {
+    let host: String = configuration.get(&RESOURCEMANAGER_ADDRESS)?;
+    let port: u16 = configuration.get(&RESOURCEMANAGER_PORT)?;
+    Ok(format!("{host}:{port}"))
+}
+
+/// The secret itself or from its file.
+pub(super) fn secret(configuration: &Configuration) -> Result<Option<ClusterSecret>, Error> {
+    if let Some(text) = configuration.raw(&CLUSTER_SECRET) {
+        return Ok(ClusterSecret::new(text));
+    }
+    let Some(path) = configuration.find::<PathBuf>(&CLUSTER_SECRET_FILE)? else { return Ok(None) };
+    let text = fs::read_to_string(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+    let secret = ClusterSecret::new(&text);
+    if secret.is_none() {
+        return Err(Error::Conflict(format!("{} ({}) is empty", path.display(), CLUSTER_SECRET_FILE.key)));
+    }
+    Ok(secret)
+}
+
+/// An address that strangers can reach demands a secret.
+pub(super) fn require_secret(key: &ConfigOption, bind: &str, secret: Option<&ClusterSecret>) -> Result<(), Error> {
+    let loopback = bind == "localhost" || bind.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    if loopback || secret.is_some() {
+        return Ok(());
+    }
+    Err(Error::Conflict(format!(
+        "{} is {bind}, where others can reach it, but nothing says who may join; \
+         set {} (or {}) to the same on all machines, or bind to 127.0.0.1",
+        key.key, CLUSTER_SECRET.key, CLUSTER_SECRET_FILE.key
+    )))
+}
+
+pub(super) fn require_heartbeats(heartbeat: Duration, frozen_after: Duration) -> Result<(), Error> {
+    if heartbeat.is_zero() || frozen_after < heartbeat * 2 {
+        let (timeout, interval) = (HEARTBEAT_TIMEOUT.key, HEARTBEAT_INTERVAL.key);
+        return Err(Error::Conflict(format!(
+            "{timeout} ({frozen_after:?}) must be at least twice {interval} ({heartbeat:?})"
+        )));
+    }
+    Ok(())
+}
+
+/// The directory of `option`, else one of the user's own below the temporary directory.
+pub(super) fn dir(configuration: &Configuration, option: &'static ConfigOption, name: &str) -> Result<PathBuf, Error> {
+    let fallback = || env::temp_dir().join(format!("flott-{}", rustix::process::getuid().as_raw())).join(name);
+    let path: PathBuf = configuration.find(option)?.unwrap_or_else(fallback);
+    std::path::absolute(&path).map_err(|source| Error::File { path, source })
+}
+
+/// What others reach us at if we listen on `bind`.
+pub(super) fn advertised(bind: &str) -> String {
+    let everywhere = bind.parse().is_ok_and(|address: IpAddr| address.is_unspecified());
+    if everywhere {
+        let name = rustix::system::uname();
+        return name.nodename().to_string_lossy().into_owned();
+    }
+    bind.to_owned()
+}
+
+fn machine_memory() -> MemorySize {
+    let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total =
+        info.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+    MemorySize::from_bytes(total.unwrap_or(0_u64) << 10)
+}
+
+fn machine_vcores() -> u32 {
+    const LEAST: u32 = 8;
+    available_parallelism().map_or(LEAST, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX).max(LEAST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Origin;
+
+    fn set(pairs: &[(&str, &str)]) -> Configuration {
+        let mut configuration = Configuration::new();
+        for (key, value) in pairs {
+            configuration.set(key, value, Origin::CommandLine).unwrap();
+        }
+        configuration
+    }
+
+    #[test]
+    fn an_open_address_demands_a_secret() {
+        let open = [("resourcemanager.bind-host", "0.0.0.0"), ("nodemanager.bind-host", "10.0.0.7")];
+        let error = ResourceManagerConfig::from_configuration(&set(&open)).unwrap_err().to_string();
+        assert!(
+            error.starts_with("resourcemanager.bind-host is 0.0.0.0") && error.contains("cluster.secret"),
+            "{error}"
+        );
+        assert!(NodeManagerConfig::from_configuration(&set(&open)).is_err());
+        let secret = [open[0], open[1], ("cluster.secret", "sesame")];
+        assert!(ResourceManagerConfig::from_configuration(&set(&secret)).is_ok());
+        let config = NodeManagerConfig::from_configuration(&set(&secret)).unwrap();
+        assert_eq!(config.host, "10.0.0.7");
+        for loopback in ["localhost", "127.0.0.2", "::1"] {
+            let config = set(&[("resourcemanager.bind-host", loopback)]);
+            assert!(ResourceManagerConfig::from_configuration(&config).is_ok(), "{loopback}");
+        }
+    }
+
+    #[test]
+    fn the_secret_may_stand_in_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        assert!(secret(&set(&[("cluster.secret.file", path)])).is_err(), "an empty file is a mistake");
+        fs::write(path, "sesame\n").unwrap();
+        assert_eq!(secret(&set(&[("cluster.secret.file", path)])).unwrap(), ClusterSecret::new("sesame"));
+        assert!(secret(&set(&[("cluster.secret.file", "/nowhere")])).is_err());
+    }
+
+    #[test]
+    fn a_node_offers_what_the_machine_has() {
+        let config = NodeManagerConfig::from_configuration(&Configuration::new()).unwrap();
+        assert!(config.memory.mebibytes() > 0);
+        assert!(config.vcores >= 8);
+        assert_eq!((config.resource_manager.as_str(), config.port), ("127.0.0.1:8088", 8042));
+        assert!(config.dir.ends_with("nodemanager-8042"));
+    }
+
+    #[test]
+    fn heartbeats_must_fit_into_the_timeout() {
+        let error = ResourceManagerConfig::from_configuration(&set(&[("heartbeat.interval", "5 s")])).unwrap_err();
+        assert!(error.to_string().starts_with("heartbeat.timeout (5s) must be at least twice"), "{error}");
+    }
+}

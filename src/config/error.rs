@@ -1,0 +1,70 @@
+//! Why a configuration is not taken.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::Origin;
+use crate::rpc::{ErrorKind, io_cause};
+
+/// Why a configuration is not taken. The user's to mend, all of them.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such key.
+    #[error("unknown key `{key}` ({origin}){}", suggestion.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default())]
+    Unknown {
+        /// As it was written.
+        key: String,
+        /// Where.
+        origin: Origin,
+        /// A known key that looks like it.
+        suggestion: Option<&'static str>,
+    },
+    /// Not a value of the key's kind.
+    #[error("`{value}` is no value for {key} ({origin}); it takes {expected}")]
+    Invalid {
+        /// The key.
+        key: String,
+        /// As it was written.
+        value: String,
+        /// Where.
+        origin: Origin,
+        /// What the key takes.
+        expected: String,
+    },
+    /// A line without a key and a value.
+    #[error("`{text}` ({origin}) is not of the form {form}")]
+    Malformed {
+        /// The line.
+        text: String,
+        /// Where.
+        origin: Origin,
+        /// What it should look like.
+        form: &'static str,
+    },
+    /// Values that are valid alone but not together.
+    #[error("{0}")]
+    Conflict(String),
+    /// The configuration file, or a file it names.
+    #[error("cannot read {}: {}", path.display(), io_cause(source))]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Not YAML.
+    #[error("{} is not valid YAML: {cause}", path.display())]
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        cause: String,
+    },
+}
+
+impl Error {
+    /// Always [`ErrorKind::User`].
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::User
+    }
+}

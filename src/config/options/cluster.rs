@@ -1,0 +1,51 @@
+//! Keys of our own: the ResourceManager, the NodeManager, the cluster, the program.
+
+use super::options;
+use crate::config::Kind::{Duration, Flag, Integer, Memory, Number, Text};
+
+options! { honoured: true;
+    RESOURCEMANAGER_ADDRESS: Text, "resourcemanager.address" = "127.0.0.1",
+        "Host of the ResourceManager, for nodes, application masters and clients.";
+    RESOURCEMANAGER_PORT: Integer, "resourcemanager.port" = "8088",
+        "Port of the ResourceManager: links, REST API and web UI; 0 takes a free one.";
+    RESOURCEMANAGER_BIND_HOST: Text, "resourcemanager.bind-host" = "127.0.0.1",
+        "Interface the ResourceManager listens on; any but loopback demands cluster.secret.";
+    RESOURCEMANAGER_STATE_DIR: Text, "resourcemanager.state-dir",
+        "Where the ResourceManager keeps applications and uploads over restarts; by default below the temporary directory.";
+    RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY: Memory, "resourcemanager.scheduler.minimum-allocation.memory" = "64mb",
+        "Smallest container; requests are rounded up to multiples of it.";
+    RESOURCEMANAGER_NODE_EXPIRY: Duration, "resourcemanager.node-expiry" = "15 s",
+        "A node not heard of for so long is lost, and its containers with it.";
+    RESOURCEMANAGER_AM_EXPIRY: Duration, "resourcemanager.am-expiry" = "15 s",
+        "An application master not heard of for so long is dead; its next attempt starts.";
+    RESOURCEMANAGER_AM_MAX_ATTEMPTS: Integer, "resourcemanager.am.max-attempts" = "2",
+        "How often an application's master is started at most.";
+    RESOURCEMANAGER_AM_SHARE: Number, "resourcemanager.am.share" = "0.5",
+        "Share of a queue that application masters may take together.";
+    RESOURCEMANAGER_UPLOADS_ENABLED: Flag, "resourcemanager.uploads.enabled" = "true",
+        "Whether programs may be uploaded to the ResourceManager.";
+    NODEMANAGER_HOST: Text, "nodemanager.host",
+        "Host that others reach this node at; by default the interface it listens on.";
+    NODEMANAGER_PORT: Integer, "nodemanager.port" = "8042",
+        "Port of the NodeManager; 0 takes a free one.";
+    NODEMANAGER_BIND_HOST: Text, "nodemanager.bind-host" = "127.0.0.1",
+        "Interface the NodeManager listens on; any but loopback demands cluster.secret.";
+    NODEMANAGER_DIR: Text, "nodemanager.dir",
+        "Where the NodeManager keeps its cache, its containers' directories and logs; by default below the temporary directory.";
+    NODEMANAGER_MEMORY: Memory, "nodemanager.memory",
+        "Memory the node offers; by default all it has.";
+    NODEMANAGER_VCORES: Integer, "nodemanager.vcores",
+        "Virtual cores the node offers; by default its cores, at least 8.";
+    CLUSTER_SECRET: Text, "cluster.secret",
+        "Who knows it may join as a node or TaskManager; the same on all machines.";
+    CLUSTER_SECRET_FILE: Text, "cluster.secret.file",
+        "File that holds cluster.secret.";
+    STORAGE_DIR: Text, "flott.storage.dir",
+        "Where applications keep what must outlive them; reachable from every node; by default below the temporary directory.";
+    PROGRAM_PLAN_TIMEOUT: Duration, "program.plan.timeout" = "60 s",
+        "How long a program may take until it calls execute.";
+    PROGRAM_PLAN_MEMORY: Memory, "program.plan.memory" = "1gb",
+        "How much memory a program may take while it is planned.";
+    CLIENT_POLL_INTERVAL: Duration, "client.poll.interval" = "200 ms",
+        "How often an attached client asks how the job stands.";
+}

@@ -1,0 +1,142 @@
+//! Flink's keys that have their effect here.
+
+use super::options;
+use crate::config::Kind::{Duration, Flag, Integer, List, Map, Memory, Number, OneOf, Ports, Text};
+
+options! { honoured: true;
+    // Addresses
+    JOBMANAGER_RPC_ADDRESS: Text, "jobmanager.rpc.address" = "127.0.0.1",
+        "Host of the standalone JobManager, for TaskManagers and clients.";
+    JOBMANAGER_RPC_PORT: Integer, "jobmanager.rpc.port" = "6123",
+        "Port of the standalone JobManager's links.";
+    JOBMANAGER_BIND_HOST: Text, "jobmanager.bind-host" = "127.0.0.1",
+        "Interface the JobManager listens on; any but loopback demands cluster.secret.";
+    TASKMANAGER_BIND_HOST: Text, "taskmanager.bind-host" = "127.0.0.1",
+        "Interface the TaskManager and its workers listen on; any but loopback demands cluster.secret.";
+    TASKMANAGER_HOST: Text, "taskmanager.host",
+        "Host that others reach this TaskManager at; by default the interface it listens on.";
+    TASKMANAGER_DATA_PORT: Ports, "taskmanager.data.port" = "0",
+        "Ports of workers for data from other workers.";
+    TASKMANAGER_RESOURCE_ID: Text, "taskmanager.resource-id",
+        "Name of this TaskManager; by default host:port and a random word.";
+    REST_ADDRESS: Text, "rest.address",
+        "Where clients find the JobManager's REST API; by default jobmanager.rpc.address." aka ["jobmanager.web.address"];
+    REST_PORT: Integer, "rest.port" = "8081",
+        "Port of the JobManager's REST API and web UI." aka ["web.port", "jobmanager.web.port"];
+    REST_BIND_PORT: Ports, "rest.bind-port",
+        "Ports the JobManager's REST API tries in turn; by default rest.port.";
+    REST_BIND_ADDRESS: Text, "rest.bind-address",
+        "Interface of the REST API; by default jobmanager.bind-host; any but loopback demands cluster.secret."
+        aka ["web.address"];
+    HEARTBEAT_INTERVAL: Duration, "heartbeat.interval" = "1 s",
+        "A process that has sent nothing for so long shows that it lives.";
+    HEARTBEAT_TIMEOUT: Duration, "heartbeat.timeout" = "5 s",
+        "A process that has sent nothing for so long counts as frozen.";
+    CLIENT_TIMEOUT: Duration, "client.timeout" = "60 s",
+        "How long the command line waits for an answer.";
+
+    // Resources
+    TASKMANAGER_SLOTS: Integer, "taskmanager.numberOfTaskSlots" = "1",
+        "Slots of a TaskManager.";
+    PARALLELISM_DEFAULT: Integer, "parallelism.default" = "1",
+        "Parallelism of jobs that do not say.";
+    TASKMANAGER_MEMORY: Memory, "taskmanager.memory.process.size" = "1728mb",
+        "Memory of a TaskManager with its workers: the size of its container."
+        aka ["taskmanager.memory.flink.size", "taskmanager.heap.size", "taskmanager.heap.mb"];
+    JOBMANAGER_MEMORY: Memory, "jobmanager.memory.process.size" = "256mb",
+        "Memory of a JobManager: the size of its container."
+        aka ["jobmanager.memory.flink.size", "jobmanager.heap.size", "jobmanager.heap.mb"];
+    SLOTS_MAX: Integer, "slotmanager.number-of-slots.max",
+        "Most slots a JobManager asks for; by default as many as its jobs want.";
+    TASKMANAGER_TIMEOUT: Duration, "resourcemanager.taskmanager-timeout" = "30 s",
+        "A TaskManager without work for so long is given back." aka ["slotmanager.taskmanager-timeout"];
+    SLOT_REQUEST_TIMEOUT: Duration, "slot.request.timeout" = "5 min",
+        "A job that waits for slots for so long fails.";
+    SLOT_IDLE_TIMEOUT: Duration, "slot.idle.timeout" = "50 s",
+        "A slot that its job does not use for so long goes back.";
+    TMP_DIRS: List, "io.tmp.dirs",
+        "Directories for temporary files; by default the system's, in a container the container's."
+        aka ["taskmanager.tmp.dirs"];
+    LOG_DIR: Text, "env.log.dir",
+        "Where daemons started by scripts write their logs.";
+    PID_DIR: Text, "env.pid.dir",
+        "Where scripts keep the process ids of daemons.";
+
+    // Jobs
+    EXECUTION_TARGET: Text, "execution.target",
+        "Where flott run submits to: yarn-per-job, yarn-application, yarn-session, remote, local.";
+    EXECUTION_ATTACHED: Flag, "execution.attached" = "false",
+        "Whether the client waits for the job; flott run sets it unless -d is given.";
+    EXECUTION_RUNTIME_MODE: OneOf(&["streaming", "batch", "automatic"]), "execution.runtime-mode",
+        "Streaming, batch, or batch if every source is bounded; by default as the program says.";
+    PIPELINE_NAME: Text, "pipeline.name",
+        "Name of the job; by default as the program says.";
+    PIPELINE_MAX_PARALLELISM: Integer, "pipeline.max-parallelism" = "-1",
+        "Number of key groups, the limit of rescaling; -1 derives it.";
+    PIPELINE_CHAINING: Flag, "pipeline.operator-chaining.enabled" = "true",
+        "Whether operators that can be are run in one task." aka ["pipeline.operator-chaining"];
+    PIPELINE_AUTO_WATERMARK_INTERVAL: Duration, "pipeline.auto-watermark-interval" = "200 ms",
+        "How often watermarks are generated.";
+    PIPELINE_GLOBAL_JOB_PARAMETERS: Map, "pipeline.global-job-parameters",
+        "Parameters of the job, shown in the web UI.";
+    EXECUTION_BUFFER_TIMEOUT: Duration, "execution.buffer-timeout.interval" = "5 ms",
+        "A record leaves its task after so long at the latest; 0 at once, -1 when its batch is full."
+        aka ["execution.buffer-timeout"];
+    CHECKPOINTING_INTERVAL: Duration, "execution.checkpointing.interval",
+        "How often checkpoints are taken; by default never.";
+    TASK_CANCELLATION_TIMEOUT: Duration, "task.cancellation.timeout" = "3 min",
+        "A worker whose tasks do not stop within so long is killed.";
+
+    // Restarts
+    RESTART_STRATEGY_TYPE: OneOf(&[
+        "none", "off", "disable", "fixed-delay", "fixeddelay", "failure-rate", "failurerate", "exponential-delay",
+        "exponentialdelay",
+    ]), "restart-strategy.type",
+        "What follows a failure; by default none without checkpoints, exponential-delay with." aka ["restart-strategy"];
+    FIXED_DELAY_ATTEMPTS: Integer, "restart-strategy.fixed-delay.attempts" = "1",
+        "Restarts until the job fails.";
+    FIXED_DELAY_DELAY: Duration, "restart-strategy.fixed-delay.delay" = "1 s",
+        "Pause before a restart.";
+    FAILURE_RATE_MAX: Integer, "restart-strategy.failure-rate.max-failures-per-interval" = "1",
+        "Failures within the interval that a job survives.";
+    FAILURE_RATE_INTERVAL: Duration, "restart-strategy.failure-rate.failure-rate-interval" = "1 min",
+        "The interval.";
+    FAILURE_RATE_DELAY: Duration, "restart-strategy.failure-rate.delay" = "1 s",
+        "Pause before a restart.";
+    EXPONENTIAL_DELAY_INITIAL: Duration, "restart-strategy.exponential-delay.initial-backoff" = "1 s",
+        "First pause before a restart.";
+    EXPONENTIAL_DELAY_MAX: Duration, "restart-strategy.exponential-delay.max-backoff" = "1 min",
+        "Longest pause before a restart.";
+    EXPONENTIAL_DELAY_MULTIPLIER: Number, "restart-strategy.exponential-delay.backoff-multiplier" = "1.5",
+        "By how much the pause grows with each failure.";
+    EXPONENTIAL_DELAY_RESET: Duration, "restart-strategy.exponential-delay.reset-backoff-threshold" = "1 h",
+        "After so long without failure the pause is the first one again.";
+    EXPONENTIAL_DELAY_JITTER: Number, "restart-strategy.exponential-delay.jitter-factor" = "0.1",
+        "Share of the pause that is random.";
+    EXPONENTIAL_DELAY_ATTEMPTS: Text, "restart-strategy.exponential-delay.attempts-before-reset-backoff" = "infinite",
+        "Restarts until the job fails, counted since the last reset; a number or infinite.";
+
+    // Applications
+    YARN_APPLICATION_ID: Text, "yarn.application.id",
+        "The session that flott run -t yarn-session submits to.";
+    YARN_APPLICATION_NAME: Text, "yarn.application.name",
+        "Name of the application; by default the program's.";
+    YARN_APPLICATION_QUEUE: Text, "yarn.application.queue" = "root.default",
+        "Queue that the application is submitted to.";
+    YARN_APPLICATION_ATTEMPTS: Integer, "yarn.application-attempts",
+        "How often the application's master is started at most; by default as the ResourceManager says.";
+    YARN_CONTAINERS_VCORES: Integer, "yarn.containers.vcores" = "-1",
+        "Virtual cores of a TaskManager's container; -1 takes one a slot.";
+    YARN_SHIP_FILES: List, "yarn.ship-files",
+        "Files to ship along with the program.";
+    YARN_TAGS: List, "yarn.tags",
+        "Tags of the application.";
+
+    // Web
+    WEB_REFRESH_INTERVAL: Duration, "web.refresh-interval" = "3 s",
+        "How often the web UI asks for news.";
+    WEB_EXCEPTION_HISTORY_SIZE: Integer, "web.exception-history-size" = "16",
+        "Failures that are remembered per job.";
+    WEB_CANCEL_ENABLE: Flag, "web.cancel.enable" = "true",
+        "Whether the web UI may cancel jobs.";
+}

@@ -1,0 +1,157 @@
+//! The execution graph: for each subtask of each vertex its current execution and the ones before.
+
+use std::collections::BTreeMap;
+
+use super::event::Illegal;
+use crate::graph::job_graph::JobGraph;
+use crate::graph::task::{ExecutionState, Failure, TaskMetrics};
+use crate::ids::{ExecutionAttemptId, WorkerId};
+use crate::time::Now;
+
+/// Ended executions remembered per subtask.
+const HISTORY_LEN_MAX: usize = 16;
+
+/// One execution of a subtask. Flink's `Execution`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Execution {
+    /// Counts executions of the subtask.
+    pub attempt: u32,
+    /// Where it stands.
+    pub state: ExecutionState,
+    /// When it first came into each state.
+    pub since: BTreeMap<ExecutionState, Now>,
+    /// Where it runs or ran, once deployed.
+    pub worker: Option<WorkerId>,
+    /// Its last counters.
+    pub metrics: TaskMetrics,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+}
+
+impl Execution {
+    fn new(attempt: u32, now: Now) -> Self {
+        Self {
+            attempt,
+            state: ExecutionState::Created,
+            since: [(ExecutionState::Created, now)].into(),
+            worker: None,
+            metrics: TaskMetrics::default(),
+            failure: None,
+        }
+    }
+
+    /// When it was deployed.
+    pub fn started_at(&self) -> Option<Now> {
+        self.since.get(&ExecutionState::Deploying).copied()
+    }
+
+    /// When it ended.
+    pub fn ended_at(&self) -> Option<Now> {
+        self.state.is_terminal().then(|| self.since.get(&self.state).copied()).flatten()
+    }
+}
+
+/// One subtask: its current execution and those before, oldest first, at most 16.
+#[derive(Clone, Debug)]
+pub struct Subtask {
+    /// The current one.
+    pub current: Execution,
+    /// The ones before.
+    pub previous: Vec<Execution>,
+}
+
+/// Executions of all subtasks, by vertex index.
+#[derive(Clone, Debug)]
+pub struct ExecutionGraph {
+    /// `vertices[v][subtask]`, as in the job graph.
+    pub vertices: Vec<Vec<Subtask>>,
+    live: usize,
+}
+
+/// Position of a subtask: index of the vertex, index within it.
+pub(super) type Position = (usize, usize);
+
+impl ExecutionGraph {
+    pub(super) fn new(graph: &JobGraph, first_attempt: u32, now: Now) -> Self {
+        let subtask = || Subtask { current: Execution::new(first_attempt, now), previous: Vec::new() };
+        let vertices: Vec<Vec<Subtask>> =
+            graph.vertices.iter().map(|vertex| (0..vertex.parallelism).map(|_| subtask()).collect()).collect();
+        let live = vertices.iter().map(Vec::len).sum();
+        Self { vertices, live }
+    }
+
+    /// How many current executions have not ended.
+    pub fn live(&self) -> usize {
+        self.live
+    }
+
+    /// Whether every current execution has ended by itself.
+    pub fn all_finished(&self) -> bool {
+        self.live == 0 && self.subtasks().all(|(_, subtask)| subtask.current.state == ExecutionState::Finished)
+    }
+
+    /// All subtasks with their position.
+    pub fn subtasks(&self) -> impl Iterator<Item = ((usize, usize), &Subtask)> {
+        self.vertices.iter().enumerate().flat_map(|(vertex, subtasks)| {
+            subtasks.iter().enumerate().map(move |(index, subtask)| ((vertex, index), subtask))
+        })
+    }
+
+    pub(super) fn get(&self, (vertex, index): Position) -> Option<&Subtask> {
+        self.vertices.get(vertex)?.get(index)
+    }
+
+    /// Moves an execution to `state`. Reports may skip states, never go back; an ended execution stays as it is.
+    pub(super) fn set_state(&mut self, at: Position, state: ExecutionState, now: Now) -> Result<bool, Illegal> {
+        let Some(subtask) = self.vertices.get_mut(at.0).and_then(|subtasks| subtasks.get_mut(at.1)) else {
+            return Err(Illegal::new(format!("the job has no subtask {} of vertex {}", at.1, at.0)));
+        };
+        let execution = &mut subtask.current;
+        if execution.state.is_terminal() || rank(state) <= rank(execution.state) {
+            return Ok(false); // A repeated or overtaken report: the later state stands.
+        }
+        execution.state = state;
+        execution.since.insert(state, now);
+        if state.is_terminal() {
+            self.live -= 1;
+        }
+        Ok(true)
+    }
+
+    pub(super) fn current_mut(&mut self, (vertex, index): Position) -> Option<&mut Execution> {
+        Some(&mut self.vertices.get_mut(vertex)?.get_mut(index)?.current)
+    }
+
+    /// Gives every subtask a new execution.
+    pub(super) fn begin_again(&mut self, now: Now) {
+        for subtask in self.vertices.iter_mut().flatten() {
+            let next = Execution::new(subtask.current.attempt + 1, now);
+            subtask.previous.push(std::mem::replace(&mut subtask.current, next));
+            if subtask.previous.len() > HISTORY_LEN_MAX {
+                subtask.previous.remove(0);
+            }
+        }
+        self.live = self.vertices.iter().map(Vec::len).sum();
+    }
+
+    pub(super) fn id(&self, graph: &JobGraph, (vertex, index): Position) -> ExecutionAttemptId {
+        ExecutionAttemptId {
+            vertex: graph.vertices[vertex].id,
+            subtask: u32::try_from(index).unwrap_or(u32::MAX),
+            attempt: self.vertices[vertex][index].current.attempt,
+        }
+    }
+}
+
+/// Order in which states can follow one another.
+fn rank(state: ExecutionState) -> u8 {
+    match state {
+        ExecutionState::Created => 0,
+        ExecutionState::Scheduled => 1,
+        ExecutionState::Deploying => 2,
+        ExecutionState::Initializing => 3,
+        ExecutionState::Running => 4,
+        ExecutionState::Canceling => 5,
+        ExecutionState::Finished | ExecutionState::Canceled | ExecutionState::Failed => 6,
+    }
+}

@@ -1,0 +1,319 @@
+//! One job from its plan to its end: which slots it needs, which worker runs what, who reads which split, what a failure means,
+//! when its output is published. Pure: [`JobMaster::apply`] takes an [`Event`] and the time, and appends [`Effect`]s.
+//! Flink's `JobMaster` with its scheduler.
+//!
+//! ```text
+//!             slots           workers registered        all FINISHED            confirmed
+//! New ─► WaitingForSlots ─► StartingWorkers ─► Running ─► Publishing ───────────────────► Closing ─► Closed
+//!            ▲                    │              │ failure, cancel                           ▲
+//!            │                    └──────────► Unwinding ── cancelled, or given up ──────────┤
+//!            └───── Backoff ◄───── restart ───────┘                                          │
+//!                      └── cancel ───────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! The same core runs in a JobManager, in a program's own process (the local role) and in the simulator: whoever holds it
+//! performs the effects *in order*, `Persist` being a barrier, and turns what comes of them into events.
+//!
+//! Invariants: every slot offered is given back exactly once or lost with its TaskManager; nothing is published unless all
+//! tasks of one and the same run of the job have finished and the decision is durable; after that the job only rolls forward.
+//! It knows neither containers nor links nor files, and nothing of other jobs.
+
+mod deployment;
+mod event;
+mod execution;
+mod failover;
+mod lifecycle;
+mod output;
+mod reports;
+mod splits;
+mod unwinding;
+mod workers;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_random;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::event::{Decision, Effect, Event, FailureRecord, Illegal, Outcome, Record};
+pub use self::execution::{Execution, ExecutionGraph, Subtask};
+pub use self::failover::RestartStrategy;
+pub use self::splits::{SourceSplits, Splits};
+pub use self::workers::{Place, WorkerState, Workers};
+
+use self::deployment::Assignment;
+use self::execution::Position;
+use self::failover::Failover;
+use self::output::Publication;
+use self::unwinding::Unwinding;
+use crate::graph::job_graph::JobGraph;
+use crate::graph::plan::{NodeIndex, NodeKind, Plan};
+use crate::graph::task::Committable;
+use crate::ids::{ExecutionAttemptId, JobId, VertexId, WorkerId};
+use crate::protocol::job::JobStatus;
+use crate::protocol::worker::ToJobManager;
+use crate::time::Now;
+
+/// What a job is run with, beside its plan.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which run of the JobManager this is, from 1. A later one numbers workers and executions so that those of an earlier one
+    /// are stale.
+    pub attempt: u32,
+    /// What happens after a failure.
+    pub restart_strategy: RestartStrategy,
+    /// How long tasks may take to stop before their worker is killed.
+    pub cancel_timeout: Duration,
+    /// How long a worker may take to join.
+    pub worker_timeout: Duration,
+    /// For jitter.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            attempt: 1,
+            restart_strategy: RestartStrategy::None,
+            cancel_timeout: Duration::from_secs(30),
+            worker_timeout: Duration::from_secs(60),
+            seed: 0,
+        }
+    }
+}
+
+/// Room for workers and executions of one run of the JobManager.
+const NUMBERS_PER_ATTEMPT: u32 = 10_000;
+/// Failures remembered.
+const FAILURES_LEN_MAX: usize = 20;
+
+/// One job.
+#[derive(Debug)]
+pub struct JobMaster {
+    job: JobId,
+    plan: Arc<Plan>,
+    plan_hash: String,
+    graph: JobGraph,
+    vertex_of: BTreeMap<VertexId, usize>,
+    settings: Settings,
+    phase: Phase,
+    status: JobStatus,
+    since: BTreeMap<JobStatus, Now>,
+    execution: ExecutionGraph,
+    workers: Workers,
+    splits: Splits,
+    failover: Failover,
+    /// What finished subtasks of this run prepared.
+    prepared: BTreeMap<NodeIndex, Vec<Committable>>,
+    /// What will never be published and no worker was there to remove.
+    discards: BTreeMap<NodeIndex, Vec<Committable>>,
+    failures: Vec<FailureRecord>,
+    outcome: Option<Outcome>,
+    version: u64,
+    stale: u64,
+}
+
+/// Where the job stands; see the picture above.
+#[derive(Debug)]
+enum Phase {
+    New { decided: Option<Decision> },
+    WaitingForSlots,
+    StartingWorkers { assignment: Assignment },
+    Running { since: Now },
+    Publishing { publication: Publication, worker_failures: u32 },
+    Unwinding(Unwinding),
+    Backoff { until: Now },
+    Closing { deadline: Now },
+    Closed,
+}
+
+impl JobMaster {
+    /// A job that has been planned and now waits for [`Event::Start`]. `submitted`: when it came.
+    pub fn new(job: JobId, plan: Arc<Plan>, graph: JobGraph, settings: Settings, submitted: Now) -> Self {
+        let first = (settings.attempt.max(1) - 1) * NUMBERS_PER_ATTEMPT;
+        let is_source = |index: &NodeIndex| matches!(plan.nodes[index.0 as usize].kind, NodeKind::Source { .. });
+        let sources: Vec<NodeIndex> =
+            graph.vertices.iter().flat_map(|vertex| vertex.operators.iter().copied().filter(is_source)).collect();
+        Self {
+            job,
+            plan_hash: plan.hash(),
+            vertex_of: graph.vertices.iter().enumerate().map(|(index, vertex)| (vertex.id, index)).collect(),
+            phase: Phase::New { decided: None },
+            status: JobStatus::Initializing,
+            since: [(JobStatus::Initializing, submitted)].into(),
+            execution: ExecutionGraph::new(&graph, first, submitted),
+            workers: Workers::new(job, first + 1),
+            splits: Splits::new(sources),
+            failover: Failover::new(settings.restart_strategy, settings.seed),
+            prepared: BTreeMap::new(),
+            discards: BTreeMap::new(),
+            failures: Vec::new(),
+            outcome: None,
+            version: 1,
+            stale: 0,
+            plan,
+            graph,
+            settings,
+        }
+    }
+
+    /// Makes a new job one whose tasks finished under an earlier JobManager: its output only remains to be published.
+    pub fn resume_publication(&mut self, decision: Decision) {
+        if let Phase::New { decided } = &mut self.phase {
+            *decided = Some(decision);
+        }
+    }
+
+    /// Takes note of `event`. What is stale (an older execution or worker) is dropped here and nowhere else.
+    ///
+    /// # Errors
+    /// [`Illegal`] if the event makes no sense now; nothing changed then, and the message says why.
+    pub fn apply(&mut self, event: Event, now: Now, out: &mut Vec<Effect>) -> Result<(), Illegal> {
+        if self.is_stale(&event) {
+            self.stale += 1;
+            return Ok(());
+        }
+        self.version += 1;
+        match event {
+            Event::Start => self.start(now, out),
+            Event::SlotsOffered { task_manager, slots } => self.slots_offered(task_manager, slots, now, out),
+            Event::SlotsLost { task_manager, why } => self.slots_lost(&task_manager, &why, now, out),
+            Event::SlotsRefused(failure) => self.slots_refused(failure, now, out),
+            Event::WorkerStarted { .. } => {} // Its link says the same and more.
+            Event::WorkerRegistered { worker, pid, data_address, plan_hash } => {
+                return self.worker_registered(worker, pid, data_address, &plan_hash, now, out);
+            }
+            Event::WorkerExited { worker, cause, diagnostics } => {
+                self.worker_exited(&worker, &cause, &diagnostics, now, out);
+            }
+            Event::WorkerLost { worker, why } => self.worker_lost(&worker, &why, now, out),
+            Event::Worker { worker, message } => return self.report(&worker, message, now, out),
+            Event::Cancel => return self.cancel(now, out),
+            Event::Stop => return self.stop(out),
+            Event::Wake => self.wake(now, out),
+        }
+        Ok(())
+    }
+
+    fn is_stale(&self, event: &Event) -> bool {
+        match event {
+            Event::WorkerStarted { worker, .. }
+            | Event::WorkerExited { worker, .. }
+            | Event::WorkerLost { worker, .. } => !self.workers.is_current(worker),
+            Event::WorkerRegistered { worker, .. } => !self.admits(worker),
+            Event::Worker { worker, message } => !self.is_ready(worker) || self.is_of_older_attempt(message),
+            Event::Start
+            | Event::SlotsOffered { .. }
+            | Event::SlotsLost { .. }
+            | Event::SlotsRefused(_)
+            | Event::Cancel
+            | Event::Stop
+            | Event::Wake => false,
+        }
+    }
+
+    /// Whether a worker that opens its link now is one the job waits for; others are to be told to exit.
+    pub fn admits(&self, worker: &WorkerId) -> bool {
+        matches!(self.workers.state(worker), Some(WorkerState::Starting { .. }))
+    }
+
+    fn is_ready(&self, worker: &WorkerId) -> bool {
+        matches!(self.workers.state(worker), Some(WorkerState::Ready { .. }))
+    }
+
+    fn is_of_older_attempt(&self, message: &ToJobManager) -> bool {
+        let older = |attempt: &ExecutionAttemptId| {
+            let current = self.position(attempt).and_then(|at| self.execution.get(at));
+            current.is_some_and(|subtask| attempt.attempt < subtask.current.attempt)
+        };
+        match message {
+            ToJobManager::TaskState { attempt, .. }
+            | ToJobManager::SplitsDiscovered { attempt, .. }
+            | ToJobManager::SplitRequested { attempt, .. }
+            | ToJobManager::SplitFinished { attempt, .. } => older(attempt),
+            ToJobManager::Committed { .. } | ToJobManager::Metrics { .. } => false, // Looked at one by one.
+        }
+    }
+
+    fn position(&self, attempt: &ExecutionAttemptId) -> Option<Position> {
+        let vertex = *self.vertex_of.get(&attempt.vertex)?;
+        let at = (vertex, attempt.subtask as usize);
+        self.execution.get(at).map(|_| at)
+    }
+}
+
+/// What views read.
+impl JobMaster {
+    /// The job.
+    pub fn job(&self) -> JobId {
+        self.job
+    }
+
+    /// Its plan.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Its chained graph.
+    pub fn graph(&self) -> &JobGraph {
+        &self.graph
+    }
+
+    /// Where it stands.
+    pub fn status(&self) -> JobStatus {
+        self.status
+    }
+
+    /// When it came into each status the last time.
+    pub fn since(&self) -> &BTreeMap<JobStatus, Now> {
+        &self.since
+    }
+
+    /// Its subtasks.
+    pub fn execution(&self) -> &ExecutionGraph {
+        &self.execution
+    }
+
+    /// Where it runs.
+    pub fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    /// The parts of its input.
+    pub fn splits(&self) -> &Splits {
+        &self.splits
+    }
+
+    /// Its failures, oldest first, at most 20.
+    pub fn failures(&self) -> &[FailureRecord] {
+        &self.failures
+    }
+
+    /// How often it was started anew.
+    pub fn restarts(&self) -> u32 {
+        self.failover.restarts()
+    }
+
+    /// How it ended, once it has.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
+    /// Slots it wants to hold in all.
+    pub fn slots_needed(&self) -> u32 {
+        self.graph.slots_needed()
+    }
+
+    /// Grows with each change.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Messages dropped because their sender had been replaced.
+    pub fn stale_messages(&self) -> u64 {
+        self.stale
+    }
+}

@@ -1,0 +1,167 @@
+//! What workers report about tasks, splits and commits. Stale reports were dropped before.
+
+use std::collections::BTreeMap;
+
+use super::event::{Effect, Illegal};
+use super::splits::Answer;
+use super::unwinding::Cause;
+use super::{JobMaster, Phase};
+use crate::graph::plan::NodeKind;
+use crate::graph::task::{Committable, ExecutionState, Failure, TaskMetrics};
+use crate::ids::{ExecutionAttemptId, WorkerId};
+use crate::protocol::worker::{ToJobManager, ToWorker};
+use crate::time::Now;
+
+impl JobMaster {
+    pub(super) fn report(
+        &mut self,
+        worker: &WorkerId,
+        message: ToJobManager,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Illegal> {
+        match message {
+            ToJobManager::TaskState { attempt, state, failure, committables, metrics } => {
+                self.check_runs_on(&attempt, worker)?;
+                self.note_metrics(&attempt, metrics);
+                self.task_state(&attempt, (state, failure), committables, now, out)
+            }
+            ToJobManager::SplitsDiscovered { attempt, operator, splits, complete } => {
+                self.check_runs_on(&attempt, worker)?;
+                let answers = self.splits.discovered(operator, splits, complete)?;
+                self.answer(answers, out);
+                Ok(())
+            }
+            ToJobManager::SplitRequested { attempt, operator } => {
+                self.check_runs_on(&attempt, worker)?;
+                let answers = self.splits.requested(operator, attempt)?;
+                self.answer(answers, out);
+                Ok(())
+            }
+            ToJobManager::SplitFinished { attempt, operator, split } => {
+                self.check_runs_on(&attempt, worker)?;
+                self.splits.finished(operator, attempt, &split)
+            }
+            ToJobManager::Committed { operator, failure } => {
+                if let Phase::Publishing { publication, .. } = &mut self.phase {
+                    let progress = publication.committed(worker, operator, failure, now);
+                    self.commit_progress(progress, now, out);
+                }
+                Ok(())
+            }
+            ToJobManager::Metrics { tasks } => {
+                for (attempt, metrics) in tasks {
+                    self.note_metrics(&attempt, metrics);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn check_runs_on(&self, attempt: &ExecutionAttemptId, worker: &WorkerId) -> Result<(), Illegal> {
+        let subtask = self.position(attempt).and_then(|at| self.execution.get(at));
+        let execution = subtask.map(|subtask| &subtask.current).filter(|current| current.attempt == attempt.attempt);
+        match execution {
+            Some(execution) if execution.worker.as_ref() == Some(worker) => Ok(()),
+            Some(_) => Err(Illegal::new(format!("{worker} reports about {attempt}, which it was not given"))),
+            None => Err(Illegal::new(format!("{worker} reports about {attempt}, which the job does not have"))),
+        }
+    }
+
+    fn note_metrics(&mut self, attempt: &ExecutionAttemptId, metrics: TaskMetrics) {
+        let current = self.position(attempt).and_then(|at| self.execution.current_mut(at));
+        if let Some(execution) = current.filter(|execution| execution.attempt == attempt.attempt) {
+            execution.metrics = metrics;
+        }
+    }
+
+    fn task_state(
+        &mut self,
+        attempt: &ExecutionAttemptId,
+        (state, failure): (ExecutionState, Option<Failure>),
+        committables: Vec<Committable>,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Illegal> {
+        let Some(at) = self.position(attempt) else { return Ok(()) };
+        if !self.execution.set_state(at, state, now)? {
+            return Ok(());
+        }
+        match state {
+            ExecutionState::Finished => {
+                for committable in committables {
+                    self.prepared.entry(committable.operator).or_default().push(committable);
+                }
+                if matches!(self.phase, Phase::Running { .. }) && self.execution.all_finished() {
+                    self.finish(now, out);
+                }
+            }
+            ExecutionState::Failed => {
+                let failure = failure.unwrap_or_else(|| Failure::transient("the task failed without saying why"));
+                self.task_failed(attempt, failure, now, out);
+            }
+            ExecutionState::Canceled if matches!(self.phase, Phase::Running { .. }) => {
+                self.task_failed(attempt, Failure::transient("the task was cancelled by its worker"), now, out);
+            }
+            ExecutionState::Canceled
+            | ExecutionState::Created
+            | ExecutionState::Scheduled
+            | ExecutionState::Deploying
+            | ExecutionState::Initializing
+            | ExecutionState::Running
+            | ExecutionState::Canceling => {}
+        }
+        self.conclude_if_unwound(now, out);
+        Ok(())
+    }
+
+    fn task_failed(&mut self, attempt: &ExecutionAttemptId, failure: Failure, now: Now, out: &mut Vec<Effect>) {
+        let mut task_manager = None;
+        if let Some(execution) = self.position(attempt).and_then(|at| self.execution.current_mut(at)) {
+            execution.failure = Some(failure.clone());
+            task_manager = execution.worker.as_ref().map(|worker| worker.task_manager.clone());
+        }
+        self.fail(Cause::task(failure, Some(*attempt), task_manager), now, out);
+    }
+
+    fn answer(&self, answers: Vec<Answer>, out: &mut Vec<Effect>) {
+        for answer in answers {
+            let (attempt, message) = match answer {
+                Answer::Split(attempt, split) => (attempt, ToWorker::AssignSplit { attempt, split }),
+                Answer::NoMore(attempt) => (attempt, ToWorker::NoMoreSplits { attempt }),
+            };
+            let subtask = self.position(&attempt).and_then(|at| self.execution.get(at));
+            if let Some(worker) = subtask.and_then(|subtask| subtask.current.worker.clone()) {
+                out.push(Effect::ToWorker { worker, message });
+            }
+        }
+    }
+
+    /// Ends the sources as if their input had ended, so that the job drains and finishes.
+    pub(super) fn stop(&mut self, out: &mut Vec<Effect>) -> Result<(), Illegal> {
+        if !matches!(self.phase, Phase::Running { .. }) {
+            let status = self.status();
+            return Err(Illegal::new(format!("only a running job can be stopped; this one is {status}")));
+        }
+        let answers = self.splits.drain();
+        self.answer(answers, out);
+        let mut sources: BTreeMap<WorkerId, Vec<ExecutionAttemptId>> = BTreeMap::new();
+        for (at, subtask) in self.execution.subtasks() {
+            let vertex = &self.graph.vertices[at.0];
+            let is_source = vertex
+                .operators
+                .iter()
+                .any(|index| matches!(self.plan.nodes[index.0 as usize].kind, NodeKind::Source { .. }));
+            if let Some(worker) = &subtask.current.worker
+                && is_source
+                && !subtask.current.state.is_terminal()
+            {
+                sources.entry(worker.clone()).or_default().push(self.execution.id(&self.graph, at));
+            }
+        }
+        for (worker, attempts) in sources {
+            out.push(Effect::ToWorker { worker, message: ToWorker::StopSources { attempts } });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+//! Hands out the parts of each source's input, one at a time, to whichever subtask asks.
+//!
+//! Each id is handed out once per run of the job. When the job restarts, its enumerators start anew and report every part
+//! again, so everything here is forgotten ([`Splits::reset`]).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::event::Illegal;
+use crate::graph::plan::NodeIndex;
+use crate::graph::task::Split;
+use crate::ids::ExecutionAttemptId;
+
+/// What a subtask that asked is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Split(ExecutionAttemptId, Split),
+    NoMore(ExecutionAttemptId),
+}
+
+/// One source's parts.
+#[derive(Clone, Debug, Default)]
+pub struct SourceSplits {
+    known: BTreeSet<String>,
+    unassigned: VecDeque<Split>,
+    assigned: BTreeMap<String, ExecutionAttemptId>,
+    parked: VecDeque<ExecutionAttemptId>,
+    complete: bool,
+}
+
+impl SourceSplits {
+    /// Parts found so far.
+    pub fn discovered(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Parts read to their end.
+    pub fn finished(&self) -> usize {
+        self.known.len() - self.unassigned.len() - self.assigned.len()
+    }
+
+    /// Whether no more parts will be found.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    fn answer_parked(&mut self) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        while !self.parked.is_empty() && (self.complete || !self.unassigned.is_empty()) {
+            let Some(attempt) = self.parked.pop_front() else { break };
+            answers.push(match self.unassigned.pop_front() {
+                Some(split) => {
+                    self.assigned.insert(split.id.clone(), attempt);
+                    Answer::Split(attempt, split)
+                }
+                None => Answer::NoMore(attempt),
+            });
+        }
+        answers
+    }
+}
+
+/// The parts of every source of a job.
+#[derive(Clone, Debug)]
+pub struct Splits {
+    sources: BTreeMap<NodeIndex, SourceSplits>,
+    /// The job drains: nothing more is handed out.
+    draining: bool,
+}
+
+impl Splits {
+    pub(super) fn new(sources: impl IntoIterator<Item = NodeIndex>) -> Self {
+        let sources = sources.into_iter().map(|source| (source, SourceSplits::default())).collect();
+        Self { sources, draining: false }
+    }
+
+    /// Each source with its parts.
+    pub fn sources(&self) -> impl Iterator<Item = (NodeIndex, &SourceSplits)> {
+        self.sources.iter().map(|(source, splits)| (*source, splits))
+    }
+
+    fn source(&mut self, operator: NodeIndex) -> Result<&mut SourceSplits, Illegal> {
+        self.sources.get_mut(&operator).ok_or_else(|| Illegal::new(format!("operator {operator} is not a source")))
+    }
+
+    pub(super) fn discovered(
+        &mut self,
+        operator: NodeIndex,
+        splits: Vec<Split>,
+        complete: bool,
+    ) -> Result<Vec<Answer>, Illegal> {
+        let draining = self.draining;
+        let source = self.source(operator)?;
+        for split in splits {
+            if !draining && source.known.insert(split.id.clone()) {
+                source.unassigned.push_back(split);
+            }
+        }
+        source.complete |= complete || draining;
+        Ok(source.answer_parked())
+    }
+
+    pub(super) fn requested(
+        &mut self,
+        operator: NodeIndex,
+        attempt: ExecutionAttemptId,
+    ) -> Result<Vec<Answer>, Illegal> {
+        let source = self.source(operator)?;
+        if !source.parked.contains(&attempt) {
+            source.parked.push_back(attempt);
+        }
+        Ok(source.answer_parked())
+    }
+
+    pub(super) fn finished(
+        &mut self,
+        operator: NodeIndex,
+        attempt: ExecutionAttemptId,
+        split: &str,
+    ) -> Result<(), Illegal> {
+        let source = self.source(operator)?;
+        match source.assigned.get(split) {
+            Some(holder) if *holder == attempt => {
+                source.assigned.remove(split);
+                Ok(())
+            }
+            Some(_) | None => {
+                Err(Illegal::new(format!("{attempt} finished split \"{split}\", which it does not hold")))
+            }
+        }
+    }
+
+    /// Hands out nothing more: who waits is told so.
+    pub(super) fn drain(&mut self) -> Vec<Answer> {
+        self.draining = true;
+        let mut answers = Vec::new();
+        for source in self.sources.values_mut() {
+            for split in source.unassigned.drain(..) {
+                source.known.remove(&split.id);
+            }
+            source.complete = true;
+            answers.extend(source.answer_parked());
+        }
+        answers
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.draining = false;
+        for source in self.sources.values_mut() {
+            *source = SourceSplits::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::VertexId;
+
+    const SOURCE: NodeIndex = NodeIndex(0);
+
+    fn task(subtask: u32) -> ExecutionAttemptId {
+        ExecutionAttemptId { vertex: VertexId(1), subtask, attempt: 0 }
+    }
+
+    fn split(id: &str) -> Split {
+        Split { id: id.to_owned(), payload: serde_json::Value::Null }
+    }
+
+    #[test]
+    fn parked_requests_are_answered_in_order_as_soon_as_a_split_is_found() {
+        let mut splits = Splits::new([SOURCE]);
+        assert_eq!(splits.requested(SOURCE, task(1)), Ok(vec![]));
+        assert_eq!(splits.requested(SOURCE, task(0)), Ok(vec![]));
+        assert_eq!(splits.requested(SOURCE, task(1)), Ok(vec![]), "asking twice parks once");
+        assert_eq!(splits.discovered(SOURCE, vec![split("a")], false), Ok(vec![Answer::Split(task(1), split("a"))]));
+        assert_eq!(
+            splits.discovered(SOURCE, vec![split("a"), split("b"), split("c")], true),
+            Ok(vec![Answer::Split(task(0), split("b"))]),
+            "an id known already is not handed out again"
+        );
+        assert_eq!(splits.finished(SOURCE, task(0), "b"), Ok(()));
+        assert_eq!(splits.requested(SOURCE, task(0)), Ok(vec![Answer::Split(task(0), split("c"))]));
+        assert_eq!(splits.requested(SOURCE, task(1)), Ok(vec![Answer::NoMore(task(1))]));
+        let (_, source) = splits.sources().next().unwrap();
+        assert_eq!((source.discovered(), source.finished()), (3, 1));
+    }
+
+    #[test]
+    fn what_a_subtask_does_not_hold_it_cannot_finish() {
+        let mut splits = Splits::new([SOURCE]);
+        splits.discovered(SOURCE, vec![split("a")], true).unwrap();
+        splits.requested(SOURCE, task(0)).unwrap();
+        assert!(splits.finished(SOURCE, task(1), "a").is_err());
+        assert!(splits.finished(SOURCE, task(0), "z").is_err());
+        assert!(splits.requested(NodeIndex(7), task(0)).is_err());
+    }
+
+    #[test]
+    fn draining_answers_everybody_with_the_end() {
+        let mut splits = Splits::new([SOURCE]);
+        splits.requested(SOURCE, task(0)).unwrap();
+        assert_eq!(splits.drain(), vec![Answer::NoMore(task(0))]);
+        assert_eq!(splits.discovered(SOURCE, vec![split("late")], false), Ok(vec![]));
+        assert_eq!(splits.requested(SOURCE, task(0)), Ok(vec![Answer::NoMore(task(0))]));
+        splits.reset();
+        assert_eq!(splits.requested(SOURCE, task(0)), Ok(vec![]), "a restart begins anew");
+    }
+}

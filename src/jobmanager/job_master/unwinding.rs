@@ -1,0 +1,390 @@
+//! The way back: a failure or a cancellation stops every task, and then the job restarts or ends.
+//!
+//! Tasks that notice the death of another worker often report before the one who knows its cause. So the first cause may be
+//! replaced by a better one while the job unwinds, and a vague one is held for a moment.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::event::{Effect, FailureRecord};
+use super::failover::Decision;
+use super::workers::WorkerState;
+use super::{FAILURES_LEN_MAX, JobMaster, Phase};
+use crate::graph::task::{ExecutionState, Failure};
+use crate::ids::{ExecutionAttemptId, TaskManagerId, WorkerId};
+use crate::protocol::container::ExitCause;
+use crate::protocol::job::JobStatus;
+use crate::protocol::worker::ToWorker;
+use crate::rpc::ErrorKind;
+use crate::time::Now;
+
+/// How long a vague cause waits for a better one.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// Every task is being stopped.
+#[derive(Debug)]
+pub(super) struct Unwinding {
+    goal: Goal,
+    ran_for: Duration,
+    settle_at: Now,
+    deadline: Now,
+}
+
+/// What comes after.
+#[derive(Clone, Debug)]
+pub(super) enum Goal {
+    Cancel,
+    Restart { at: Now, cause: Cause },
+    GiveUp { why: Option<String>, cause: Cause },
+}
+
+/// A failure and where it happened.
+#[derive(Clone, Debug)]
+pub(super) struct Cause {
+    failure: Failure,
+    weight: Weight,
+    attempt: Option<ExecutionAttemptId>,
+    task_manager: Option<TaskManagerId>,
+}
+
+/// How much a cause explains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Weight {
+    /// A link broke: whose process ended how is not known yet.
+    LinkLost,
+    /// A task met trouble that may be another's fault.
+    Symptom,
+    /// A task says what is wrong, or a process is known to have ended.
+    Root,
+}
+
+impl Cause {
+    pub(super) fn task(
+        failure: Failure,
+        attempt: Option<ExecutionAttemptId>,
+        task_manager: Option<TaskManagerId>,
+    ) -> Self {
+        let weight = match failure.kind {
+            ErrorKind::Transient | ErrorKind::Fenced => Weight::Symptom,
+            ErrorKind::Permanent | ErrorKind::User => Weight::Root,
+        };
+        Self { failure, weight, attempt, task_manager }
+    }
+
+    pub(super) fn process(failure: Failure, task_manager: TaskManagerId) -> Self {
+        Self { failure, weight: Weight::Root, attempt: None, task_manager: Some(task_manager) }
+    }
+
+    fn link_lost(failure: Failure, task_manager: TaskManagerId) -> Self {
+        Self { failure, weight: Weight::LinkLost, attempt: None, task_manager: Some(task_manager) }
+    }
+}
+
+impl Unwinding {
+    /// Makes this a cancellation; `false` if the job is failing for good, which stands.
+    pub(super) fn cancel(&mut self) -> bool {
+        match self.goal {
+            Goal::Restart { .. } => {
+                self.goal = Goal::Cancel;
+                self.settle_at = Now(0);
+                true
+            }
+            Goal::Cancel => true,
+            Goal::GiveUp { .. } => false,
+        }
+    }
+
+    fn amend(&mut self, better: Cause, now: Now) {
+        match &mut self.goal {
+            Goal::Restart { cause, .. } | Goal::GiveUp { cause, .. } if better.weight > cause.weight => {
+                if better.weight == Weight::Root {
+                    self.settle_at = now;
+                }
+                *cause = better;
+            }
+            Goal::Restart { .. } | Goal::GiveUp { .. } | Goal::Cancel => {}
+        }
+    }
+}
+
+impl JobMaster {
+    /// Something went wrong; decides what that means.
+    pub(super) fn fail(&mut self, cause: Cause, now: Now, out: &mut Vec<Effect>) {
+        let ran_for = match &mut self.phase {
+            Phase::Unwinding(unwinding) => return unwinding.amend(cause, now),
+            Phase::Running { since } => now.since(*since),
+            Phase::WaitingForSlots | Phase::StartingWorkers { .. } => Duration::ZERO,
+            Phase::New { .. }
+            | Phase::Publishing { .. }
+            | Phase::Backoff { .. }
+            | Phase::Closing { .. }
+            | Phase::Closed => return,
+        };
+        let goal = match self.failover.on_failure(now) {
+            Decision::Restart { at } => Goal::Restart { at, cause },
+            Decision::GiveUp { why } => Goal::GiveUp { why, cause },
+        };
+        self.set_status(
+            if matches!(goal, Goal::Restart { .. }) { JobStatus::Restarting } else { JobStatus::Failing },
+            now,
+            out,
+        );
+        self.begin_unwinding(goal, ran_for, now, out);
+    }
+
+    pub(super) fn begin_unwinding(&mut self, goal: Goal, ran_for: Duration, now: Now, out: &mut Vec<Effect>) {
+        let vague = match &goal {
+            Goal::Restart { cause, .. } | Goal::GiveUp { cause, .. } => match cause.weight {
+                Weight::LinkLost => true,
+                Weight::Symptom => self.workers.places().nth(1).is_some(), // A lone worker has nobody else to blame.
+                Weight::Root => false,
+            },
+            Goal::Cancel => false,
+        };
+        let settle_at = if vague { now + SETTLE } else { now };
+        let deadline = now + self.settings.cancel_timeout;
+        self.phase = Phase::Unwinding(Unwinding { goal, ran_for, settle_at, deadline });
+        self.cancel_tasks(now, out);
+        if vague {
+            out.push(Effect::Wake { at: settle_at });
+        }
+        if self.execution.live() > 0 {
+            out.push(Effect::Wake { at: deadline });
+        }
+        self.conclude_if_unwound(now, out);
+    }
+
+    /// Tells workers to stop what runs; what was never deployed is cancelled by that.
+    fn cancel_tasks(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let mut running: BTreeMap<WorkerId, Vec<ExecutionAttemptId>> = BTreeMap::new();
+        let live: Vec<_> = self
+            .execution
+            .subtasks()
+            .filter(|(_, subtask)| !subtask.current.state.is_terminal())
+            .map(|(at, subtask)| (at, subtask.current.worker.clone()))
+            .collect();
+        for (at, worker) in live {
+            let worker = worker.filter(|worker| matches!(self.workers.state(worker), Some(WorkerState::Ready { .. })));
+            let state = if worker.is_some() { ExecutionState::Canceling } else { ExecutionState::Canceled };
+            let marked = self.execution.set_state(at, state, now);
+            debug_assert!(marked.is_ok(), "the position comes from the graph itself");
+            if let Some(worker) = worker {
+                running.entry(worker).or_default().push(self.execution.id(&self.graph, at));
+            }
+        }
+        for (worker, attempts) in running {
+            out.push(Effect::ToWorker { worker, message: ToWorker::Cancel { attempts } });
+        }
+    }
+
+    pub(super) fn wake_unwinding(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let Phase::Unwinding(unwinding) = &self.phase else { return };
+        if unwinding.deadline <= now {
+            self.kill_stuck_workers(now, out);
+        }
+        self.conclude_if_unwound(now, out);
+    }
+
+    fn kill_stuck_workers(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let ready: Vec<WorkerId> = self.workers.ready().map(|(worker, _)| worker).collect();
+        let seconds = self.settings.cancel_timeout.as_secs();
+        for worker in ready {
+            let failure = Failure::permanent(format!("did not stop within {seconds} s; its worker was killed"));
+            if self.fail_tasks_of(&worker, &failure, now) > 0 {
+                self.workers.set_leaving(&worker);
+                out.push(Effect::StopWorker { worker, grace_ms: 0 });
+            }
+        }
+    }
+
+    /// Once all tasks have ended (and the cause has settled): restart or end.
+    pub(super) fn conclude_if_unwound(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let Phase::Unwinding(Unwinding { goal, ran_for, settle_at, .. }) = &self.phase else { return };
+        if self.execution.live() > 0 || now < *settle_at {
+            return;
+        }
+        let (goal, ran_for) = (goal.clone(), *ran_for);
+        self.discard_output(out);
+        match goal {
+            Goal::Cancel => self.end(JobStatus::Canceled, None, now, out),
+            Goal::GiveUp { why, cause } => {
+                let why = why.or_else(|| not_restarted(&cause.failure));
+                self.end_failed(cause, why, now, out);
+            }
+            Goal::Restart { at, cause } => match self.failover.is_deterministic(&cause.failure, ran_for) {
+                Some(why) => {
+                    self.set_status(JobStatus::Failing, now, out);
+                    self.end_failed(cause, Some(why), now, out);
+                }
+                None => {
+                    self.record(&cause, now);
+                    self.restart(at, now, out);
+                }
+            },
+        }
+    }
+
+    fn restart(&mut self, at: Now, now: Now, out: &mut Vec<Effect>) {
+        self.execution.begin_again(now);
+        self.splits.reset();
+        if at > now {
+            self.phase = Phase::Backoff { until: at };
+            out.push(Effect::Wake { at });
+        } else {
+            self.wait_for_slots(now, out);
+        }
+    }
+
+    fn end_failed(&mut self, cause: Cause, why: Option<String>, now: Now, out: &mut Vec<Effect>) {
+        self.record(&cause, now);
+        let mut failure = cause.failure;
+        if let Some(why) = why {
+            failure.message = format!("{} ({why})", failure.message);
+        }
+        self.end(JobStatus::Failed, Some(failure), now, out);
+    }
+
+    /// Adds to the failure history.
+    pub(super) fn record(&mut self, cause: &Cause, now: Now) {
+        let task = cause.attempt.and_then(|attempt| {
+            let vertex = &self.graph.vertices[self.position(&attempt)?.0];
+            Some(format!("{} ({}/{})", vertex.name, attempt.subtask + 1, vertex.parallelism))
+        });
+        self.failures.push(FailureRecord {
+            at: now,
+            failure: cause.failure.clone(),
+            task,
+            attempt: cause.attempt,
+            task_manager: cause.task_manager.clone(),
+        });
+        if self.failures.len() > FAILURES_LEN_MAX {
+            self.failures.remove(0);
+        }
+    }
+
+    /// Marks the running tasks of a worker as failed; says how many.
+    fn fail_tasks_of(&mut self, worker: &WorkerId, failure: &Failure, now: Now) -> usize {
+        let lost: Vec<_> = self
+            .execution
+            .subtasks()
+            .filter(|(_, subtask)| {
+                subtask.current.worker.as_ref() == Some(worker) && !subtask.current.state.is_terminal()
+            })
+            .map(|(at, _)| at)
+            .collect();
+        for at in &lost {
+            let marked = self.execution.set_state(*at, ExecutionState::Failed, now);
+            debug_assert!(marked.is_ok(), "the position comes from the graph itself");
+            if let Some(execution) = self.execution.current_mut(*at) {
+                execution.failure = Some(failure.clone());
+            }
+        }
+        lost.len()
+    }
+
+    pub(super) fn worker_exited(
+        &mut self,
+        worker: &WorkerId,
+        cause: &ExitCause,
+        diagnostics: &str,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let task_manager = worker.task_manager.clone();
+        self.workers.set(&task_manager, WorkerState::Absent);
+        let last_words = diagnostics.lines().rev().map(str::trim).find(|line| !line.is_empty());
+        let mut message = format!("worker on {task_manager} exited: {cause}");
+        if let Some(words) = last_words {
+            message = format!("{message}: {words}");
+        }
+        let failure = Failure::transient(message);
+        self.worker_gone(worker, Cause::process(failure, task_manager), now, out);
+    }
+
+    pub(super) fn worker_lost(&mut self, worker: &WorkerId, why: &str, now: Now, out: &mut Vec<Effect>) {
+        let task_manager = worker.task_manager.clone();
+        let known = self.workers.set_leaving(worker);
+        if !known {
+            return; // It was told to go.
+        }
+        if !matches!(self.phase, Phase::Closing { .. }) {
+            out.push(Effect::StopWorker { worker: worker.clone(), grace_ms: 0 });
+        }
+        let failure = Failure::transient(format!("lost the link to the worker on {task_manager}: {why}"));
+        self.worker_gone(worker, Cause::link_lost(failure, task_manager), now, out);
+    }
+
+    fn worker_gone(&mut self, worker: &WorkerId, cause: Cause, now: Now, out: &mut Vec<Effect>) {
+        self.fail_tasks_of(worker, &cause.failure, now);
+        match &self.phase {
+            Phase::StartingWorkers { .. } | Phase::Running { .. } => self.fail(cause, now, out),
+            Phase::Unwinding(_) => {
+                self.fail(cause, now, out);
+                self.conclude_if_unwound(now, out);
+            }
+            Phase::Publishing { .. } => self.publishing_worker_gone(worker, &cause.failure.message, now, out),
+            Phase::Closing { .. } => {
+                if !self.workers.is_current(worker) {
+                    self.release(vec![worker.task_manager.clone()], out);
+                    self.closed_if_empty(out);
+                }
+            }
+            Phase::New { .. } | Phase::WaitingForSlots | Phase::Backoff { .. } | Phase::Closed => {}
+        }
+    }
+
+    pub(super) fn slots_lost(&mut self, task_manager: &TaskManagerId, why: &str, now: Now, out: &mut Vec<Effect>) {
+        let worker = self.workers.worker_id(task_manager);
+        if self.workers.remove(task_manager).is_none() {
+            return;
+        }
+        let failure = Failure::transient(format!("TaskManager {task_manager} lost: {why}"));
+        match &self.phase {
+            Phase::WaitingForSlots | Phase::StartingWorkers { .. } => self.wait_for_slots(now, out),
+            Phase::Publishing { .. } => match worker {
+                Some(worker) => self.publishing_worker_gone(&worker, &failure.message, now, out),
+                None => self.place_commits(now, out),
+            },
+            Phase::Running { .. } | Phase::Unwinding(_) => {
+                if let Some(worker) = &worker {
+                    self.worker_gone(worker, Cause::process(failure, task_manager.clone()), now, out);
+                }
+            }
+            Phase::Closing { .. } => self.closed_if_empty(out),
+            Phase::New { .. } | Phase::Backoff { .. } | Phase::Closed => {}
+        }
+    }
+
+    pub(super) fn slots_refused(&mut self, failure: Failure, now: Now, out: &mut Vec<Effect>) {
+        match &self.phase {
+            Phase::WaitingForSlots => {
+                self.set_status(JobStatus::Failing, now, out);
+                let goal = Goal::GiveUp { why: None, cause: Cause::task(failure, None, None) };
+                self.begin_unwinding(goal, Duration::ZERO, now, out);
+            }
+            Phase::Publishing { .. } => {
+                let message = format!("the output is complete but could not be published: {}", failure.message);
+                let progress = super::output::Progress::Failed(Failure { message, ..failure });
+                self.commit_progress(progress, now, out);
+            }
+            Phase::New { .. }
+            | Phase::StartingWorkers { .. }
+            | Phase::Running { .. }
+            | Phase::Unwinding(_)
+            | Phase::Backoff { .. }
+            | Phase::Closing { .. }
+            | Phase::Closed => {}
+        }
+    }
+}
+
+/// Why a failure that might go away by itself still ends the job.
+fn not_restarted(failure: &Failure) -> Option<String> {
+    match failure.kind {
+        ErrorKind::Transient => Some(
+            "not restarted: restart-strategy.type is none; set it to fixed-delay or exponential-delay to try again"
+                .to_owned(),
+        ),
+        ErrorKind::Permanent | ErrorKind::Fenced | ErrorKind::User => None,
+    }
+}
