@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::resources::ResourceKey;
 use crate::ids::ContainerId;
-use crate::process::Identity;
+use crate::process::{Identity, MemoryWatch};
 use crate::protocol::container::{ContainerState, ContainerStatus, Exit, ExitCause, LaunchContext};
 use crate::resource::Resource;
 use crate::time::Now;
@@ -41,10 +41,7 @@ pub struct Lease {
 pub(super) struct Container {
     pub(super) lease: Lease,
     pub(super) state: State,
-    /// The most memory it was seen to use.
-    pub(super) peak_bytes: u64,
-    /// What it used when last looked at.
-    pub(super) rss_bytes: u64,
+    pub(super) memory: MemoryWatch,
 }
 
 /// Where it stands.
@@ -55,11 +52,7 @@ pub(super) enum State {
     /// Its process is being started.
     Scheduled,
     /// Its process runs.
-    Running {
-        process: Identity,
-        /// Whether it used more than it may when last looked at.
-        over_limit: bool,
-    },
+    Running { process: Identity },
     /// Its process is being ended.
     Killing { process: Option<Identity>, cause: ExitCause, escalation: Escalation },
     /// It has ended.
@@ -79,7 +72,8 @@ pub(super) enum Escalation {
 
 impl Container {
     pub(super) fn new(lease: Lease, state: State) -> Self {
-        Self { lease, state, peak_bytes: 0, rss_bytes: 0 }
+        let memory = MemoryWatch::new(lease.resource.memory_mb << 20);
+        Self { lease, state, memory }
     }
 
     /// As reported to the ResourceManager.
@@ -116,7 +110,7 @@ impl Container {
 
     pub(super) fn process(&self) -> Option<Identity> {
         match &self.state {
-            State::Running { process, .. } => Some(*process),
+            State::Running { process } => Some(*process),
             State::Killing { process, .. } => *process,
             State::Localizing { .. } | State::Scheduled | State::Done { .. } => None,
         }

@@ -48,7 +48,6 @@ impl Core {
         };
         let exit = Exit { cause, diagnostics };
         container.state = State::Done { exit: exit.clone(), at: now };
-        container.rss_bytes = 0;
         let lease = container.lease.clone();
         out.push(Effect::Persist(ContainerRecord {
             lease: lease.clone(),
@@ -74,7 +73,7 @@ impl Core {
             State::Scheduled => {
                 container.state = State::Killing { process: None, cause, escalation: Escalation::Waiting };
             }
-            State::Running { process, .. } => {
+            State::Running { process } => {
                 let process = *process;
                 let at_once = matches!(cause, ExitCause::OutOfMemory { .. });
                 let (signal, at, escalation) = if at_once {
@@ -119,17 +118,9 @@ impl Core {
         let Some(container) = self.containers.get_mut(&id) else {
             return;
         };
-        container.rss_bytes = rss_bytes;
-        container.peak_bytes = container.peak_bytes.max(rss_bytes);
-        let limit_mb = container.lease.resource.memory_mb;
-        let limit_bytes = limit_mb << 20;
-        let State::Running { over_limit, .. } = &mut container.state else {
-            return;
-        };
-        // A process that has just forked counts twice until the child has called exec: once is forgiven, unless it is enormous.
-        let was_over = std::mem::replace(over_limit, rss_bytes > limit_bytes);
-        if rss_bytes > 2 * limit_bytes || (was_over && rss_bytes > limit_bytes) {
-            let peak_mb = container.peak_bytes.div_ceil(1 << 20);
+        let exceeded = container.memory.observe(rss_bytes);
+        if exceeded && matches!(container.state, State::Running { .. }) {
+            let (limit_mb, peak_mb) = (container.memory.limit_mb(), container.memory.peak_mb());
             let cause = ExitCause::OutOfMemory { limit_mb, peak_mb, by: "process tree".to_owned() };
             self.kill(id, cause, now, out);
         }

@@ -33,7 +33,7 @@ impl Core {
             }
             let (state, died_meanwhile) = match (record.exit, found) {
                 (Some((exit, at)), _) => (State::Done { exit, at }, None),
-                (None, Found::Alive(process)) => (State::Running { process, over_limit: false }, None),
+                (None, Found::Alive(process)) => (State::Running { process }, None),
                 (None, Found::Ended(exit)) => (State::Scheduled, Some(exit)),
             };
             self.containers.insert(id, Container::new(lease, state));

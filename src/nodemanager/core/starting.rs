@@ -150,7 +150,7 @@ impl Core {
         let container = self.container(id, "launch")?;
         match &mut container.state {
             State::Scheduled => {
-                container.state = State::Running { process, over_limit: false };
+                container.state = State::Running { process };
                 out.push(Effect::Report(vec![container.status()]));
                 Ok(())
             }
