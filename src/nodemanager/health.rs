@@ -22,7 +22,7 @@ pub(super) fn check_disk(dir: &Path) -> String {
             let used = disk.f_blocks.saturating_sub(disk.f_bfree);
             // As df counts: what is reserved for the system is neither used nor available.
             let usable = used + disk.f_bavail;
-            let percent = if usable == 0 { 0 } else { used * 100 / usable };
+            let percent = (used * 100).checked_div(usable).unwrap_or(0);
             if percent >= DISK_USE_PERCENT_MAX {
                 return format!(
                     "the disk of {} is {percent} % full; make room below {DISK_USE_PERCENT_MAX} %",

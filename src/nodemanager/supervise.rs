@@ -21,7 +21,7 @@ const SWEEP_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) enum Watched {
     /// Started by us.
-    Child(Child),
+    Child(Box<Child>),
     /// Taken over from an earlier NodeManager.
     Adopted(Identity),
 }

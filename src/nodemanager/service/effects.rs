@@ -1,5 +1,6 @@
 //! Doing what the core decided.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::nodemanager::supervise::{Watched, supervise};
 use crate::process::{Child, Identity, Signal, signal_group, signal_tree};
 use crate::protocol::container::LocalResource;
 use crate::rpc::io_cause;
+use crate::storage::meta::Operation;
 
 /// Something to do when its turn has come.
 pub(super) enum Step {
@@ -37,48 +39,55 @@ pub(super) enum Done {
     Nothing,
 }
 
+/// The write that an effect asks for, if it does.
+fn write_of(effect: &Effect) -> Option<(ContainerId, Operation)> {
+    if let Effect::Persist(record) = effect {
+        return Some((record.lease.container, recovery::put(record)));
+    }
+    if let Effect::Forget(container) = effect { Some((*container, recovery::delete(*container))) } else { None }
+}
+
 impl Service {
     /// Does everything up to the next write that is not durable yet.
     pub(super) fn perform(&mut self, link: &ResourceManagerLink) -> Result<(), Error> {
         while !self.writing {
+            self.begin_write()?;
+            if self.writing {
+                break;
+            }
             match self.steps.pop_front() {
                 None => break,
                 Some(Step::View(answer)) => {
                     // Who asked may have gone.
                     let _ = answer.send(self.view(link.is_open()));
                 }
-                Some(Step::Effect(effect @ (Effect::Persist(_) | Effect::Forget(_)))) => self.persist(effect)?,
                 Some(Step::Effect(effect)) => self.effect(effect, link),
             }
         }
         Ok(())
     }
 
-    /// Writes `first` and the writes that directly follow it as one batch.
-    fn persist(&mut self, first: Effect) -> Result<(), Error> {
-        let mut batch = vec![first];
-        while let Some(Step::Effect(Effect::Persist(_) | Effect::Forget(_))) = self.steps.front() {
-            if let Some(Step::Effect(effect)) = self.steps.pop_front() {
-                batch.push(effect);
-            }
-        }
+    /// Hands the writes whose turn it is to the writer, as one batch.
+    fn begin_write(&mut self) -> Result<(), Error> {
         // Of several writes to one record the last one counts; a batch names each once.
-        let mut operations = std::collections::BTreeMap::new();
-        for effect in batch {
-            match effect {
-                Effect::Persist(record) => operations.insert(record.lease.container, recovery::put(&record)),
-                Effect::Forget(container) => operations.insert(container, recovery::delete(container)),
-                _ => continue,
-            };
+        let mut operations = BTreeMap::new();
+        while let Some(Step::Effect(effect)) = self.steps.front()
+            && let Some((container, operation)) = write_of(effect)
+        {
+            operations.insert(container, operation);
+            self.steps.pop_front();
+        }
+        if operations.is_empty() {
+            return Ok(());
         }
         self.writing = true;
-        let operations = operations.into_values().collect();
-        self.writer.submit((), operations).map_err(|error| Error::State(error.to_string()))
+        let batch = operations.into_values().collect();
+        self.writer.submit((), batch).map_err(|error| Error::State(error.to_string()))
     }
 
     fn effect(&mut self, effect: Effect, link: &ResourceManagerLink) {
         match effect {
-            Effect::Persist(_) | Effect::Forget(_) => {}
+            Effect::Persist(_) | Effect::Forget(_) => debug_assert!(false, "writes go to the writer"),
             Effect::Answer { request, outcome } => {
                 if let Err(refused) = &outcome {
                     tracing::warn!(node = %self.node, %refused, "a request was refused");
@@ -178,7 +187,7 @@ impl Service {
             }
             Ok(Done::Launched(container, Ok(child))) => {
                 let process = child.identity();
-                self.supervise(container, Watched::Child(child));
+                self.supervise(container, Watched::Child(Box::new(child)));
                 self.apply(Event::Launched { container, process });
             }
             Ok(Done::Launched(container, Err(why))) => self.apply(Event::LaunchFailed { container, why }),
