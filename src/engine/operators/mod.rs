@@ -14,9 +14,9 @@ mod source;
 
 pub use program::{OperatorContext, ProgramCode, ProgramGraph, ProgramOperator};
 pub use sink::{ErasedSink, Sink, SinkWriter};
-pub use source::{
-    Boundedness, Discovery, ErasedSource, NextDiscovery, Polled, Source, SourceReader, SplitEnumerator, Waker,
-};
+pub use source::{Boundedness, Discovery, ErasedSource, NextDiscovery, Polled, Source, SourceReader, SplitEnumerator};
+
+pub use super::record::Waker;
 
 use super::record::Batch;
 use crate::graph::task::Failure;

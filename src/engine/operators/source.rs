@@ -1,10 +1,9 @@
 //! Reading from outside: a [`Source`] makes an enumerator that finds the parts of the input, and readers that read them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{OperatorContext, Output};
-use crate::engine::record::Record;
+use crate::engine::record::{Record, Waker};
 use crate::graph::task::{Failure, Split};
 use crate::time::Now;
 
@@ -111,28 +110,6 @@ pub enum Polled {
         /// The moment, if there is one.
         until: Option<Now>,
     },
-}
-
-/// Wakes the subtask from another thread. Cheap to clone and to call; calls while it is awake merge.
-#[derive(Clone)]
-pub struct Waker(Arc<dyn Fn() + Send + Sync>);
-
-impl Waker {
-    /// A waker that calls `wake`.
-    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
-        Self(Arc::new(wake))
-    }
-
-    /// Wakes the subtask.
-    pub fn wake(&self) {
-        (self.0)();
-    }
-}
-
-impl std::fmt::Debug for Waker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Waker")
-    }
 }
 
 /// A [`Source`] whose record type is known to the graph only.

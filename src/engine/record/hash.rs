@@ -54,3 +54,9 @@ pub fn subtask_of_key_group(key_group: u32, max_parallelism: u32, parallelism: u
 pub fn subtask_of_hash(hash: u64, max_parallelism: u32, parallelism: u32) -> u32 {
     subtask_of_key_group(key_group(hash, max_parallelism), max_parallelism, parallelism)
 }
+
+/// The subtask, of `parallelism`, that owns each key group.
+pub fn key_group_owners(max_parallelism: u32, parallelism: usize) -> Vec<u32> {
+    let parallelism = u32::try_from(parallelism).unwrap_or(u32::MAX);
+    (0..max_parallelism).map(|group| subtask_of_key_group(group, max_parallelism, parallelism)).collect()
+}

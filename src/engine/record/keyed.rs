@@ -4,7 +4,7 @@ use std::any::{Any, type_name};
 use std::hash::Hash;
 use std::marker::PhantomData;
 
-use super::{Batch, BatchType, CodecError, Record};
+use super::{Batch, BatchType, CodecError, Record, Str};
 
 /// What can be a key: a record that is `Hash + Eq` (so floats do not compile).
 pub trait Key: Record + Hash + Eq {}
@@ -18,6 +18,41 @@ pub enum KeyRef<'a, K> {
     Value(&'a K),
     /// The text of a `Str` or `String` key in a flat column.
     Text(&'a str),
+}
+
+impl<K: Key> KeyRef<'_, K> {
+    /// Whether it is `key`.
+    #[inline]
+    pub fn matches(&self, key: &K) -> bool {
+        match self {
+            Self::Value(value) => *value == key,
+            Self::Text(text) => {
+                let any: &dyn Any = key;
+                let own = any.downcast_ref::<Str>().map(Str::as_str);
+                own.or_else(|| any.downcast_ref::<String>().map(String::as_str)) == Some(*text)
+            }
+        }
+    }
+
+    /// The key itself: a copy, where it lies in a flat column.
+    ///
+    /// # Panics
+    /// Never: only `Str` and `String` keys lie in text columns.
+    pub fn to_owned(&self) -> K {
+        match self {
+            Self::Value(value) => (*value).clone(),
+            Self::Text(text) => {
+                let mut key: Option<K> = None;
+                let slot: &mut dyn Any = &mut key;
+                if let Some(slot) = slot.downcast_mut::<Option<Str>>() {
+                    *slot = Some(Str::from(*text));
+                } else if let Some(slot) = slot.downcast_mut::<Option<String>>() {
+                    *slot = Some(String::from(*text));
+                }
+                key.expect("a text column holds Str or String keys")
+            }
+        }
+    }
 }
 
 /// A batch of hash, key and value columns.

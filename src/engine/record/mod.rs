@@ -13,13 +13,15 @@ mod hash;
 mod keyed;
 mod rows;
 mod text;
+mod waker;
 
 pub use batch::{Batch, BatchType, CodecError, Record};
 pub use element::Element;
-pub use hash::{key_group, key_hash, subtask_of_hash, subtask_of_key_group};
+pub use hash::{key_group, key_group_owners, key_hash, subtask_of_hash, subtask_of_key_group};
 pub use keyed::{Key, KeyRef, Keyed, KeyedType};
 pub use rows::{Rows, RowsType};
 pub use text::Str;
+pub use waker::Waker;
 
 /// Records in a full batch.
 pub const BATCH_RECORDS: usize = 1024;
