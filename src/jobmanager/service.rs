@@ -346,8 +346,9 @@ impl Service {
                 News::Stop(why) => self.begin_end(&why).await?,
                 News::Shutdown(why) => {
                     info!(%why, "the ResourceManager ends this attempt");
-                    self.cancel_all().await?;
                     self.ending.fenced(why, self.clock.now());
+                    self.cancel_all().await?;
+                    self.finish_if_drained();
                 }
             }
         }
