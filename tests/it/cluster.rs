@@ -22,7 +22,8 @@ impl Daemon {
     fn spawn(dir: &Path, name: &str, verb: &str, defines: &[String]) -> (Child, PathBuf) {
         let ready = dir.join(format!("{name}.ready"));
         let _ = fs::remove_file(&ready);
-        let log = |kind: &str| File::options().create(true).append(true).open(dir.join(format!("{name}.{kind}"))).unwrap();
+        let log =
+            |kind: &str| File::options().create(true).append(true).open(dir.join(format!("{name}.{kind}"))).unwrap();
         let mut command = Command::new(flott());
         command.arg(verb).arg("--ready-file").arg(&ready);
         command.args(defines.iter().flat_map(|define| ["-D", define]));
@@ -145,8 +146,7 @@ impl Yarn {
 
     /// Processes of this cluster other than its daemons: containers, workers and what they started.
     pub fn container_processes(&self) -> Vec<processes::Process> {
-        let daemons: Vec<i32> =
-            self.nodes.iter().map(Daemon::pid).chain([self.resource_manager.pid()]).collect();
+        let daemons: Vec<i32> = self.nodes.iter().map(Daemon::pid).chain([self.resource_manager.pid()]).collect();
         let marker = self.dir.path().to_str().unwrap();
         processes::processes_of(marker).into_iter().filter(|process| !daemons.contains(&process.pid)).collect()
     }
