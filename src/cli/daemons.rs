@@ -180,3 +180,8 @@ fn bind_one_of(host: &str, ports: &[u16], key: &str) -> anyhow::Result<Server> {
 fn reachable(host: &str, bound: SocketAddr) -> String {
     format!("{host}:{}", bound.port())
 }
+
+/// `flott taskmanager`.
+pub(super) fn task_manager(_options: Daemon) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("stub")
+}
