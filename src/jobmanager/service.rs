@@ -341,7 +341,7 @@ impl Service {
         };
         for news in resource_manager.news(event) {
             match news {
-                News::Core(event) => self.event(event).await?,
+                News::Core(event) => self.event(*event).await?,
                 News::Unregistered => self.ending.unregistered(),
                 News::Stop(why) => self.begin_end(&why).await?,
                 News::Shutdown(why) => {
