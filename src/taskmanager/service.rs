@@ -56,7 +56,7 @@ struct Starting {
 /// What came of work beside the loop.
 enum Done {
     Event(Event),
-    Spawned(WorkerId, Result<Child, String>),
+    Spawned(WorkerId, Result<Box<Child>, String>),
     Measured(Vec<(WorkerId, u64)>),
     Nothing,
 }
@@ -229,7 +229,7 @@ impl Service {
             return self.apply(Event::SpawnFailed { worker, why: "nothing was prepared".to_owned() });
         };
         let (directories, host) = (self.directories.clone(), self.settings.host.clone());
-        self.children.spawn_blocking(move || Done::Spawned(worker, spawn(&start, &directories, &host)));
+        self.children.spawn_blocking(move || Done::Spawned(worker, spawn(&start, &directories, &host).map(Box::new)));
     }
 
     fn signal(&mut self, worker: WorkerId, process: Identity, signal: Signal) {
@@ -298,7 +298,7 @@ impl Service {
                 let process = child.identity();
                 tracing::info!(%worker, pid = process.pid, "worker started");
                 let (outputs, of) = (self.outputs.clone(), worker.clone());
-                self.children.spawn(async move { Done::Event(supervise(of, child, outputs).await) });
+                self.children.spawn(async move { Done::Event(supervise(of, *child, outputs).await) });
                 self.apply(Event::Spawned { worker, process });
             }
             Ok(Done::Spawned(worker, Err(why))) => self.apply(Event::SpawnFailed { worker, why }),
