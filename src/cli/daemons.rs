@@ -153,7 +153,8 @@ async fn serve<E: Into<anyhow::Error>>(
 fn write_ready(path: Option<&Path>, address: &str, links: Option<&str>) -> anyhow::Result<()> {
     let Some(path) = path else { return Ok(()) };
     let text = json!({ "pid": std::process::id(), "address": address, "links": links.unwrap_or(address) }).to_string();
-    files::write_atomic(path, text.as_bytes()).with_context(|| format!("cannot write the ready file {}", path.display()))
+    files::write_atomic(path, text.as_bytes())
+        .with_context(|| format!("cannot write the ready file {}", path.display()))
 }
 
 /// Binds, and names the key that changes a taken port.
