@@ -34,7 +34,8 @@ fn main() -> anyhow::Result<()> {
     let path = &arguments.file;
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     anyhow::ensure!(!text.is_empty(), "{} is empty: there is nothing to serve", path.display());
-    let listener = TcpListener::bind(("127.0.0.1", arguments.port)).with_context(|| format!("cannot listen on port {}", arguments.port))?;
+    let listener = TcpListener::bind(("127.0.0.1", arguments.port))
+        .with_context(|| format!("cannot listen on port {}", arguments.port))?;
     println!("serving {} on {}", path.display(), listener.local_addr()?);
     thread::scope(|scope| {
         for stream in listener.incoming() {
@@ -50,7 +51,10 @@ fn main() -> anyhow::Result<()> {
 /// Writes lines in bursts of 10 ms until the client hangs up or has had its number.
 fn serve(stream: TcpStream, text: &str, arguments: &Arguments) -> std::io::Result<()> {
     let mut out = BufWriter::new(stream);
-    let mut lines = text.lines().cycle().take(arguments.lines.map_or(usize::MAX, |lines| usize::try_from(lines).unwrap_or(usize::MAX)));
+    let mut lines = text
+        .lines()
+        .cycle()
+        .take(arguments.lines.map_or(usize::MAX, |lines| usize::try_from(lines).unwrap_or(usize::MAX)));
     let burst = (arguments.rate / 100).max(1);
     let pause = Duration::from_secs_f64(f64::from(burst) / f64::from(arguments.rate));
     // A channel that nobody sends on is a timer.

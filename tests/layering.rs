@@ -35,14 +35,27 @@ const ROOMS: &[Room] = &[
     room(
         "rest",
         &[
-            "resourcemanager", "nodemanager", "jobmanager", "taskmanager", "protocol", "graph", "rpc", "config", "storage",
-            "telemetry", "web",
+            "resourcemanager",
+            "nodemanager",
+            "jobmanager",
+            "taskmanager",
+            "protocol",
+            "graph",
+            "rpc",
+            "config",
+            "storage",
+            "telemetry",
+            "web",
         ],
         "views over the daemons' handles, which know no data plane",
     ),
     room("web", &["rpc"], "static files"),
     room("guide", &[], "chapters, no code"),
-    room("client", &["protocol", "graph", "rpc", "config", "process", "storage"], "never part of a daemon or the data path"),
+    room(
+        "client",
+        &["protocol", "graph", "rpc", "config", "process", "storage"],
+        "never part of a daemon or the data path",
+    ),
     room(
         "resourcemanager",
         &["protocol", "rpc", "storage", "config", "telemetry"],
@@ -63,15 +76,20 @@ const ROOMS: &[Room] = &[
         &["protocol", "graph", "rpc", "storage", "config", "telemetry", "process"],
         "supervises workers, knows no data plane",
     ),
-    room(
-        "worker",
-        &["engine", "protocol", "graph", "rpc", "config", "telemetry"],
-        "joins the engine to the protocol",
-    ),
+    room("worker", &["engine", "protocol", "graph", "rpc", "config", "telemetry"], "joins the engine to the protocol"),
     room("protocol", &["graph", "rpc", "engine/checkpoint"], "plain messages"),
     room(
         "engine/runtime",
-        &["engine/connectors", "engine/operators", "engine/checkpoint", "engine/state", "engine/network", "engine/record", "graph", "rpc"],
+        &[
+            "engine/connectors",
+            "engine/operators",
+            "engine/checkpoint",
+            "engine/state",
+            "engine/network",
+            "engine/record",
+            "graph",
+            "rpc",
+        ],
         "knows no process, no protocol and no user-facing API",
     ),
     room(
@@ -84,7 +102,11 @@ const ROOMS: &[Room] = &[
         &["engine/state", "engine/record", "graph", "rpc"],
         "operators know no network and no barriers",
     ),
-    room("engine/checkpoint", &["engine/state", "engine/record", "graph", "rpc", "storage"], "data and decisions of checkpoints"),
+    room(
+        "engine/checkpoint",
+        &["engine/state", "engine/record", "graph", "rpc", "storage"],
+        "data and decisions of checkpoints",
+    ),
     room("engine/state", &["engine/record", "graph", "rpc", "storage"], "state knows no barriers"),
     room("engine/network", &["engine/record", "graph", "rpc", "telemetry"], "channels know no operators"),
     room("engine/record", &["rpc"], "records know nothing that moves them"),
@@ -100,9 +122,8 @@ const ROOMS: &[Room] = &[
 ];
 
 /// Files whose path contains one of these decide and do nothing else.
-const PURE: &[&str] = &[
-    "/core.rs", "/core/", "resourcemanager/scheduler/", "jobmanager/job_master/", "network/credit.rs", "graph/",
-];
+const PURE: &[&str] =
+    &["/core.rs", "/core/", "resourcemanager/scheduler/", "jobmanager/job_master/", "network/credit.rs", "graph/"];
 
 /// What a pure file may not name, and why.
 const IMPURE: &[(&str, &str)] = &[
@@ -140,13 +161,18 @@ fn source_files(dir: &Path, files: &mut Vec<PathBuf>) {
 /// Lines of code outside comments and test modules, with their numbers.
 fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let end = text.find("#[cfg(test)]\nmod ").unwrap_or(text.len());
-    text[..end].lines().enumerate().map(|(index, line)| (index + 1, line)).filter(|(_, line)| !line.trim_start().starts_with("//"))
+    text[..end]
+        .lines()
+        .enumerate()
+        .map(|(index, line)| (index + 1, line))
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
 
 /// The rooms that the code from `rest` (behind `crate::`) names: one, or several in braces.
 fn named_rooms(rest: &str) -> Vec<String> {
     let path = |text: &str| -> String {
-        let mut parts = text.split("::").map(|part| part.trim_end_matches(|c: char| !(c.is_alphanumeric() || c == '_')));
+        let mut parts =
+            text.split("::").map(|part| part.trim_end_matches(|c: char| !(c.is_alphanumeric() || c == '_')));
         let first = parts.next().unwrap_or_default();
         let first: String = first.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
         match parts.next() {
@@ -180,7 +206,9 @@ fn check_imports(relative: &str, text: &str, offences: &mut Vec<Offence>) {
     for (number, line) in code_lines(text) {
         for (at, _) in line.match_indices("crate::") {
             for imported in named_rooms(&line[at + "crate::".len()..]) {
-                let is_room = ROOMS.iter().any(|room| room.path.trim_end_matches(".rs") == imported || room.path.starts_with(&format!("{imported}/")));
+                let is_room = ROOMS.iter().any(|room| {
+                    room.path.trim_end_matches(".rs") == imported || room.path.starts_with(&format!("{imported}/"))
+                });
                 if is_room && !allowed(room, &imported) {
                     let reason = format!("`{}` may not import `{imported}`: {}", room.path, room.why);
                     offences.push(Offence { place: format!("src/{relative}:{number}"), reason });
@@ -231,7 +259,8 @@ fn every_folder_under_src_is_a_room_of_the_table() {
         let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap()).filter(|entry| entry.path().is_dir());
         entries.map(|entry| format!("{prefix}{}", entry.file_name().to_string_lossy())).collect()
     };
-    let all = folders(&src, "").into_iter().filter(|name| name != "engine").chain(folders(&src.join("engine"), "engine/"));
+    let all =
+        folders(&src, "").into_iter().filter(|name| name != "engine").chain(folders(&src.join("engine"), "engine/"));
     for folder in all {
         assert!(room_of(&folder).is_some(), "src/{folder} is not in the table of tests/layering.rs: which room is it?");
     }
@@ -240,14 +269,27 @@ fn every_folder_under_src_is_a_room_of_the_table() {
 #[test]
 fn the_check_itself_finds_offences() {
     let mut offences = Vec::new();
-    check_imports("resourcemanager/core.rs", "use crate::graph::plan::Plan;\nuse crate::{ids, jobmanager};\n", &mut offences);
+    check_imports(
+        "resourcemanager/core.rs",
+        "use crate::graph::plan::Plan;\nuse crate::{ids, jobmanager};\n",
+        &mut offences,
+    );
     check_imports("engine/network/mod.rs", "use crate::engine::operators::Operator;\n", &mut offences);
     check_purity("jobmanager/core.rs", "let now = Instant::now();\n", &mut offences);
-    check_imports("worker/mod.rs", "use crate::engine::runtime::Subtask;\n// crate::cli\n#[cfg(test)]\nmod tests {\n    use crate::cli;\n}\n", &mut offences);
+    check_imports(
+        "worker/mod.rs",
+        "use crate::engine::runtime::Subtask;\n// crate::cli\n#[cfg(test)]\nmod tests {\n    use crate::cli;\n}\n",
+        &mut offences,
+    );
     let places: Vec<_> = offences.iter().map(|offence| offence.place.as_str()).collect();
     assert_eq!(
         places,
-        ["src/resourcemanager/core.rs:1", "src/resourcemanager/core.rs:2", "src/engine/network/mod.rs:1", "src/jobmanager/core.rs:1"],
+        [
+            "src/resourcemanager/core.rs:1",
+            "src/resourcemanager/core.rs:2",
+            "src/engine/network/mod.rs:1",
+            "src/jobmanager/core.rs:1"
+        ],
         "{}",
         report(&offences)
     );

@@ -89,7 +89,10 @@ fn status(choice: &AppChoice) -> anyhow::Result<()> {
             let (memory, cores) = (application.allocated_mb, application.allocated_vcores);
             line("containers", &format!("{} with {memory} MB and {cores} vcores", application.running_containers));
         }
-        line("used", &format!("{} MB-seconds, {} vcore-seconds", application.memory_seconds, application.vcore_seconds));
+        line(
+            "used",
+            &format!("{} MB-seconds, {} vcore-seconds", application.memory_seconds, application.vcore_seconds),
+        );
     })
 }
 
@@ -190,6 +193,8 @@ mod tests {
     fn log_names_are_found_in_yarns_listing() {
         let listing = json!({"containerLogsInfo": [{"containerLogInfo": [{"fileName": "stdout", "fileSize": "3"}, {"fileName": "jobmanager.err"}]}]});
         assert_eq!(log_files(&listing), ["stdout", "jobmanager.err"]);
-        assert!(is_wanted("5e20.out", "stdout") && is_wanted("stdout", "stdout") && !is_wanted("jobmanager.err", "stdout"));
+        assert!(
+            is_wanted("5e20.out", "stdout") && is_wanted("stdout", "stdout") && !is_wanted("jobmanager.err", "stdout")
+        );
     }
 }

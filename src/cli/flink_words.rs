@@ -17,8 +17,24 @@ const WORDS: [(&str, &str); 9] = [
 
 /// Options of `run` and `info` whose value is the next word; needed to find where the program's own arguments begin.
 const WITH_VALUE: [&str; 18] = [
-    "-t", "--target", "--executor", "-D", "-m", "--jobmanager", "--job-manager", "-p", "--parallelism", "--files", "--env",
-    "--name", "-q", "--queue", "--output", "--conf-dir", "--jobManagerMemory", "--taskManagerMemory",
+    "-t",
+    "--target",
+    "--executor",
+    "-D",
+    "-m",
+    "--jobmanager",
+    "--job-manager",
+    "-p",
+    "--parallelism",
+    "--files",
+    "--env",
+    "--name",
+    "-q",
+    "--queue",
+    "--output",
+    "--conf-dir",
+    "--jobManagerMemory",
+    "--taskManagerMemory",
 ];
 
 /// Rewrites the words in front of a program; what stands behind it belongs to the program and stays as it is.

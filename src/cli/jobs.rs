@@ -122,8 +122,17 @@ fn print_jobs(jobs: &[JobOverview]) {
     table(
         ["JOB", "STATE", "RUNTIME", "NAME", "APPLICATION"],
         jobs.iter().map(|job| {
-            let runtime = format!("{:.1} s", std::time::Duration::from_millis(u64::try_from(job.duration).unwrap_or(0)).as_secs_f64());
-            [job.jid.to_string(), job.state.to_string(), runtime, job.name.clone(), job.application.clone().unwrap_or_default()]
+            let runtime = format!(
+                "{:.1} s",
+                std::time::Duration::from_millis(u64::try_from(job.duration).unwrap_or(0)).as_secs_f64()
+            );
+            [
+                job.jid.to_string(),
+                job.state.to_string(),
+                runtime,
+                job.name.clone(),
+                job.application.clone().unwrap_or_default(),
+            ]
         }),
     );
 }
@@ -147,7 +156,9 @@ pub(super) fn cancel(options: JobChoice) -> anyhow::Result<ExitCode> {
 pub(super) fn stop(options: Stop) -> anyhow::Result<ExitCode> {
     let job = options.choice.job;
     if !options.drain {
-        bail!("this flott stops jobs only with --drain: savepoints are not there yet; to end it without its results: flott cancel {job}");
+        bail!(
+            "this flott stops jobs only with --drain: savepoints are not there yet; to end it without its results: flott cancel {job}"
+        );
     }
     block_on(async {
         let job_manager = options.choice.cluster.job_manager_of(job).await?;

@@ -17,7 +17,8 @@ impl ProgressLine {
     /// Begins with `text`.
     pub(super) fn new(text: &str) -> Self {
         let bar = is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{spinner} {elapsed:>4} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let style = ProgressStyle::with_template("{spinner} {elapsed:>4} {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
             let bar = ProgressBar::new_spinner().with_style(style).with_message(text.to_owned());
             bar.enable_steady_tick(Duration::from_millis(120));
             bar

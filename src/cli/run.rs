@@ -15,8 +15,8 @@ use super::block_on;
 use super::output::is_terminal;
 use super::progress::ProgressLine;
 use crate::client::{
-    Follower, JobManager, LocalProgram, Outcome, ResourceManager, SubmitError, SubmitOptions, Submitted, submit_per_job,
-    submit_standalone,
+    Follower, JobManager, LocalProgram, Outcome, ResourceManager, SubmitError, SubmitOptions, Submitted,
+    submit_per_job, submit_standalone,
 };
 use crate::config::ClientConfig;
 use crate::protocol::job::JobStatus;
@@ -111,7 +111,11 @@ async fn per_job(client: &ClientConfig, submit: SubmitOptions) -> anyhow::Result
     Ok((submitted, Follower::of_application(cluster, application, submitted.job)))
 }
 
-async fn standalone(options: &Run, client: &ClientConfig, submit: SubmitOptions) -> anyhow::Result<(Submitted, Follower)> {
+async fn standalone(
+    options: &Run,
+    client: &ClientConfig,
+    submit: SubmitOptions,
+) -> anyhow::Result<(Submitted, Follower)> {
     let job_manager = JobManager::at(options.cluster.jobmanager.as_deref().unwrap_or(&client.job_manager));
     let submitted = submit_standalone(&job_manager, submit).await.map_err(|error| {
         explain(error, "no job manager answers there; start one with scripts/start-cluster.sh, name it with -m host:port, or use -t yarn-per-job")
@@ -161,7 +165,9 @@ async fn attached(options: &Run, submitted: &Submitted, follower: &Follower) -> 
         }
     };
     line.finish();
-    let outcome = outcome.with_context(|| format!("lost sight of the job; it may still run: flott list, flott cancel {}", submitted.job))?;
+    let outcome = outcome.with_context(|| {
+        format!("lost sight of the job; it may still run: flott list, flott cancel {}", submitted.job)
+    })?;
     report(options, submitted, &outcome);
     Ok(if outcome.state == JobStatus::Finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -234,7 +240,8 @@ fn recorded_environment(wanted: &[String]) -> anyhow::Result<BTreeMap<String, St
         let (name, value) = match text.split_once('=') {
             Some((name, value)) => (name, value.to_owned()),
             None => {
-                let value = std::env::var(text).with_context(|| format!("--env {text}: the variable is not set here"))?;
+                let value =
+                    std::env::var(text).with_context(|| format!("--env {text}: the variable is not set here"))?;
                 (text.as_str(), value)
             }
         };

@@ -48,13 +48,17 @@ pub(super) fn config(options: Config) -> anyhow::Result<ExitCode> {
     let json: serde_json::Map<_, _> = shown
         .iter()
         .map(|(key, value, from)| {
-            let value = if origin { serde_json::json!({ "value": value, "origin": from }) } else { serde_json::json!(value) };
+            let value =
+                if origin { serde_json::json!({ "value": value, "origin": from }) } else { serde_json::json!(value) };
             (key.clone(), value)
         })
         .collect();
     print(output, &json, || {
         if origin {
-            table(["KEY", "VALUE", "ORIGIN"], shown.iter().map(|(key, value, from)| [key.clone(), value.clone(), from.clone()]));
+            table(
+                ["KEY", "VALUE", "ORIGIN"],
+                shown.iter().map(|(key, value, from)| [key.clone(), value.clone(), from.clone()]),
+            );
         } else {
             table(["KEY", "VALUE"], shown.iter().map(|(key, value, _)| [key.clone(), value.clone()]));
         }

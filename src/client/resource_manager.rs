@@ -8,8 +8,8 @@ use super::program::LocalProgram;
 use crate::ids::{ApplicationId, JobId};
 use crate::protocol::submission::{ApplicationState, Submission};
 use crate::protocol::yarn_rest::{
-    AppState, Application, ApplicationAttempt, ApplicationEnvelope, ApplicationsEnvelope, BASE, Container, NewApplication,
-    Node, NodesEnvelope, SubmissionContext,
+    AppState, Application, ApplicationAttempt, ApplicationEnvelope, ApplicationsEnvelope, BASE, Container,
+    NewApplication, Node, NodesEnvelope, SubmissionContext,
 };
 use crate::rpc::ClusterSecret;
 use crate::rpc::http::{Client, Error};
@@ -111,7 +111,10 @@ impl ResourceManager {
     /// Those of [`Client`].
     pub async fn running_masters(&self) -> Result<Vec<Application>, Error> {
         let all = self.applications().await?;
-        Ok(all.into_iter().filter(|application| application.state == ApplicationState::Running && is_ours(application)).collect())
+        Ok(all
+            .into_iter()
+            .filter(|application| application.state == ApplicationState::Running && is_ours(application))
+            .collect())
     }
 
     /// The application that was submitted for `job`.
@@ -148,7 +151,8 @@ impl ResourceManager {
     /// # Errors
     /// Those of [`Client`].
     pub async fn containers(&self, id: ApplicationId) -> Result<Vec<Container>, Error> {
-        let attempts: Vec<ApplicationAttempt> = self.inner(&format!("/apps/{id}/appattempts"), "/appAttempts/appAttempt").await?;
+        let attempts: Vec<ApplicationAttempt> =
+            self.inner(&format!("/apps/{id}/appattempts"), "/appAttempts/appAttempt").await?;
         let mut containers = Vec::new();
         for attempt in attempts {
             let path = format!("/apps/{id}/appattempts/{}/containers", attempt.app_attempt_id);
@@ -161,7 +165,8 @@ impl ResourceManager {
     async fn inner<T: DeserializeOwned>(&self, path: &str, pointer: &str) -> Result<Vec<T>, Error> {
         let answer: serde_json::Value = self.http.get(&format!("{BASE}{path}")).await?;
         let list = answer.pointer(pointer).cloned().unwrap_or_else(|| serde_json::json!([]));
-        serde_json::from_value(list).map_err(|error| Error::Decode { request: format!("GET {BASE}{path}"), cause: error.to_string() })
+        serde_json::from_value(list)
+            .map_err(|error| Error::Decode { request: format!("GET {BASE}{path}"), cause: error.to_string() })
     }
 }
 

@@ -188,7 +188,10 @@ mod tests {
     #[test]
     fn the_masters_command_runs_the_nodes_own_binary() {
         let context = master("{}".to_owned());
-        assert_eq!(context.commands, ["{{FLOTT_BIN}} jobmanager 1><LOG_DIR>/jobmanager.out 2><LOG_DIR>/jobmanager.err"]);
+        assert_eq!(
+            context.commands,
+            ["{{FLOTT_BIN}} jobmanager 1><LOG_DIR>/jobmanager.out 2><LOG_DIR>/jobmanager.err"]
+        );
     }
 
     #[test]

@@ -26,7 +26,8 @@ fn programs_that_cannot_be_planned_are_refused_with_their_cause() {
     refused(&yarn, &faulty, &["never-execute"], "without calling");
     refused(&yarn, &faulty, &["execute-twice"], "execute a second time");
     refused(&yarn, &faulty, &["exit-3"], "code 3");
-    yarn.flott(&["run", "-t", "yarn-per-job", "-D", "program.plan.timeout=1s"], &[faulty.to_str().unwrap(), "hang"]).failed_with("within 1");
+    yarn.flott(&["run", "-t", "yarn-per-job", "-D", "program.plan.timeout=1s"], &[faulty.to_str().unwrap(), "hang"])
+        .failed_with("within 1");
     yarn.wait_empty();
 }
 
@@ -52,7 +53,9 @@ fn jobs_that_fail_say_why() {
 fn without_a_resource_manager_the_client_says_what_to_start() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut command = std::process::Command::new(flott());
-    command.args(["run", "-t", "yarn-per-job", "-D", &format!("resourcemanager.port={port}")]).arg(example("wordcount"));
+    command
+        .args(["run", "-t", "yarn-per-job", "-D", &format!("resourcemanager.port={port}")])
+        .arg(example("wordcount"));
     run(&mut command).failed_with("connection refused").failed_with("start-yarn.sh");
 }
 
@@ -72,7 +75,8 @@ fn a_queue_without_room_says_what_is_missing_and_waits() {
     let yarn = Yarn::start_with(1, "512m");
     let input = yarn.dir.path().join("text.txt");
     fs::write(&input, "a b\n").unwrap();
-    let options = ["-D", "jobmanager.memory.process.size=128m", "-D", "taskmanager.memory.process.size=300m", "-p", "2"];
+    let options =
+        ["-D", "jobmanager.memory.process.size=128m", "-D", "taskmanager.memory.process.size=300m", "-p", "2"];
     let (application, job) = yarn.submit(&options, &example("wordcount"), &["--input", input.to_str().unwrap()]);
     let reason = wait_for("the application to say why it waits", PATIENCE, || {
         let report = yarn.json(&["app", "status"], &[&application]);

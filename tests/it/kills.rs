@@ -39,7 +39,11 @@ impl Watching {
 
     fn process(&self, what: &str) -> Process {
         let found = self.yarn.container_processes();
-        found.iter().find(|process| process.command.contains(what)).cloned().unwrap_or_else(|| panic!("no {what} in {found:#?}"))
+        found
+            .iter()
+            .find(|process| process.command.contains(what))
+            .cloned()
+            .unwrap_or_else(|| panic!("no {what} in {found:#?}"))
     }
 
     /// The job ends with drain and has counted everything exactly once.
@@ -135,7 +139,8 @@ fn a_killed_client_does_not_disturb_its_job() {
     fs::write(input.join("one.txt"), "a b a\n").unwrap();
     let program = example("wordcount");
     let arguments = [program.to_str().unwrap(), "--input", input.to_str().unwrap(), "--watch"];
-    let mut client = yarn.command(&["run", "-t", "yarn-per-job"], &arguments).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut client =
+        yarn.command(&["run", "-t", "yarn-per-job"], &arguments).stdout(std::process::Stdio::null()).spawn().unwrap();
     let job = wait_for("the job to run", PATIENCE, || {
         let jobs = yarn.json(&["list"], &[]);
         let job = jobs.as_array().unwrap().first()?.clone();

@@ -16,7 +16,8 @@ fn batch_word_count_gives_the_naive_counts_at_every_parallelism() {
     for parallelism in ["1", "2", "3"] {
         let output = yarn.dir.path().join(format!("counts-{parallelism}"));
         let program = example("wordcount");
-        let arguments = [program.to_str().unwrap(), "--input", input.to_str().unwrap(), "--output", output.to_str().unwrap()];
+        let arguments =
+            [program.to_str().unwrap(), "--input", input.to_str().unwrap(), "--output", output.to_str().unwrap()];
         let finished = yarn.flott(&["run", "-t", "yarn-per-job", "-p", parallelism], &arguments).succeeded();
         assert!(finished.stdout.contains("Job has been submitted with JobID "), "{}", finished.stdout);
         assert!(finished.stdout.contains("has finished"), "{}", finished.stdout);
@@ -24,7 +25,8 @@ fn batch_word_count_gives_the_naive_counts_at_every_parallelism() {
     }
     yarn.wait_empty();
     let applications = yarn.json(&["app", "list"], &["--all"]);
-    let states: Vec<_> = applications.as_array().unwrap().iter().map(|app| app["finalStatus"].as_str().unwrap()).collect();
+    let states: Vec<_> =
+        applications.as_array().unwrap().iter().map(|app| app["finalStatus"].as_str().unwrap()).collect();
     assert_eq!(states, ["SUCCEEDED"; 3]);
     let nodes = yarn.json(&["node", "list"], &[]);
     let used: Vec<_> = nodes.as_array().unwrap().iter().map(|node| node["usedMemoryMB"].as_u64().unwrap()).collect();
@@ -56,7 +58,11 @@ fn a_running_job_is_listed_cancelled_and_leaves_nothing() {
     let (application, job) = yarn.submit(&[], &example("wordcount"), &arguments);
     wait_for("the job to be listed as running", PATIENCE, || {
         let jobs = yarn.json(&["list"], &[]);
-        jobs.as_array().unwrap().iter().any(|listed| listed["jid"] == job.as_str() && listed["state"] == "RUNNING").then_some(())
+        jobs.as_array()
+            .unwrap()
+            .iter()
+            .any(|listed| listed["jid"] == job.as_str() && listed["state"] == "RUNNING")
+            .then_some(())
     });
     yarn.flott(&["cancel"], &[&job]).succeeded();
     let report = yarn.wait_application(&application, "FINISHED");

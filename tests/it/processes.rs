@@ -33,7 +33,11 @@ pub fn flott() -> PathBuf {
 /// An example job of this build.
 pub fn example(name: &str) -> PathBuf {
     let path = flott().with_file_name("examples").join(name);
-    assert!(path.exists(), "{} is missing: cargo test builds it, a filtered test run needs cargo build --examples first", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: cargo test builds it, a filtered test run needs cargo build --examples first",
+        path.display()
+    );
     path
 }
 

@@ -14,7 +14,8 @@ fn many_jobs_run_one_after_the_other_on_task_managers_started_by_hand() {
     for round in 0..3 {
         let output = cluster.dir.path().join(format!("counts-{round}"));
         let program = example("wordcount");
-        let arguments = [program.to_str().unwrap(), "--input", input.to_str().unwrap(), "--output", output.to_str().unwrap()];
+        let arguments =
+            [program.to_str().unwrap(), "--input", input.to_str().unwrap(), "--output", output.to_str().unwrap()];
         cluster.flott(&["run", "-p", "2"], &arguments).succeeded();
         assert_eq!(parts(&output), naive_counts(&text));
     }
