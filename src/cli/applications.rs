@@ -200,8 +200,8 @@ mod tests {
     fn log_names_are_found_in_yarns_listing() {
         let listing = json!({"containerLogsInfo": [{"containerLogInfo": [{"fileName": "stdout", "fileSize": "3"}, {"fileName": "jobmanager.err"}]}]});
         assert_eq!(log_files(&listing), ["stdout", "jobmanager.err"]);
-        assert!(
-            is_wanted("5e20.out", "stdout") && is_wanted("stdout", "stdout") && !is_wanted("jobmanager.err", "stdout")
-        );
+        let wanted = |name| is_wanted(name, Some("stdout"));
+        assert!(wanted("5e20.out") && wanted("stdout") && !wanted("jobmanager.err") && !wanted("workers.out"));
+        assert!(is_wanted("jobmanager.err", None) && !is_wanted("workers.out", None));
     }
 }
