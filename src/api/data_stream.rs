@@ -9,11 +9,10 @@ use super::DataStreamSink;
 use super::KeyedStream;
 use super::graph_builder::{Node, SharedGraph, Upstream};
 use crate::engine::connectors::{CollectSink, DiscardSink, PrintSink, TextFileSink};
-use crate::engine::operators::{Collector, Filter, FlatMap, Map, Operator, ProgramCode, Sink, key_column};
+use crate::engine::operators::{Collector, Filter, FlatMap, Map, Operator, ProgramCode, Sink, key_selector};
 use crate::engine::record::{Key, Record, RowsType};
 use crate::graph::plan::{Chaining, NodeIndex, NodeKind, Partitioner};
 use crate::launch::{self, Error};
-use crate::protocol::roles;
 
 /// A stream of records of type `T`. Flink's class of that name.
 ///
@@ -68,7 +67,7 @@ impl<T: Record> DataStream<T> {
     where
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
-        KeyedStream::new(self.clone(), key_column(key))
+        KeyedStream::new(self.clone(), key_selector(key))
     }
 
     /// The records of both streams. Flink's union of several is a union of unions here.
@@ -190,7 +189,7 @@ impl<T: Record> DataStream<T> {
         let sink = CollectSink::new();
         let collected = sink.collected();
         self.sink(sink, "Collect");
-        if std::env::var_os(roles::ROLE).is_some() {
+        if !launch::is_local()? {
             self.graph.lock().mistake(
                 "records are collected only where the program runs the job in its own process, and this job runs on a \
                  cluster; write them to files instead",

@@ -19,7 +19,8 @@ use tracing::info;
 use tracing::level_filters::LevelFilter;
 
 use super::arguments::Daemon;
-use crate::config::{Configuration, NodeManagerConfig, ResourceManagerConfig};
+use crate::config::{Configuration, NodeManagerConfig, ResourceManagerConfig, TaskManagerConfig, options};
+use crate::protocol::roles::{NM_HOST, TASK_MANAGER, TaskManagerEnvironment};
 use crate::rpc::http::{BindError, Server};
 use crate::storage::files;
 use crate::telemetry::{LogTarget, init_logging};
@@ -112,6 +113,43 @@ pub(super) fn job_manager(options: Daemon) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// `flott taskmanager`.
+pub(super) fn task_manager(options: Daemon) -> anyhow::Result<ExitCode> {
+    daemon(options, |configuration, ready_file| async move {
+        let told: Option<TaskManagerEnvironment> = match std::env::var(TASK_MANAGER) {
+            Ok(json) => Some(serde_json::from_str(&json).with_context(|| format!("cannot read {TASK_MANAGER}"))?),
+            Err(_) => None,
+        };
+        let configuration = match &told {
+            Some(told) => configuration.with_submitted(&told.configuration)?,
+            None => configuration,
+        };
+        let config = TaskManagerConfig::from_configuration(&configuration)?;
+        let in_container = told.is_some();
+        // In a container the node says which interface; its port is nobody's habit in either mode.
+        let host = std::env::var(NM_HOST).ok().filter(|_| in_container).unwrap_or_else(|| config.bind_host.clone());
+        let server = bind(&host, 0, "taskmanager.bind-host")?;
+        let port = server.local_addr().port();
+        let settings = match told {
+            Some(told) => taskmanager::Settings::in_container(told, &config, port),
+            None => {
+                config.validate()?;
+                let log_dir = configuration.find::<PathBuf>(&options::LOG_DIR)?;
+                taskmanager::Settings::standalone(&config, port, log_dir.unwrap_or_else(std::env::temp_dir))
+            }
+        };
+        let address = reachable(&settings.host, server.local_addr());
+        let (service, handle) = taskmanager::start(settings, SystemClock::shared())?;
+        let cancel = CancellationToken::new();
+        let ready = || {
+            info!(address, "TaskManager is ready");
+            write_ready(ready_file.as_deref(), &address, None)
+        };
+        let router = rest::task_manager::router(handle);
+        serve(Front { servers: vec![server], router }, cancel.clone(), ready, service.run(cancel)).await
+    })
+}
+
 /// Serves `front` beside `service` until a signal, or until the service ends by itself; the one takes the other along.
 async fn serve<E: Into<anyhow::Error>>(
     front: Front,
@@ -153,7 +191,8 @@ async fn serve<E: Into<anyhow::Error>>(
 fn write_ready(path: Option<&Path>, address: &str, links: Option<&str>) -> anyhow::Result<()> {
     let Some(path) = path else { return Ok(()) };
     let text = json!({ "pid": std::process::id(), "address": address, "links": links.unwrap_or(address) }).to_string();
-    files::write_atomic(path, text.as_bytes()).with_context(|| format!("cannot write the ready file {}", path.display()))
+    files::write_atomic(path, text.as_bytes())
+        .with_context(|| format!("cannot write the ready file {}", path.display()))
 }
 
 /// Binds, and names the key that changes a taken port.
@@ -179,9 +218,4 @@ fn bind_one_of(host: &str, ports: &[u16], key: &str) -> anyhow::Result<Server> {
 /// `host:port` for others: the configured name, not the interface.
 fn reachable(host: &str, bound: SocketAddr) -> String {
     format!("{host}:{}", bound.port())
-}
-
-/// `flott taskmanager`.
-pub(super) fn task_manager(_options: Daemon) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("stub")
 }

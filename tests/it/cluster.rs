@@ -199,7 +199,11 @@ impl Standalone {
     /// `task_managers` task managers of `slots` slots each.
     pub fn start(task_managers: usize, slots: u32) -> Self {
         let dir = TempDir::with_prefix("flott-it-").unwrap();
-        let defines = ["rest.port=0".to_owned(), "jobmanager.rpc.port=0".to_owned(), format!("flott.storage.dir={}", dir.path().join("storage").display())];
+        let defines = [
+            "rest.port=0".to_owned(),
+            "jobmanager.rpc.port=0".to_owned(),
+            format!("flott.storage.dir={}", dir.path().join("storage").display()),
+        ];
         let job_manager = Daemon::start(dir.path(), "jm", "jobmanager", &defines);
         let task_managers = (0..task_managers)
             .map(|i| {
