@@ -7,6 +7,8 @@ mod recovery;
 mod starting;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_random;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -73,6 +73,23 @@ pub(super) fn command(commands: &[String], log_dir: &str) -> String {
     replace_names(&joined, |name| format!("${{{name}}}"))
 }
 
+/// Whether a command is one program with arguments and redirections, named by a path or a variable: then there is nothing for which
+/// a bash is needed, and any shell can become it.
+pub(super) fn is_simple(commands: &[String]) -> bool {
+    let joined = commands.join(" ");
+    let first_is_a_path = joined.trim_start().starts_with(['/', '{']);
+    let mut names = 0;
+    let rest = replace_names(&joined, |_| {
+        names += 1;
+        String::new()
+    });
+    let only_one_variable_leads = !joined.trim_start().starts_with('{') || names > 0;
+    let rest = rest.replace(">&", ">");
+    first_is_a_path
+        && only_one_variable_leads
+        && !rest.contains(['$', '`', ';', '|', '&', '(', ')', '{', '}', '\n', '='])
+}
+
 /// Replaces each `{{NAME}}`; other braces stay.
 fn replace_names(text: &str, mut replacement: impl FnMut(&str) -> String) -> String {
     let mut result = String::with_capacity(text.len());
@@ -146,6 +163,18 @@ mod tests {
         let commands = ["{{FLOTT_BIN}} jobmanager".to_owned(), "1><LOG_DIR>/out".to_owned()];
         assert_eq!(command(&commands, "/l"), "${FLOTT_BIN} jobmanager 1>/l/out");
         assert_eq!(command(&["awk '{{print $1}}' {{{A}}}".to_owned()], "/l"), "awk '{{print $1}}' {${A}}");
+    }
+
+    #[test]
+    fn only_what_any_shell_understands_alike_is_simple() {
+        let simple = |text: &str| is_simple(&[text.to_owned()]);
+        assert!(simple("{{FLOTT_BIN}} jobmanager 1><LOG_DIR>/out 2>&1"));
+        assert!(simple("/usr/bin/env 'a b'"));
+        let not =
+            "exit 7|cd /x|/a; /b|/a && /b|/a $HOME|/a `b`|{ /a; }|{{{A}}} b|/a &|/a <(b)|A=1 /b|/a {b,c}|/a &>b|/a\n/b";
+        for text in not.split('|').chain(["/a | /b"]) {
+            assert!(!simple(text), "{text}");
+        }
     }
 
     #[test]

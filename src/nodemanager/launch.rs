@@ -1,7 +1,8 @@
 //! Starting a container's process. Blocking.
 //!
 //! ```text
-//! setsid ─ sh (notes the exit code) ─ bash launch_container.sh ─► exec bash -c COMMAND ─► the program
+//! setsid ─► sh (notes the exit code) ─┬ launch_container.sh ─► exec bash -c COMMAND ─► the program
+//!                                     └ launch_container.sh ─► exec PROGRAM, where that is all the command says
 //! ```
 //!
 //! The shell at the top outlives the program just long enough to write the exit code down, for a NodeManager that was away
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use super::core::Launch;
 use super::directories::{Directories, create, create_private};
-use super::environment::{command, compose, quote};
+use super::environment::{command, compose, is_simple, quote};
 use super::resources::ResourceKey;
 use crate::ids::NodeId;
 use crate::process::{Child, Command, Leads, Output};
@@ -28,7 +29,8 @@ const INHERITED: [&str; 6] = ["PATH", "LANG", "LC_ALL", "TZ", "HOME", "JAVA_HOME
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Runs the script `$1` and writes its exit code to `$2`. A signal to the group is for the program; this shell waits for it.
-const TOP: &str = r#"trap : TERM INT HUP QUIT; /bin/bash "$1"; code=$?; echo $code >"$2"; exit $code"#;
+/// The script runs in a fork of this shell: what a start costs is the number of programs that are loaded.
+const TOP: &str = r#"trap : TERM INT HUP QUIT; (. "$1"); code=$?; echo $code >"$2"; exit $code"#;
 
 /// Names of what stands in every work directory.
 const SCRIPT: &str = "launch_container.sh";
@@ -99,12 +101,16 @@ impl Launcher {
 
     fn write_script(&self, launch: &Launch, work: &Path, logs: &Path) -> io::Result<()> {
         let environment = self.environment(launch, work, logs);
-        let mut script = String::from("#!/bin/bash\n");
+        let mut script = String::from("#!/bin/sh\n");
         for (name, value) in &environment {
             script.push_str(&format!("export {name}={}\n", quote(value)));
         }
         let command = command(&launch.context.commands, &logs.to_string_lossy());
-        script.push_str(&format!("exec /bin/bash -c {}\n", quote(&command)));
+        if is_simple(&launch.context.commands) {
+            script.push_str(&format!("exec {command}\n"));
+        } else {
+            script.push_str(&format!("exec /bin/bash -c {}\n", quote(&command)));
+        }
         let path = work.join(SCRIPT);
         OpenOptions::new().write(true).create_new(true).mode(0o700).open(&path)?.write_all(script.as_bytes())?;
         fs::set_permissions(path, Permissions::from_mode(0o700))

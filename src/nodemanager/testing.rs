@@ -47,7 +47,7 @@ pub(crate) struct Cluster {
     sender: Option<LinkSender<ToNode>>,
     node: JoinSet<Result<(), Error>>,
     cancel: CancellationToken,
-    _tasks: JoinSet<()>,
+    resource_manager: JoinSet<()>,
 }
 
 pub(crate) fn application() -> ApplicationId {
@@ -63,18 +63,25 @@ pub(crate) fn shell(script: &str) -> LaunchContext {
     LaunchContext { commands, ..LaunchContext::default() }
 }
 
+/// A ResourceManager that takes links on `port`.
+fn listen(port: u16) -> (JoinSet<()>, Events, String) {
+    let mut tasks = JoinSet::new();
+    let forever = CancellationToken::new();
+    let (links, events) = acceptor(&mut tasks, LinkOptions::new("ResourceManager"), forever.clone());
+    let server = Server::bind("127.0.0.1", port).unwrap();
+    let address = server.local_addr().to_string();
+    let router = Router::new().route(PATH, links.route());
+    tasks.spawn(async move { server.serve(router, forever).await.unwrap() });
+    (tasks, events, address)
+}
+
 impl Cluster {
     pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut tasks = JoinSet::new();
-        let forever = CancellationToken::new();
-        let (links, events) = acceptor(&mut tasks, LinkOptions::new("ResourceManager"), forever.clone());
-        let server = Server::bind("127.0.0.1", 0).unwrap();
+        let (resource_manager, events, address) = listen(0);
         let mut config = NodeManagerConfig::from_configuration(&Configuration::new()).unwrap();
-        config.resource_manager = server.local_addr().to_string();
+        config.resource_manager = address;
         config.dir = dir.path().join("nm");
-        let router = Router::new().route(PATH, links.route());
-        tasks.spawn(async move { server.serve(router, forever).await.unwrap() });
         let mut cluster = Self {
             dir,
             handle: None,
@@ -87,7 +94,7 @@ impl Cluster {
             sender: None,
             node: JoinSet::new(),
             cancel: CancellationToken::new(),
-            _tasks: tasks,
+            resource_manager,
         };
         cluster.start_node().await;
         cluster
@@ -106,6 +113,20 @@ impl Cluster {
         while !self.handle().view().await.unwrap().connected {
             tokio::task::yield_now().await;
         }
+    }
+
+    pub(crate) async fn kill_resource_manager(&mut self) {
+        self.resource_manager.shutdown().await;
+        self.sender = None;
+    }
+
+    /// A new one on the same address, which knows nothing of what was.
+    pub(crate) async fn start_resource_manager(&mut self) {
+        let port = self.config.resource_manager.rsplit_once(':').unwrap().1.parse().unwrap();
+        self.statuses.clear();
+        (self.resource_manager, self.events, _) = listen(port);
+        let before = self.registrations.len();
+        self.until(|cluster| cluster.registrations.len() > before).await;
     }
 
     pub(crate) fn handle(&self) -> Handle {

@@ -14,15 +14,15 @@ use crate::rpc::token::{SigningKey, Token};
 const RM: u64 = 1_760_000_000_000;
 const GRACE: Duration = Duration::from_millis(250);
 
-fn application(sequence: u32) -> ApplicationId {
+pub(super) fn application(sequence: u32) -> ApplicationId {
     ApplicationId { cluster_timestamp: RM, sequence }
 }
 
-fn container(count: u64) -> ContainerId {
+pub(super) fn container(count: u64) -> ContainerId {
     ContainerId::new(application(1).attempt(1), 0, count)
 }
 
-fn process(pid: u32) -> Identity {
+pub(super) fn process(pid: u32) -> Identity {
     Identity { pid, started_ticks: 1, boot: 2 }
 }
 
@@ -37,14 +37,14 @@ fn file(digest: char) -> LocalResource {
     }
 }
 
-struct Node {
+pub(super) struct Node {
     core: Core,
     key: SigningKey,
-    now: Now,
+    pub(super) now: Now,
 }
 
 impl Node {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut core = Core::new(NodeId::new("n1", 8042), Policy { kill_grace: GRACE });
         let key = SigningKey::generate().unwrap();
         let registration = Registration { resource_manager: RM, epoch: 0, key: key.clone() };
@@ -68,7 +68,7 @@ impl Node {
         self.key.sign(CONTAINER_TOKEN, "n1:8042", &serde_json::to_vec(identifier).unwrap())
     }
 
-    fn apply(&mut self, event: Event) -> Vec<Effect> {
+    pub(super) fn apply(&mut self, event: Event) -> Vec<Effect> {
         let mut out = Vec::new();
         self.core.apply(event, self.now, &mut out).unwrap();
         out
@@ -83,6 +83,13 @@ impl Node {
         let context = LaunchContext { resources, commands: vec!["true".to_owned()], ..LaunchContext::default() };
         let start = StartContainer { token: self.token(identifier), context };
         self.apply(Event::Start { request: Some(RequestId(1)), start })
+    }
+
+    /// Files by name and content; valid until far away.
+    pub(super) fn start_random(&mut self, id: ContainerId, files: &[(&str, char)]) -> Vec<Effect> {
+        let identifier = ContainerTokenIdentifier { expires_at: Now(u64::MAX), ..self.identifier(id) };
+        let resources: Vec<_> = files.iter().map(|(name, digest)| (*name, file(*digest))).collect();
+        self.start_with(&identifier, &resources)
     }
 
     fn start(&mut self, count: u64, resources: &[(&str, LocalResource)]) -> Vec<Effect> {

@@ -169,3 +169,26 @@ async fn a_node_that_is_told_to_go_goes() {
     let error = cluster.ended().await.unwrap_err();
     assert!(error.to_string().ends_with("refused this node: n1 is excluded"), "{error}");
 }
+
+#[tokio::test]
+async fn the_resource_manager_being_away_stops_nothing_and_its_successor_hears_everything() {
+    let mut cluster = Cluster::new().await;
+    let gate = cluster.dir.path().join("gate");
+    cluster.start(1, shell("sleep 600"));
+    cluster.start(2, shell(&format!("while [ ! -e {} ]; do sleep 0.02; done; exit 6", gate.display())));
+    cluster.running(1).await;
+    cluster.running(2).await;
+    cluster.kill_resource_manager().await;
+    fs::write(gate, "").unwrap();
+    let handle = cluster.handle();
+    while handle.view().await.unwrap().containers[1].exit.is_none() {
+        tokio::task::yield_now().await;
+    }
+    // A master may go on starting containers.
+    handle.start(cluster.request(3, shell("sleep 600"))).await.unwrap();
+    cluster.start_resource_manager().await;
+    assert_eq!(cluster.exit(2).await.cause, ExitCause::Completed { code: 6 });
+    cluster.running(1).await;
+    cluster.running(3).await;
+    cluster.stop_node().await.unwrap();
+}
