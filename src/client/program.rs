@@ -25,12 +25,12 @@ pub struct LocalProgram {
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
     /// It cannot be read.
-    #[error("cannot read {}: {}", path.display(), io_cause(source))]
+    #[error("cannot read {}: {}", path.display(), io_cause(cause))]
     Read {
         /// Which.
         path: PathBuf,
-        /// The cause.
-        source: io::Error,
+        /// The cause; it stands in the message.
+        cause: io::Error,
     },
     /// It is a directory, a device, or has no name.
     #[error("{} is not a file", path.display())]
@@ -56,7 +56,7 @@ impl LocalProgram {
     /// # Errors
     /// [`ProgramError`] when it cannot be read or is no file.
     pub fn file(path: &Path) -> Result<Self, ProgramError> {
-        let failed = |source| ProgramError::Read { path: path.to_owned(), source };
+        let failed = |cause| ProgramError::Read { path: path.to_owned(), cause };
         let mut file = File::open(path).map_err(failed)?;
         let name = path.file_name().filter(|_| file.metadata().is_ok_and(|metadata| metadata.is_file()));
         let Some(name) = name else { return Err(ProgramError::NotAFile { path: path.to_owned() }) };
@@ -80,7 +80,7 @@ impl LocalProgram {
     pub fn executable(path: &Path) -> Result<Self, ProgramError> {
         let program = Self::file(path)?;
         let mut head = [0; 4];
-        let mut file = File::open(path).map_err(|source| ProgramError::Read { path: path.to_owned(), source })?;
+        let mut file = File::open(path).map_err(|cause| ProgramError::Read { path: path.to_owned(), cause })?;
         let refuse = |why: &str| Err(ProgramError::NotExecutable { path: path.to_owned(), why: why.to_owned() });
         match file.read_exact(&mut head) {
             Err(_) => refuse("it is empty or nearly so"),
@@ -110,7 +110,7 @@ mod tests {
         check(b"PK\x03\x04....", "JVM archive");
         check(b"some text", "no ELF header");
         let error = LocalProgram::executable(&dir.path().join("absent")).unwrap_err().to_string();
-        assert!(error.contains("absent: no such file") || error.contains("absent: entity not found"), "{error}");
+        assert!(error.contains("absent: no such file"), "{error}");
         assert!(matches!(LocalProgram::file(dir.path()), Err(ProgramError::NotAFile { .. })));
     }
 

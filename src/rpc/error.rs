@@ -18,11 +18,13 @@ pub enum ErrorKind {
 
 /// The cause in an operator's words (`connection refused`), without the operating system's number where it has a name.
 pub fn io_cause(error: &io::Error) -> String {
-    match error.kind() {
-        // These kinds have no name of their own; the text of the error says more.
-        io::ErrorKind::Other | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => error.to_string(),
-        kind if kind.to_string().starts_with("uncategorized") => error.to_string(),
-        kind => kind.to_string(),
+    let text = error.to_string();
+    match text.split_once(" (os error ") {
+        Some((words, _)) => {
+            let mut letters = words.chars();
+            letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+        }
+        None => text,
     }
 }
 
@@ -34,6 +36,6 @@ mod tests {
     fn causes_are_words() {
         assert_eq!(io_cause(&io::Error::from_raw_os_error(111)), "connection refused");
         assert_eq!(io_cause(&io::Error::other("the disk is on fire")), "the disk is on fire");
-        assert_eq!(io_cause(&io::Error::from_raw_os_error(5)), "Input/output error (os error 5)");
+        assert_eq!(io_cause(&io::Error::from_raw_os_error(5)), "input/output error");
     }
 }

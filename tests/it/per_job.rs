@@ -18,7 +18,8 @@ fn batch_word_count_gives_the_naive_counts_at_every_parallelism() {
         let program = example("wordcount");
         let arguments =
             [program.to_str().unwrap(), "--input", input.to_str().unwrap(), "--output", output.to_str().unwrap()];
-        let finished = yarn.flott(&["run", "-t", "yarn-per-job", "-p", parallelism], &arguments).succeeded();
+        let options = ["run", "-t", "yarn-per-job", "-p", parallelism, "-D", "taskmanager.memory.process.size=512m"];
+        let finished = yarn.flott(&options, &arguments).succeeded();
         assert!(finished.stdout.contains("Job has been submitted with JobID "), "{}", finished.stdout);
         assert!(finished.stdout.contains("has finished"), "{}", finished.stdout);
         assert_eq!(parts(&output), naive_counts(&text), "parallelism {parallelism}");

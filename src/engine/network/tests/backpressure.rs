@@ -92,8 +92,7 @@ fn a_producer_that_waits_for_its_consumer_to_come_is_woken() {
     let runtime = runtime();
     let (a, b) = (start(&runtime, "a"), start(&runtime, "b"));
     let (feeding, eating) = (Parker::default(), Parker::default());
-    let mut partition =
-        a.result_partition(producer(0), &output(Partitioner::Forward, [0]), &feeding.waker()).unwrap();
+    let mut partition = a.result_partition(producer(0), &output(Partitioner::Forward, [0]), &feeding.waker()).unwrap();
     // In memory these are several times what they are in a frame, so all of them together are room once they are encoded.
     while partition.has_room() {
         partition.emit(Box::new(Rows(vec![String::new(); 1024]))).unwrap();
