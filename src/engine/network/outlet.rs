@@ -166,8 +166,13 @@ impl Outlet {
         self.ended.store(true, Ordering::Release);
     }
 
-    /// The consumer has come.
+    /// The consumer has come. Wakes the producer: what it waits for may have become room as it was counted anew.
     pub(super) fn bind(self: &Arc<Self>, consumer: Consumer) {
+        self.bind_path(consumer);
+        self.waker.wake();
+    }
+
+    fn bind_path(self: &Arc<Self>, consumer: Consumer) {
         let mut path = self.lock();
         let Path::Waiting(queue) = &mut *path else { return };
         let queue = std::mem::take(queue);
@@ -294,7 +299,8 @@ impl Remote {
                 let frame = wire::data(self.channel, &*batch)?;
                 // It was charged as it lay in memory; from here on it counts as it is sent.
                 outlet.account.charge(payload_bytes(&frame));
-                let _ = outlet.account.release(charge_of(&*batch));
+                // `bind` wakes the producer in any case.
+                let _woken_by_bind = outlet.account.release(charge_of(&*batch));
                 self.push(Outgoing::Frame(frame));
             }
             Element::Watermark(watermark) => self.push(Outgoing::Watermark(watermark)),

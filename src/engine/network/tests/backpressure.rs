@@ -88,6 +88,24 @@ fn a_producer_without_consumer_stops_and_loses_nothing() {
 }
 
 #[test]
+fn a_producer_that_waits_for_its_consumer_to_come_is_woken() {
+    let runtime = runtime();
+    let (a, b) = (start(&runtime, "a"), start(&runtime, "b"));
+    let (feeding, eating) = (Parker::default(), Parker::default());
+    let mut partition =
+        a.result_partition(producer(0), &output(Partitioner::Forward, [0]), &feeding.waker()).unwrap();
+    // In memory these are several times what they are in a frame, so all of them together are room once they are encoded.
+    while partition.has_room() {
+        partition.emit(Box::new(Rows(vec![String::new(); 1024]))).unwrap();
+    }
+    let batch_type = Arc::new(RowsType::<String>::new());
+    let _gate = b.input_gate(consumer(0), &input(&a, &worker("a"), 1), batch_type, &eating.waker()).unwrap();
+    while !partition.has_room() {
+        feeding.park();
+    }
+}
+
+#[test]
 fn a_stalled_channel_does_not_stall_its_neighbours_on_the_same_connection() {
     let runtime = runtime();
     let (a, b) = (start(&runtime, "a"), start(&runtime, "b"));
