@@ -35,6 +35,8 @@ pub(crate) struct Attempt {
     pub(crate) progress: f32,
     pub(crate) asks: AskTable,
     pub(crate) blacklist: BTreeSet<String>,
+    /// Nodes (`host:port`) that failed masters of earlier attempts.
+    pub(crate) avoid: BTreeSet<String>,
     pub(crate) mailbox: Mailbox,
     /// Why asks wait, as of the last plan; the flag says that it is the master's own container.
     pub(crate) waiting: BTreeMap<(bool, AskKey), (u32, Reason)>,
@@ -139,6 +141,7 @@ impl Attempt {
             progress: 0.0,
             asks: AskTable::default(),
             blacklist: BTreeSet::new(),
+            avoid: BTreeSet::new(),
             mailbox: Mailbox::default(),
             waiting: BTreeMap::new(),
             invalid: BTreeMap::new(),

@@ -105,6 +105,8 @@ pub struct AttemptReport {
     pub tracking_url: String,
     /// Hosts that its master does not want.
     pub blacklist: Vec<String>,
+    /// Nodes that failed earlier masters.
+    pub avoided: Vec<String>,
     /// The cause, if it ended.
     pub diagnostics: String,
     /// How its master's container ended.

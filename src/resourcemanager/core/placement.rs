@@ -45,6 +45,7 @@ impl Core {
         let (master_used, masters) = self.masters_used();
         let queue = QueueView { master_limit: self.masters_limit(), master_used, masters };
         Snapshot {
+            nodes_gone: self.nodes.values().filter(|node| !node.is_active()).count(),
             nodes: nodes.collect(),
             queues: BTreeMap::from([(DEFAULT_QUEUE, queue)]),
             applications: self.wanting().collect(),
@@ -63,6 +64,7 @@ impl Core {
             queue: DEFAULT_QUEUE,
             blacklist: &attempt.blacklist,
             master: self.master_ask(attempt),
+            avoid: &attempt.avoid,
             groups: attempt.asks.groups().collect(),
         })
     }

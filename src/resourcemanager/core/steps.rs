@@ -1,5 +1,7 @@
 //! Runs the state machines of applications and attempts and does what they ask for.
 
+use std::collections::BTreeSet;
+
 use super::{Core, DEFAULT_QUEUE, Saved, Step};
 use crate::ids::{ApplicationAttemptId, ApplicationId, ContainerId, NodeId};
 use crate::protocol::application_master::ToApplicationMaster;
@@ -19,6 +21,9 @@ use crate::resourcemanager::report::EndedContainer;
 use crate::resourcemanager::timers::Timer;
 use crate::rpc::token::Token;
 use crate::time::Now;
+
+/// Ended containers that an attempt remembers, for reports and to know repeated ones.
+const ENDED_CONTAINERS_MAX: usize = 1000;
 
 impl Core {
     /// Runs every step there is, and those they cause. Returns the first illegal one.
@@ -91,7 +96,9 @@ impl Core {
 
     /// Begins an attempt, which takes over what was kept of the one before.
     fn start_attempt(&mut self, id: ApplicationAttemptId, now: Now) {
-        self.attempts.insert(id, Attempt::new(id, now));
+        let mut attempt = Attempt::new(id, now);
+        attempt.avoid = self.nodes_that_failed(id.application);
+        self.attempts.insert(id, attempt);
         for container in self.containers_of(id.application) {
             if let Some(kept) = self.containers.get_mut(&container)
                 && kept.role == Role::Worker
@@ -100,6 +107,23 @@ impl Core {
             }
         }
         self.steps.push_back(Step::Attempt(id, attempt::Input::Start));
+    }
+
+    /// Nodes on which masters of an application ended for reasons of the node.
+    fn nodes_that_failed(&self, id: ApplicationId) -> BTreeSet<String> {
+        let attempts = self.attempts_of(id).filter_map(|id| self.attempts.get(&id));
+        let of_node = |cause: &ExitCause| {
+            matches!(
+                cause,
+                ExitCause::LaunchFailed { .. }
+                    | ExitCause::DiskFailed
+                    | ExitCause::NodeLost
+                    | ExitCause::Aborted { .. }
+            )
+        };
+        let failed =
+            attempts.filter(|attempt| attempt.end.as_ref().and_then(|end| end.exit.as_ref()).is_some_and(of_node));
+        failed.filter_map(|attempt| attempt.master.as_ref()).map(|master| master.node.to_string()).collect()
     }
 
     fn attempt_step(
@@ -314,6 +338,9 @@ impl Core {
         let record = EndedContainer::new(&container, exit.clone(), self.http_address(&container.node), now);
         if let Some(attempt) = self.attempts.get_mut(&id.attempt) {
             attempt.ended.insert(id, record);
+            if attempt.ended.len() > ENDED_CONTAINERS_MAX {
+                attempt.ended.pop_first();
+            }
         }
         match container.role {
             Role::Master => {

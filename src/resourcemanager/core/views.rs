@@ -239,6 +239,7 @@ fn attempt_report(attempt: &Attempt) -> AttemptReport {
         rpc_address: registration.map(|registration| (registration.host.clone(), registration.rpc_port)),
         tracking_url: registration.map(|registration| registration.tracking_url.clone()).unwrap_or_default(),
         blacklist: attempt.blacklist.iter().cloned().collect(),
+        avoided: attempt.avoid.iter().cloned().collect(),
         diagnostics: shown.map(|end| end.diagnostics.clone()).unwrap_or_default(),
         exit: exit.map(|ended| ended.exit.cause.clone()).or_else(|| shown.and_then(|end| end.exit.clone())),
     }

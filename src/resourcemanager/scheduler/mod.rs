@@ -37,6 +37,8 @@ use crate::resource::Resource;
 pub(crate) struct Snapshot<'a> {
     /// By id.
     pub(crate) nodes: Vec<NodeView<'a>>,
+    /// How many nodes have been lost or have left, for the reasons.
+    pub(crate) nodes_gone: usize,
     /// By path.
     pub(crate) queues: BTreeMap<&'a str, QueueView>,
     /// In the order they are served.
@@ -74,6 +76,8 @@ pub(crate) struct ApplicationView<'a> {
     pub(crate) blacklist: &'a BTreeSet<String>,
     /// Its master's container, while that is wanted.
     pub(crate) master: Option<AskKey>,
+    /// Nodes (`host:port`) that failed earlier masters: taken for this one only if no other has room.
+    pub(crate) avoid: &'a BTreeSet<String>,
     /// Its master's asks.
     pub(crate) groups: Vec<(&'a AskKey, &'a Group)>,
 }
@@ -120,8 +124,11 @@ pub(crate) struct Waiting {
 
 /// Decides.
 pub(crate) fn plan(snapshot: &Snapshot<'_>, placement: Placement) -> Plan {
-    let mut planner =
-        Planner { room: Room::new(&snapshot.nodes, placement), queues: snapshot.queues.clone(), plan: Plan::default() };
+    let mut planner = Planner {
+        room: Room::new(&snapshot.nodes, snapshot.nodes_gone, placement),
+        queues: snapshot.queues.clone(),
+        plan: Plan::default(),
+    };
     for application in &snapshot.applications {
         if let Some(key) = &application.master {
             planner.place_master(application, key);
@@ -154,7 +161,8 @@ impl<'a> Planner<'a> {
             };
             return self.wait(application, key, true, 1, reason);
         }
-        match self.room.take(&capability, &Level::Any, application.blacklist) {
+        let elsewhere = self.room.take(&capability, &Level::Any, application.avoid);
+        match elsewhere.or_else(|| self.room.take(&capability, &Level::Any, application.blacklist)) {
             Some(node) => {
                 queue.master_used = used;
                 queue.masters += 1;

@@ -16,12 +16,13 @@ pub(super) struct Room<'a> {
     /// (free memory, free cores, index) of the usable nodes.
     ranked: BTreeSet<(u64, u32, usize)>,
     placement: Placement,
+    nodes_gone: usize,
     /// Sizes that were found to fit nowhere; room only shrinks within a plan.
     hopeless: BTreeMap<AskKey, Reason>,
 }
 
 impl<'a> Room<'a> {
-    pub(super) fn new(nodes: &'a [NodeView<'a>], placement: Placement) -> Self {
+    pub(super) fn new(nodes: &'a [NodeView<'a>], nodes_gone: usize, placement: Placement) -> Self {
         let mut room = Self {
             nodes,
             free: nodes.iter().map(|node| node.free.clone()).collect(),
@@ -29,6 +30,7 @@ impl<'a> Room<'a> {
             by_host: BTreeMap::new(),
             ranked: BTreeSet::new(),
             placement,
+            nodes_gone,
             hopeless: BTreeMap::new(),
         };
         for (index, node) in nodes.iter().enumerate() {
@@ -122,7 +124,7 @@ impl<'a> Room<'a> {
 
     fn explain(&self, capability: &Resource, blacklist: &BTreeSet<String>) -> Reason {
         if self.nodes.is_empty() {
-            return Reason::NoNode;
+            return Reason::NoNode { gone: self.nodes_gone };
         }
         let usable: Vec<usize> = (0..self.nodes.len()).filter(|index| self.nodes[*index].usable).collect();
         if usable.is_empty() {

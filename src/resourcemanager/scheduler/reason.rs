@@ -7,7 +7,7 @@ use crate::resource::Resource;
 /// Why an ask is not satisfied. Its text names what is missing and how much there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    NoNode,
+    NoNode { gone: usize },
     NoUsableNode { nodes: usize },
     AllBlacklisted { nodes: usize },
     TooLarge { asked: Resource, nodes: usize, largest: Resource },
@@ -28,7 +28,8 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoNode => f.write_str("no node registered"),
+            Self::NoNode { gone: 0 } => f.write_str("no node registered"),
+            Self::NoNode { gone } => write!(f, "no node registered ({gone} lost or shut down)"),
             Self::NoUsableNode { nodes } => {
                 write!(f, "no node can take containers: {} known, none running and connected", count(*nodes))
             }

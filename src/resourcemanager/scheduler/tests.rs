@@ -6,6 +6,7 @@ use crate::resourcemanager::asks::{AskTable, DEFAULT_RACK};
 struct Cluster {
     nodes: Vec<(NodeId, Resource, Resource, bool)>,
     blacklist: BTreeSet<String>,
+    avoid: BTreeSet<String>,
     table: AskTable,
 }
 
@@ -16,7 +17,12 @@ fn mb(memory_mb: u64) -> Resource {
 fn cluster(free: &[(&str, u64)]) -> Cluster {
     let node =
         |(host, free): &(&str, u64)| (NodeId::new(*host, 8042), Resource::new(8192, 8), Resource::new(*free, 8), true);
-    Cluster { nodes: free.iter().map(node).collect(), blacklist: BTreeSet::new(), table: AskTable::default() }
+    Cluster {
+        nodes: free.iter().map(node).collect(),
+        blacklist: BTreeSet::new(),
+        avoid: BTreeSet::new(),
+        table: AskTable::default(),
+    }
 }
 
 fn attempt(sequence: u32) -> ApplicationAttemptId {
@@ -57,9 +63,11 @@ impl Cluster {
             queue: "root.default",
             blacklist: &self.blacklist,
             master: None,
+            avoid: &self.avoid,
             groups: self.table.groups().collect(),
         };
-        let snapshot = Snapshot { nodes: self.views(), queues: BTreeMap::new(), applications: vec![application] };
+        let snapshot =
+            Snapshot { nodes: self.views(), nodes_gone: 0, queues: BTreeMap::new(), applications: vec![application] };
         let plan = plan(&snapshot, placement);
         let granted = plan.proposals.iter().map(|p| format!("{} by {}", p.node.host, p.level)).collect();
         (granted, plan.waiting.iter().map(|w| format!("{} x {}", w.count, w.reason)).collect())
@@ -127,11 +135,13 @@ fn one_master_is_let_in_always_and_the_next_only_within_the_share() {
         queue: "root.default",
         blacklist: &none,
         master: Some(AskKey::new(0, 0, &mb(1024))),
+        avoid: &none,
         groups: Vec::new(),
     };
     let queue = QueueView { master_limit: Resource::new(512, 4), ..QueueView::default() };
     let snapshot = Snapshot {
         nodes: cluster.views(),
+        nodes_gone: 0,
         queues: BTreeMap::from([("root.default", queue)]),
         applications: vec![application(1), application(2)],
     };
@@ -140,4 +150,22 @@ fn one_master_is_let_in_always_and_the_next_only_within_the_share() {
     assert_eq!(plan.waiting.len(), 1);
     let reason = plan.waiting[0].reason.to_string();
     assert!(reason.starts_with("queue root.default is at its AM share: masters use 1024 MB of 512 MB, "), "{reason}");
+}
+
+#[test]
+fn a_master_avoids_nodes_that_failed_it_unless_there_is_no_other() {
+    let cluster = cluster(&[("n1", 8192), ("n2", 1024)]);
+    let (none, avoid) = (BTreeSet::new(), BTreeSet::from(["n1:8042".to_owned()]));
+    for (memory_mb, node) in [(512, "n2"), (4096, "n1")] {
+        let application = ApplicationView {
+            attempt: attempt(1),
+            queue: "root.default",
+            blacklist: &none,
+            master: Some(AskKey::new(0, 0, &mb(memory_mb))),
+            avoid: &avoid,
+            groups: Vec::new(),
+        };
+        let snapshot = Snapshot { nodes: cluster.views(), applications: vec![application], ..Snapshot::default() };
+        assert_eq!(plan(&snapshot, Placement::Spread).proposals[0].node.host, node);
+    }
 }

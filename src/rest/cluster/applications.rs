@@ -119,6 +119,37 @@ pub(super) async fn container(
     Ok(json(&object!({ "container": convert::container(report, context.handle.now()) })))
 }
 
+/// Why an application waits, per ask. YARN records activities over some seconds; here the last plan is always known.
+pub(super) async fn activities(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Error> {
+    let report = report(&context, &id).await?;
+    let timestamp = context.handle.now().as_millis();
+    let children: Vec<_> = report
+        .pending
+        .iter()
+        .map(|pending| {
+            object!({
+                "requestPriority": pending.priority.to_string(),
+                "allocationRequestId": pending.allocation_request_id.to_string(),
+                "allocationState": "SKIPPED",
+                "diagnostic": pending.reason,
+            })
+        })
+        .collect();
+    let mut activities = object!({ "applicationId": id, "timestamp": timestamp });
+    if let Some(reason) = report.waiting_reason {
+        activities["diagnostic"] = object!(reason);
+        activities["allocations"] = object!([{
+            "timestamp": timestamp,
+            "queueName": report.queue,
+            "appPriority": report.priority.to_string(),
+            "allocationState": "SKIPPED",
+            "diagnostic": reason,
+            "children": children,
+        }]);
+    }
+    Ok(json(&object!({ "appActivities": activities })))
+}
+
 pub(super) async fn statistics(
     State(context): State<Context>,
     Query(query): Query<Vec<(String, String)>>,

@@ -124,7 +124,7 @@ pub(super) fn attempt(report: &AttemptReport, user: &str, rm: &str) -> Applicati
         node_id: master.map(|(_, node, _)| node.to_string()),
         logs_link: master.map(|(container, _, http)| logs_url(http, container, user)),
         blacklisted_nodes: report.blacklist.join(","),
-        nodes_blacklisted_by_system: String::new(),
+        nodes_blacklisted_by_system: report.avoided.join(","),
         host: registered.map(|(host, _)| host.clone()),
         rpc_port: registered.map(|(_, port)| *port),
         tracking_url: registered.map(|_| format!("http://{rm}/proxy/{}/", report.id.application)),

@@ -48,6 +48,7 @@ pub fn router(handle: Handle) -> Router {
         .route("/info", get(overview::info))
         .route("/metrics", get(overview::metrics))
         .route("/scheduler", get(overview::scheduler))
+        .route("/scheduler/app-activities/{id}", get(applications::activities))
         .route("/nodes", get(nodes::list))
         .route("/nodes/{id}", get(nodes::one))
         .route("/apps", get(applications::list).post(submit::submit))

@@ -212,6 +212,11 @@ async fn a_foreign_master_lives_its_life_over_http() {
     let answer: Value = call("allocate?wait_ms=10000", ask).await.unwrap().json().await.unwrap();
     assert_eq!(answer["response_id"], 1, "{answer}");
     assert_eq!(answer["allocated"][0]["resource"]["memory_mb"], 128);
+    let activities = cluster.get(&format!("/scheduler/app-activities/{id}")).await["appActivities"].clone();
+    assert_eq!(
+        activities["allocations"][0]["children"][0]["diagnostic"], answer["pending"][0]["reason"],
+        "{activities}"
+    );
     let reason = answer["pending"][0]["reason"].as_str().unwrap();
     assert_eq!(reason, "no node is large enough for 4096 MB: 1 node, the largest has 1024 MB");
     let idle: Value = call("allocate?wait_ms=1", json!({"response_id": 1})).await.unwrap().json().await.unwrap();
