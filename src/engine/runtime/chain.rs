@@ -1,0 +1,257 @@
+//! The operators of a subtask: a tree, in which a batch goes depth first to the result partitions or to its end.
+
+use std::cell::Cell;
+
+use super::ports::Partition;
+use crate::engine::operators::{Operator, OperatorContext, Output};
+use crate::engine::record::Batch;
+use crate::graph::plan::NodeIndex;
+use crate::graph::task::{Committable, Failure};
+use crate::time::{EventTime, Now};
+
+/// Where an operator's batches go next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// To an operator of the chain, by position in it.
+    Operator(usize),
+    /// Out of the subtask, by position among its partitions.
+    Partition(usize),
+}
+
+/// Where all of an operator's outputs lead.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Routes {
+    pub(super) main: Vec<Target>,
+    pub(super) side: Vec<(String, Vec<Target>)>,
+}
+
+/// One operator in its place.
+pub(super) struct ChainOperator {
+    pub(super) node: NodeIndex,
+    pub(super) code: Box<dyn Operator>,
+    pub(super) context: OperatorContext,
+    pub(super) routes: Routes,
+}
+
+impl ChainOperator {
+    fn blame(&self, failure: Failure) -> Failure {
+        failure.in_operator(&self.context.name)
+    }
+}
+
+/// What holds during one step. Read and written per batch, never per record.
+#[derive(Debug, Default)]
+pub(super) struct StepContext {
+    pub(super) now: Cell<Now>,
+    /// The operator whose code runs: [`SOURCE`] or a position in the chain. After a panic it names the culprit.
+    pub(super) current: Cell<usize>,
+    /// What a source at the head has emitted.
+    pub(super) records_read: Cell<u64>,
+    pub(super) records_out: Cell<u64>,
+}
+
+/// [`StepContext::current`] of a source at the head.
+pub(super) const SOURCE: usize = usize::MAX;
+
+/// All operators of a subtask behind its input, each after the one that feeds it, and its partitions.
+pub(super) struct Chain {
+    pub(super) operators: Vec<ChainOperator>,
+    pub(super) partitions: Vec<Box<dyn Partition>>,
+    /// Where a source at the head emits to; unused without one.
+    pub(super) source_routes: Routes,
+    pub(super) context: StepContext,
+}
+
+impl Chain {
+    /// Opens the operators, last first, so that nothing flows into one that is closed.
+    pub(super) fn open(&mut self) -> Result<(), Failure> {
+        for (position, operator) in self.operators.iter_mut().enumerate().rev() {
+            self.context.current.set(position);
+            operator.code.open(&operator.context).map_err(|failure| operator.blame(failure))?;
+        }
+        Ok(())
+    }
+
+    /// Whether every way out has room for the next slice of input.
+    pub(super) fn has_room(&self) -> Result<bool, Failure> {
+        for partition in &self.partitions {
+            if !partition.has_room()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Gives the head operator a batch.
+    pub(super) fn process(&mut self, input: u32, batch: Box<dyn Batch>) -> Result<(), Failure> {
+        self.call(0, |operator, out| operator.process(input, batch, out))
+    }
+
+    /// Event time has advanced: each operator is told, then what is behind the chain.
+    pub(super) fn watermark(&mut self, watermark: EventTime) -> Result<(), Failure> {
+        for position in 0..self.operators.len() {
+            self.call(position, |operator, out| operator.on_watermark(watermark, out))?;
+        }
+        self.partitions.iter_mut().try_for_each(|partition| partition.watermark(watermark))
+    }
+
+    /// When the first timer of any operator is due.
+    pub(super) fn next_timer(&self) -> Option<Now> {
+        self.operators.iter().filter_map(|operator| operator.code.next_timer()).min()
+    }
+
+    /// Fires the timers that are due.
+    pub(super) fn fire_timers(&mut self, now: Now) -> Result<(), Failure> {
+        for position in 0..self.operators.len() {
+            if self.operators[position].code.next_timer().is_some_and(|due| due <= now) {
+                self.call(position, |operator, out| operator.on_processing_time(now, out))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A pause: flushes what people watch, and the partitions.
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+        for (position, operator) in self.operators.iter_mut().enumerate() {
+            self.context.current.set(position);
+            operator.code.idle().map_err(|failure| operator.blame(failure))?;
+        }
+        self.partitions.iter_mut().try_for_each(|partition| partition.flush())
+    }
+
+    /// One of the head operator's inputs has ended.
+    pub(super) fn end_input(&mut self, input: u32) -> Result<(), Failure> {
+        self.call(0, |operator, out| operator.end_input(input, out))
+    }
+
+    /// Everything has ended; the head operator's inputs were ended one by one, unless the head is a source.
+    pub(super) fn finish(&mut self, source_at_head: bool) -> Result<Vec<Committable>, Failure> {
+        let mut committables = Vec::new();
+        for position in 0..self.operators.len() {
+            if position > 0 || source_at_head {
+                self.call(position, |operator, out| operator.end_input(0, out))?;
+            }
+            let prepared = self.call(position, |operator, out| operator.finish(out))?;
+            let operator = self.operators[position].node;
+            committables.extend(prepared.into_iter().map(|payload| Committable { operator, payload }));
+        }
+        self.partitions.iter_mut().try_for_each(|partition| partition.finish())?;
+        Ok(committables)
+    }
+
+    /// Bytes that have left the chain.
+    pub(super) fn bytes_out(&self) -> u64 {
+        self.partitions.iter().map(|partition| partition.bytes_out()).sum()
+    }
+
+    /// Malformed records since the last call.
+    pub(super) fn take_bad_records(&mut self) -> u64 {
+        self.operators.iter_mut().map(|operator| operator.code.take_bad_records()).sum()
+    }
+
+    /// What a source at the head emits into.
+    pub(super) fn source_output(&mut self) -> ChainOutput<'_> {
+        let Self { operators, partitions, source_routes, context } = self;
+        context.current.set(SOURCE);
+        ChainOutput { routes: source_routes, behind: operators, first_behind: 0, emitter: SOURCE, partitions, context }
+    }
+
+    /// Name of the operator whose code ran last, within the chain.
+    pub(super) fn current_name(&self) -> Option<&str> {
+        self.operators.get(self.context.current.get()).map(|operator| operator.context.name.as_str())
+    }
+
+    fn call<R>(
+        &mut self,
+        position: usize,
+        code: impl FnOnce(&mut dyn Operator, &mut ChainOutput<'_>) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        let Self { operators, partitions, context, .. } = self;
+        call(&mut operators[position..], position, partitions, context, code)
+    }
+}
+
+/// Calls the first of `operators`, which stands at `position`, with an output into those behind it.
+fn call<R>(
+    operators: &mut [ChainOperator],
+    position: usize,
+    partitions: &mut [Box<dyn Partition>],
+    context: &StepContext,
+    code: impl FnOnce(&mut dyn Operator, &mut ChainOutput<'_>) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    let (operator, behind) = operators.split_first_mut().expect("a route leads to an operator of the chain");
+    let mut output = ChainOutput {
+        routes: &operator.routes,
+        behind,
+        first_behind: position + 1,
+        emitter: position,
+        partitions,
+        context,
+    };
+    context.current.set(position);
+    let result = code(operator.code.as_mut(), &mut output);
+    result.map_err(|failure| failure.in_operator(&operator.context.name))
+}
+
+/// What an operator emits into: those behind it, and the partitions.
+pub(super) struct ChainOutput<'a> {
+    routes: &'a Routes,
+    behind: &'a mut [ChainOperator],
+    /// Position of the first of `behind`.
+    first_behind: usize,
+    emitter: usize,
+    partitions: &'a mut [Box<dyn Partition>],
+    context: &'a StepContext,
+}
+
+impl ChainOutput<'_> {
+    fn deliver(&mut self, targets: &[Target], batch: Box<dyn Batch>) -> Result<(), Failure> {
+        let Some((last, others)) = targets.split_last() else {
+            return Ok(());
+        };
+        for target in others {
+            self.hand(*target, batch.clone_batch())?;
+        }
+        self.hand(*last, batch)
+    }
+
+    fn hand(&mut self, target: Target, batch: Box<dyn Batch>) -> Result<(), Failure> {
+        match target {
+            Target::Partition(partition) => {
+                let Self { context, partitions, .. } = self;
+                context.records_out.set(context.records_out.get() + batch.len() as u64);
+                partitions[partition].emit(batch)
+            }
+            Target::Operator(position) => {
+                let behind = &mut self.behind[position - self.first_behind..];
+                call(behind, position, self.partitions, self.context, |code, out| code.process(0, batch, out))?;
+                self.context.current.set(self.emitter);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Output for ChainOutput<'_> {
+    fn emit(&mut self, batch: Box<dyn Batch>) -> Result<(), Failure> {
+        debug_assert!(!batch.is_empty(), "an empty batch is never emitted");
+        if self.emitter == SOURCE {
+            self.context.records_read.set(self.context.records_read.get() + batch.len() as u64);
+        }
+        let routes = self.routes;
+        self.deliver(&routes.main, batch)
+    }
+
+    fn emit_side(&mut self, tag: &str, batch: Box<dyn Batch>) -> Result<(), Failure> {
+        debug_assert!(!batch.is_empty(), "an empty batch is never emitted");
+        let routes = self.routes;
+        match routes.side.iter().find(|(name, _)| name == tag) {
+            Some((_, targets)) => self.deliver(targets, batch),
+            None => Ok(()),
+        }
+    }
+
+    fn now(&self) -> Now {
+        self.context.now.get()
+    }
+}

@@ -1,0 +1,120 @@
+//! Messages to a subtask, read between slices of input; and what wakes its thread.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use crate::graph::task::{Failure, Split};
+
+/// Something a subtask is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mail {
+    /// End at once, without finishing.
+    Cancel,
+    /// Fail: something that belongs to this subtask but runs beside it has failed.
+    Fail(Failure),
+    /// A part of the input, as asked for.
+    AssignSplit(Split),
+    /// There will be no more parts.
+    NoMoreSplits,
+    /// End as if the input had ended.
+    StopSource,
+}
+
+/// Splits waiting to be read: a reader asks for one at a time, so more than one is a repeated message, more than these a fault.
+const SPLITS_WAITING_MAX: usize = 16;
+
+/// A subtask's mailbox. Bounded by its form: equal orders merge, and splits come one at a time.
+#[derive(Debug, Default)]
+pub(super) struct Mailbox {
+    /// Whether `orders` has something new: read at every slice, so without a lock.
+    pending: AtomicBool,
+    orders: Mutex<Orders>,
+    notified: AtomicBool,
+    thread: OnceLock<Thread>,
+}
+
+/// What has arrived since the last look.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    pub(super) cancel: bool,
+    pub(super) failure: Option<Failure>,
+    pub(super) splits: VecDeque<Split>,
+    pub(super) no_more_splits: bool,
+    pub(super) stop: bool,
+}
+
+impl Mailbox {
+    /// Puts mail in and wakes the subtask.
+    pub(super) fn deliver(&self, mail: Mail) {
+        {
+            let mut orders = self.lock();
+            match mail {
+                Mail::Cancel => orders.cancel = true,
+                Mail::Fail(failure) => {
+                    orders.failure.get_or_insert(failure);
+                }
+                Mail::AssignSplit(split) if orders.splits.len() < SPLITS_WAITING_MAX => orders.splits.push_back(split),
+                Mail::AssignSplit(_) => {
+                    let failure = Failure::permanent("more splits were assigned than asked for");
+                    orders.failure.get_or_insert(failure);
+                }
+                Mail::NoMoreSplits => orders.no_more_splits = true,
+                Mail::StopSource => orders.stop = true,
+            }
+            self.pending.store(true, Ordering::Release);
+        }
+        self.wake();
+    }
+
+    /// Whether there is mail.
+    pub(super) fn has_mail(&self) -> bool {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    /// What has arrived.
+    pub(super) fn take(&self) -> Option<Orders> {
+        if !self.pending.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut orders = self.lock();
+        self.pending.store(false, Ordering::Relaxed);
+        Some(std::mem::take(&mut *orders))
+    }
+
+    /// Makes the present, or else the next, [`Mailbox::park`] return. Calls before that merge.
+    pub(super) fn wake(&self) {
+        // The flag, not the thread's own token, says whether there is a reason to run: channels and locks used by operators
+        // on the same thread may swallow the token.
+        if !self.notified.swap(true, Ordering::AcqRel)
+            && let Some(thread) = self.thread.get()
+        {
+            thread.unpark();
+        }
+    }
+
+    /// Names the calling thread as the one to wake.
+    pub(super) fn belongs_to_this_thread(&self) {
+        // A second call could only come from the same driver, which has one thread.
+        let _ = self.thread.set(thread::current());
+    }
+
+    /// Blocks until woken, or until `timeout` has passed. May return early.
+    pub(super) fn park(&self, timeout: Option<Duration>) {
+        if self.notified.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        match timeout {
+            Some(timeout) => thread::park_timeout(timeout),
+            None => thread::park(),
+        }
+        self.notified.store(false, Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Orders> {
+        // Nothing panics while it is held; a poisoned lock would still hold whole orders.
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,363 @@
+//! A subtask as something that is stepped: no thread, no clock, no I/O of its own, so a simulator can drive it too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::chain::{Chain, SOURCE};
+use super::counters::Counters;
+use super::inputs::{Incoming, Inputs};
+use super::mailbox::Mailbox;
+use super::panics;
+use super::source::{Read, SourceHead, SplitReport};
+use crate::graph::plan::{ExecutionMode, NodeIndex};
+use crate::graph::task::{Committable, Failure, TaskMetrics};
+use crate::time::{EventTime, Now};
+
+/// How a subtask stands after a step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// It did something and may have more to do now.
+    Progress,
+    /// It did nothing: step again when woken, or at that moment.
+    Wait {
+        /// The moment, if there is one.
+        until: Option<Now>,
+    },
+    /// It has ended; everything it held is released.
+    Ended(Outcome),
+}
+
+/// How a subtask has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// All input is processed; this is what its sinks prepared.
+    Finished(Vec<Committable>),
+    /// As told.
+    Canceled,
+    /// By a failure.
+    Failed(Failure),
+}
+
+/// What a step has to report besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// The operators are open: the subtask is running.
+    Running,
+    /// The source can read another split.
+    SplitRequested(NodeIndex),
+    /// The source has read a split, by id, to its end.
+    SplitFinished(NodeIndex, String),
+}
+
+/// When output that is not full is handed on.
+#[derive(Clone, Copy, Debug)]
+pub struct Flushing {
+    /// The ceiling: at the latest so long after the last time. Without one, only what is full leaves before the end.
+    pub interval: Option<Duration>,
+    /// Also as soon as the input pauses.
+    pub when_idle: bool,
+}
+
+impl Flushing {
+    /// With this ceiling; streaming jobs flush whenever they pause, batch jobs save themselves the small batches.
+    pub fn new(mode: ExecutionMode, interval: Option<Duration>) -> Self {
+        Self { interval, when_idle: interval.is_some() && mode != ExecutionMode::Batch }
+    }
+}
+
+/// What feeds the chain.
+pub(super) enum Head {
+    /// A source.
+    Source(SourceHead),
+    /// Gates, into the first operator.
+    Inputs(Inputs),
+}
+
+/// One parallel instance of a chain, in one execution.
+///
+/// ```text
+/// mail ─┐
+/// gates or source ─► slice ─► operators, depth first ─► partitions
+/// timers ┘
+/// ```
+/// A step takes the next slice of input only when every partition has room, so it never blocks on what is downstream and
+/// always gets to its mail.
+pub struct Subtask {
+    running: Option<Running>,
+    mailbox: Arc<Mailbox>,
+    counters: Arc<Counters>,
+    metrics: TaskMetrics,
+    /// When the last step was made, and what the time since then counts as.
+    last_step: Option<(Now, Spent)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spent {
+    Busy,
+    Idle,
+    Backpressured,
+}
+
+/// What a subtask consists of until it ends.
+pub(super) struct Running {
+    pub(super) opened: bool,
+    pub(super) head: Head,
+    pub(super) chain: Chain,
+    pub(super) flushing: Flushing,
+    pub(super) last_flush: Now,
+    /// Whether anything was processed since.
+    pub(super) unflushed: bool,
+}
+
+impl Subtask {
+    pub(super) fn of(running: Running, mailbox: Arc<Mailbox>, counters: Arc<Counters>) -> Self {
+        Self { running: Some(running), mailbox, counters, metrics: TaskMetrics::default(), last_step: None }
+    }
+
+    /// Processes at most `budget` slices of input. `now` never goes back between steps.
+    pub fn step(&mut self, now: Now, budget: u32, reports: &mut Vec<Report>) -> Step {
+        self.account(now);
+        let Some(running) = &mut self.running else {
+            return Step::Wait { until: None };
+        };
+        let (mailbox, metrics) = (&self.mailbox, &mut self.metrics);
+        let result = panics::catch(|| running.step(now, budget, mailbox, metrics, reports));
+        let (step, spent) = match result {
+            Ok(Ok(done)) => done,
+            Ok(Err(failure)) => (Step::Ended(Outcome::Failed(failure)), Spent::Busy),
+            Err(told) => (Step::Ended(Outcome::Failed(running.blame_panic(told))), Spent::Busy),
+        };
+        self.last_step = Some((now, spent));
+        if let Step::Ended(_) = step {
+            self.release();
+        }
+        self.counters.publish(&self.metrics);
+        step
+    }
+
+    /// Counters as of the last step.
+    pub fn metrics(&self) -> TaskMetrics {
+        self.metrics
+    }
+
+    fn account(&mut self, now: Now) {
+        let Some((last, spent)) = self.last_step else {
+            return;
+        };
+        let millis = now.as_millis().saturating_sub(last.as_millis());
+        match spent {
+            Spent::Busy => self.metrics.busy_ms += millis,
+            Spent::Idle => self.metrics.idle_ms += millis,
+            Spent::Backpressured => self.metrics.backpressured_ms += millis,
+        }
+    }
+
+    /// Drops the operators: with what they have not published, and whatever their destructors do.
+    fn release(&mut self) {
+        if let Some(running) = self.running.take()
+            && let Err(told) = panics::catch(|| drop(running))
+        {
+            tracing::warn!(cause = told, "an operator panicked when it was dropped");
+        }
+    }
+}
+
+impl Running {
+    fn step(
+        &mut self,
+        now: Now,
+        budget: u32,
+        mailbox: &Mailbox,
+        metrics: &mut TaskMetrics,
+        reports: &mut Vec<Report>,
+    ) -> Result<(Step, Spent), Failure> {
+        self.chain.context.now.set(now);
+        if let Some(outcome) = self.read_mail(mailbox)? {
+            return Ok((Step::Ended(outcome), Spent::Busy));
+        }
+        if !self.opened {
+            self.chain.open()?;
+            self.opened = true;
+            self.last_flush = now;
+            reports.push(Report::Running);
+            return Ok((Step::Progress, Spent::Busy));
+        }
+        let pause = self.take_slices(now, budget, mailbox, metrics, reports)?;
+        self.count_flow(metrics);
+        match pause {
+            Pause::None if self.flush_due(now) => self.flush(now, metrics)?,
+            Pause::None => {}
+            Pause::Ended => {
+                let committables = self.finish(metrics)?;
+                return Ok((Step::Ended(Outcome::Finished(committables)), Spent::Busy));
+            }
+            Pause::Nothing { until, spent } => return self.pause(now, until, spent, metrics),
+        }
+        Ok((Step::Progress, Spent::Busy))
+    }
+
+    /// Acts on mail; what is for the source is left with it.
+    fn read_mail(&mut self, mailbox: &Mailbox) -> Result<Option<Outcome>, Failure> {
+        let Some(mut orders) = mailbox.take() else {
+            return Ok(None);
+        };
+        if orders.cancel {
+            return Ok(Some(Outcome::Canceled));
+        }
+        if let Some(failure) = orders.failure {
+            return Err(failure);
+        }
+        if let Head::Source(source) = &mut self.head {
+            source.take_orders(&mut orders);
+        }
+        Ok(None)
+    }
+
+    /// Processes input until the budget is used up, there is mail, or there is a reason to pause. A step that did something
+    /// says [`Pause::None`], so that the time until the next one is counted as what it was.
+    fn take_slices(
+        &mut self,
+        now: Now,
+        budget: u32,
+        mailbox: &Mailbox,
+        metrics: &mut TaskMetrics,
+        reports: &mut Vec<Report>,
+    ) -> Result<Pause, Failure> {
+        let mut did = false;
+        if self.chain.has_room()? && self.chain.next_timer().is_some_and(|due| due <= now) {
+            self.chain.fire_timers(now)?;
+            (did, self.unflushed) = (true, true);
+        }
+        for _ in 0..budget {
+            if mailbox.has_mail() {
+                return Ok(Pause::None);
+            }
+            let pause = match self.chain.has_room()? {
+                false => Pause::Nothing { until: None, spent: Spent::Backpressured },
+                true => self.take_slice(metrics, reports)?,
+            };
+            match pause {
+                Pause::None => (did, self.unflushed) = (true, true),
+                Pause::Ended => return Ok(Pause::Ended),
+                Pause::Nothing { .. } if did => return Ok(Pause::None),
+                Pause::Nothing { .. } => return Ok(pause),
+            }
+        }
+        Ok(Pause::None)
+    }
+
+    fn take_slice(&mut self, metrics: &mut TaskMetrics, reports: &mut Vec<Report>) -> Result<Pause, Failure> {
+        match &mut self.head {
+            Head::Source(source) => {
+                let mut splits = Vec::new();
+                let read = source.read(&mut self.chain, &mut splits)?;
+                reports.extend(splits.into_iter().map(|report| match report {
+                    SplitReport::Requested => Report::SplitRequested(source.node),
+                    SplitReport::Finished(split) => Report::SplitFinished(source.node, split),
+                }));
+                Ok(match read {
+                    Read::Progress => Pause::None,
+                    Read::Waiting { until } => Pause::Nothing { until, spent: Spent::Idle },
+                    Read::Ended => Pause::Ended,
+                })
+            }
+            Head::Inputs(inputs) => {
+                match inputs.poll()? {
+                    Incoming::Nothing => return Ok(Pause::Nothing { until: None, spent: Spent::Idle }),
+                    Incoming::Batch { input, batch } => {
+                        metrics.records_in += batch.len() as u64;
+                        self.chain.process(input, batch)?;
+                        return Ok(Pause::None);
+                    }
+                    Incoming::Control => {}
+                }
+                if let Some(watermark) = inputs.advance() {
+                    self.chain.watermark(watermark)?;
+                }
+                for input in inputs.take_ended() {
+                    self.chain.end_input(input)?;
+                }
+                Ok(if inputs.all_ended() { Pause::Ended } else { Pause::None })
+            }
+        }
+    }
+
+    /// Nothing to do: hands on what lies here, then waits until the first of whatever comes.
+    fn pause(
+        &mut self,
+        now: Now,
+        until: Option<Now>,
+        spent: Spent,
+        metrics: &mut TaskMetrics,
+    ) -> Result<(Step, Spent), Failure> {
+        if self.unflushed && (self.flushing.when_idle || self.flush_due(now)) {
+            self.flush(now, metrics)?;
+        }
+        let ceiling = self.flushing.interval.filter(|_| self.unflushed).map(|interval| self.last_flush + interval);
+        // Timers fire only where there is room for what they emit.
+        let timer = if spent == Spent::Backpressured { None } else { self.chain.next_timer() };
+        let until = [until, ceiling, timer].into_iter().flatten().min();
+        Ok((Step::Wait { until }, spent))
+    }
+
+    fn flush_due(&self, now: Now) -> bool {
+        self.unflushed && self.flushing.interval.is_some_and(|interval| now >= self.last_flush + interval)
+    }
+
+    fn flush(&mut self, now: Now, metrics: &mut TaskMetrics) -> Result<(), Failure> {
+        self.chain.flush()?;
+        self.last_flush = now;
+        self.unflushed = false;
+        self.count_bad_records(metrics);
+        Ok(())
+    }
+
+    fn finish(&mut self, metrics: &mut TaskMetrics) -> Result<Vec<Committable>, Failure> {
+        let source_at_head = matches!(self.head, Head::Source(_));
+        if source_at_head {
+            self.chain.watermark(EventTime::MAX)?;
+        }
+        let committables = self.chain.finish(source_at_head)?;
+        self.count_bad_records(metrics);
+        self.count_flow(metrics);
+        Ok(committables)
+    }
+
+    fn count_flow(&self, metrics: &mut TaskMetrics) {
+        metrics.records_out = self.chain.context.records_out.get();
+        metrics.bytes_out = self.chain.bytes_out();
+        match &self.head {
+            Head::Source(_) => metrics.records_in = self.chain.context.records_read.get(),
+            Head::Inputs(inputs) => metrics.bytes_in = inputs.bytes_in(),
+        }
+    }
+
+    fn count_bad_records(&mut self, metrics: &mut TaskMetrics) {
+        metrics.bad_records += self.chain.take_bad_records();
+        if let Head::Source(source) = &mut self.head {
+            metrics.bad_records += source.reader.take_bad_records();
+        }
+    }
+
+    fn blame_panic(&self, told: String) -> Failure {
+        let failure = Failure::user(told);
+        let source = match &self.head {
+            Head::Source(source) if self.chain.context.current.get() == SOURCE => Some(source.name.as_str()),
+            Head::Source(_) | Head::Inputs(_) => None,
+        };
+        match source.or_else(|| self.chain.current_name()) {
+            Some(name) => failure.in_operator(name),
+            None => failure,
+        }
+    }
+}
+
+/// Why no more slices are taken in this step.
+enum Pause {
+    /// There may be more.
+    None,
+    /// The input has ended.
+    Ended,
+    /// Nothing can be done.
+    Nothing { until: Option<Now>, spent: Spent },
+}

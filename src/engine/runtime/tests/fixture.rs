@@ -1,0 +1,392 @@
+//! A small graph language, gates that are scripted, partitions that remember.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::super::mailbox::Mailbox;
+use super::super::{Blueprint, Connect, Flushing, Gate, Mail, Partition, Report, Step, Subtask};
+use crate::engine::operators::{Operator, OperatorContext, Output, ProgramCode, ProgramGraph, ProgramOperator, Waker};
+use crate::engine::record::{Batch, BatchType, Element, Rows, RowsType};
+use crate::graph::job_graph::{JobGraph, Settings};
+use crate::graph::plan::{
+    Chaining, ExecutionMode, NodeIndex, NodeKind, OperatorCode, PLAN_VERSION, Partitioner, Plan, PlanEdge, PlanNode,
+    operator_id,
+};
+use crate::graph::task::{Failure, InputDeployment, OutputDeployment, Producer, TaskDeployment};
+use crate::ids::{ExecutionAttemptId, JobId, TaskManagerId, WorkerId};
+use crate::time::{EventTime, Now};
+
+pub(super) type Log = Arc<Mutex<Vec<String>>>;
+
+/// Graphs under test: every edge carries `Rows<u64>`.
+pub(super) struct Graph {
+    pub(super) plan: Plan,
+    pub(super) program: ProgramGraph,
+    pub(super) log: Log,
+}
+
+impl Graph {
+    pub(super) fn new() -> Self {
+        let plan = Plan {
+            version: PLAN_VERSION,
+            name: "test".to_owned(),
+            execution_mode: ExecutionMode::Streaming,
+            parallelism: None,
+            configuration: BTreeMap::new(),
+            nodes: Vec::new(),
+            edges: Vec::new(),
+            once: BTreeMap::new(),
+        };
+        Self { plan, program: ProgramGraph::default(), log: Log::default() }
+    }
+
+    pub(super) fn node(&mut self, name: &str, kind: NodeKind, code: ProgramCode) -> NodeIndex {
+        let index = u32::try_from(self.plan.nodes.len()).unwrap();
+        self.plan.nodes.push(PlanNode {
+            operator_id: operator_id(None, index, name),
+            uid: None,
+            name: name.to_owned(),
+            kind,
+            code: OperatorCode::Program,
+            parallelism: None,
+            max_parallelism: None,
+            chaining: Chaining::Always,
+            slot_sharing_group: "default".to_owned(),
+            output_type: "u64".to_owned(),
+            description: String::new(),
+        });
+        let numbers = || Arc::new(RowsType::<u64>::new()) as Arc<dyn BatchType>;
+        let side_outputs = [("odd".to_owned(), numbers())].into();
+        self.program.operators.push(ProgramOperator { code, output: Some(numbers()), side_outputs });
+        NodeIndex(index)
+    }
+
+    /// A [`Probe`] with the given behaviour.
+    pub(super) fn probe(&mut self, name: &'static str, behaviour: Behaviour) -> NodeIndex {
+        let log = Arc::clone(&self.log);
+        let make = move || {
+            let log = Arc::clone(&log);
+            Box::new(Probe { name, behaviour, log, held: Vec::new(), due: None }) as Box<dyn Operator>
+        };
+        self.node(name, NodeKind::Operator, ProgramCode::Operator(Arc::new(make)))
+    }
+
+    pub(super) fn edge(&mut self, source: NodeIndex, target: NodeIndex, partitioner: Partitioner) -> &mut PlanEdge {
+        self.plan.edges.push(PlanEdge { source, target, input: 0, partitioner, side_output: None });
+        self.plan.edges.last_mut().unwrap()
+    }
+
+    /// Every subtask of the chained graph, as the JobManager would deploy it.
+    pub(super) fn deployments(&self, parallelism: u32) -> Vec<TaskDeployment> {
+        let graph = JobGraph::new(&self.plan, Settings { default_parallelism: parallelism, chaining: true });
+        let attempt =
+            |vertex: usize, subtask| ExecutionAttemptId { vertex: graph.vertices[vertex].id, subtask, attempt: 0 };
+        let worker = WorkerId { task_manager: TaskManagerId("tm".to_owned()), job: JobId(1), incarnation: 1 };
+        let producer = |vertex, subtask| Producer {
+            attempt: attempt(vertex, subtask),
+            worker: worker.clone(),
+            data_address: String::new(),
+        };
+        let mut tasks = Vec::new();
+        for (index, vertex) in graph.vertices.iter().enumerate() {
+            for subtask in 0..vertex.parallelism {
+                let inputs = graph.edges.iter().filter(|edge| edge.target == index).map(|edge| InputDeployment {
+                    edge: edge.id,
+                    producers: (0..graph.vertices[edge.source].parallelism)
+                        .filter(|producer| graph.consumers(edge, *producer).contains(&subtask))
+                        .map(|number| producer(edge.source, number))
+                        .collect(),
+                });
+                let outputs = graph.edges.iter().filter(|edge| edge.source == index).map(|edge| OutputDeployment {
+                    edge: edge.id,
+                    partitioner: edge.partitioner,
+                    consumers: graph.consumers(edge, subtask).map(|number| attempt(edge.target, number)).collect(),
+                    max_parallelism: graph.vertices[edge.target].max_parallelism,
+                });
+                tasks.push(TaskDeployment {
+                    job: JobId(1),
+                    attempt: attempt(index, subtask),
+                    name: vertex.name.clone(),
+                    operators: vertex.operators.clone(),
+                    parallelism: vertex.parallelism,
+                    max_parallelism: vertex.max_parallelism,
+                    inputs: inputs.collect(),
+                    outputs: outputs.collect(),
+                });
+            }
+        }
+        tasks
+    }
+
+    pub(super) fn blueprint(&self) -> Blueprint {
+        Blueprint {
+            plan: Arc::new(self.plan.clone()),
+            program: self.program.clone(),
+            temporary_dir: PathBuf::new(),
+            flushing: Flushing { interval: Some(Duration::from_millis(5)), when_idle: true },
+        }
+    }
+
+    /// Subtask 0 of the vertex whose head is `head`, to be stepped by hand.
+    pub(super) fn stepped(&self, head: NodeIndex) -> Stepped {
+        let task = self.deployments(1).into_iter().find(|task| task.operators[0] == head).unwrap();
+        let (script, mailbox) = (Arc::new(Script::default()), Arc::<Mailbox>::default());
+        let blueprint = self.blueprint();
+        let connections = blueprint.connect(&task, &Ends(Arc::clone(&script)), &mailbox).unwrap();
+        let subtask = blueprint.subtask(&task, connections, Arc::clone(&mailbox), Arc::default()).unwrap();
+        let log = Arc::clone(&self.log);
+        Stepped { subtask, mailbox, script, reports: Vec::new(), log }
+    }
+}
+
+/// What a [`Probe`] does besides writing down what happens to it and handing everything on.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Behaviour {
+    Pass,
+    /// Odd numbers go to the side output `odd`.
+    OddAside,
+    /// Numbers are held until a watermark or the end.
+    Hold,
+    /// Numbers are held for 100 ms of processing time.
+    Delay,
+    /// Panics at the number 13, fails at 14.
+    Superstitious,
+    /// Ends with what it has seen as prepared output.
+    Prepare,
+}
+
+/// An operator that writes down what happens to it.
+pub(super) struct Probe {
+    name: &'static str,
+    behaviour: Behaviour,
+    log: Log,
+    held: Vec<u64>,
+    due: Option<Now>,
+}
+
+impl Probe {
+    fn note(&self, what: impl std::fmt::Display) {
+        self.log.lock().unwrap().push(format!("{} {what}", self.name));
+    }
+
+    fn release(&mut self, out: &mut dyn Output) -> Result<(), Failure> {
+        self.due = None;
+        match std::mem::take(&mut self.held) {
+            held if held.is_empty() => Ok(()),
+            held => out.emit(Box::new(Rows(held))),
+        }
+    }
+}
+
+impl Operator for Probe {
+    fn open(&mut self, context: &OperatorContext) -> Result<(), Failure> {
+        assert_eq!(context.name, self.name);
+        self.note("opened");
+        Ok(())
+    }
+
+    fn process(&mut self, input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
+        let Rows(numbers) = Rows::<u64>::of(batch);
+        self.note(format!("{input}:{numbers:?}"));
+        match self.behaviour {
+            Behaviour::Pass => out.emit(Box::new(Rows(numbers))),
+            Behaviour::OddAside => {
+                let (odd, even): (Vec<u64>, Vec<u64>) = numbers.iter().partition(|number| *number % 2 == 1);
+                out.emit_side("odd", Box::new(Rows(odd)))?;
+                out.emit_side("nobody listens", Box::new(Rows(vec![0u64])))?;
+                out.emit(Box::new(Rows(even)))
+            }
+            Behaviour::Superstitious => {
+                assert!(!numbers.contains(&13), "thirteen");
+                match numbers.contains(&14) {
+                    true => Err(Failure::permanent("fourteen")),
+                    false => out.emit(Box::new(Rows(numbers))),
+                }
+            }
+            Behaviour::Delay => {
+                self.due.get_or_insert(out.now() + Duration::from_millis(100));
+                self.held.extend(numbers);
+                Ok(())
+            }
+            Behaviour::Hold | Behaviour::Prepare => {
+                self.held.extend(numbers);
+                Ok(())
+            }
+        }
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<(), Failure> {
+        self.note(format!("watermark {}", readable(watermark)));
+        if self.behaviour == Behaviour::Hold { self.release(out) } else { Ok(()) }
+    }
+
+    fn next_timer(&self) -> Option<Now> {
+        self.due
+    }
+
+    fn on_processing_time(&mut self, now: Now, out: &mut dyn Output) -> Result<(), Failure> {
+        self.note(format!("fires at {}", now.as_millis()));
+        self.release(out)
+    }
+
+    fn end_input(&mut self, input: u32, _out: &mut dyn Output) -> Result<(), Failure> {
+        self.note(format!("input {input} ended"));
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {
+        self.note("finished");
+        if self.behaviour == Behaviour::Prepare {
+            return Ok(self.held.drain(..).map(|number| serde_json::json!(number)).collect());
+        }
+        self.release(out)?;
+        Ok(Vec::new())
+    }
+}
+
+pub(super) fn readable(watermark: EventTime) -> String {
+    if watermark == EventTime::MAX { "end".to_owned() } else { watermark.to_string() }
+}
+
+/// A subtask with everything around it.
+pub(super) struct Stepped {
+    pub(super) subtask: Subtask,
+    mailbox: Arc<Mailbox>,
+    script: Arc<Script>,
+    reports: Vec<Report>,
+    log: Log,
+}
+
+impl Stepped {
+    pub(super) fn step(&mut self, now: u64) -> Step {
+        self.subtask.step(Now(now), 4, &mut self.reports)
+    }
+
+    /// Steps until there is nothing to do.
+    pub(super) fn settle(&mut self, now: u64) -> Step {
+        loop {
+            match self.step(now) {
+                Step::Progress => {}
+                step => return step,
+            }
+        }
+    }
+
+    pub(super) fn mail(&self, mail: Mail) {
+        self.mailbox.deliver(mail);
+    }
+
+    pub(super) fn reports(&mut self) -> Vec<Report> {
+        std::mem::take(&mut self.reports)
+    }
+
+    pub(super) fn log(&self) -> Vec<String> {
+        std::mem::take(&mut *self.log.lock().unwrap())
+    }
+
+    /// Puts something into a channel of an edge.
+    pub(super) fn incoming(&self, edge: u32, channel: usize, element: Element) {
+        self.script.incoming.lock().unwrap().entry(edge).or_default().push_back((channel, element));
+    }
+
+    pub(super) fn numbers(&self, edge: u32, numbers: &[u64]) {
+        self.incoming(edge, 0, Element::Batch(Box::new(Rows(numbers.to_vec()))));
+    }
+
+    /// What has left on an edge.
+    pub(super) fn sent(&self, edge: u32) -> Vec<String> {
+        self.script.sent.lock().unwrap().remove(&edge).unwrap_or_default()
+    }
+
+    pub(super) fn block(&self, blocked: bool) {
+        *self.script.blocked.lock().unwrap() = blocked;
+    }
+}
+
+/// Gates that say what they are told to, with two channels each; partitions that write down what they get.
+#[derive(Default)]
+struct Script {
+    incoming: Mutex<BTreeMap<u32, VecDeque<(usize, Element)>>>,
+    sent: Mutex<BTreeMap<u32, Vec<String>>>,
+    blocked: Mutex<bool>,
+}
+
+struct Scripted {
+    edge: u32,
+    script: Arc<Script>,
+}
+
+/// Shares a script with its ends.
+struct Ends(Arc<Script>);
+
+impl Connect for Ends {
+    fn gate(
+        &self,
+        _task: &TaskDeployment,
+        input: &InputDeployment,
+        _batch_type: Arc<dyn BatchType>,
+        _waker: Waker,
+    ) -> Result<Box<dyn Gate>, Failure> {
+        Ok(Box::new(Scripted { edge: input.edge.0, script: Arc::clone(&self.0) }))
+    }
+
+    fn partition(
+        &self,
+        _task: &TaskDeployment,
+        output: &OutputDeployment,
+        _waker: Waker,
+    ) -> Result<Box<dyn Partition>, Failure> {
+        Ok(Box::new(Scripted { edge: output.edge.0, script: Arc::clone(&self.0) }))
+    }
+
+    fn release(&self, _attempt: ExecutionAttemptId) {}
+}
+
+impl Gate for Scripted {
+    fn channels(&self) -> usize {
+        2
+    }
+
+    fn poll(&mut self) -> Result<Option<(usize, Element)>, Failure> {
+        Ok(self.script.incoming.lock().unwrap().entry(self.edge).or_default().pop_front())
+    }
+
+    fn bytes_in(&self) -> u64 {
+        7
+    }
+}
+
+impl Scripted {
+    fn note(&self, what: String) -> Result<(), Failure> {
+        self.script.sent.lock().unwrap().entry(self.edge).or_default().push(what);
+        Ok(())
+    }
+}
+
+impl Partition for Scripted {
+    fn has_room(&self) -> Result<bool, Failure> {
+        Ok(!*self.script.blocked.lock().unwrap())
+    }
+
+    fn bytes_out(&self) -> u64 {
+        24
+    }
+
+    fn emit(&mut self, batch: Box<dyn Batch>) -> Result<(), Failure> {
+        self.note(format!("{:?}", Rows::<u64>::of(batch).0))
+    }
+
+    fn watermark(&mut self, watermark: EventTime) -> Result<(), Failure> {
+        self.note(format!("watermark {}", readable(watermark)))
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.note("flush".to_owned())
+    }
+
+    fn finish(&mut self) -> Result<(), Failure> {
+        self.note("end".to_owned())
+    }
+}

@@ -1,0 +1,169 @@
+//! Sources at the head of a chain.
+
+use std::sync::Arc;
+
+use super::super::{Mail, Outcome, Report, Step};
+use super::fixture::{Behaviour, Graph, Stepped};
+use crate::engine::operators::{
+    Boundedness, Discovery, NextDiscovery, OperatorContext, Output, Polled, ProgramCode, Source, SourceReader,
+    SplitEnumerator, Waker,
+};
+use crate::engine::record::Rows;
+use crate::graph::plan::{NodeIndex, NodeKind, Partitioner};
+use crate::graph::task::{Failure, Split};
+use crate::time::Now;
+
+/// Splits `s0`, `s1`, … of three batches each: `[10 i], [10 i + 1], [10 i + 2]`. With a split called `wait` it waits, with
+/// `panic` it panics, with `unlucky` it begins with 13.
+pub(super) struct Tens {
+    pub(super) splits: u64,
+}
+
+impl Source for Tens {
+    type Out = u64;
+
+    fn boundedness(&self) -> Boundedness {
+        Boundedness::Bounded
+    }
+
+    fn enumerator(&self, _context: &OperatorContext) -> Result<Box<dyn SplitEnumerator>, Failure> {
+        Ok(Box::new(TensEnumerator { left: self.splits }))
+    }
+
+    fn reader(&self, _context: &OperatorContext, _waker: Waker) -> Result<Box<dyn SourceReader>, Failure> {
+        Ok(Box::new(TensReader::default()))
+    }
+}
+
+struct TensEnumerator {
+    left: u64,
+}
+
+impl SplitEnumerator for TensEnumerator {
+    fn discover(&mut self) -> Result<Discovery, Failure> {
+        let splits = (0..self.left).map(|i| split(&format!("s{i}"), i)).collect();
+        Ok(Discovery { splits, next: NextDiscovery::Complete })
+    }
+}
+
+pub(super) fn split(id: &str, payload: u64) -> Split {
+    Split { id: id.to_owned(), payload: serde_json::json!(payload) }
+}
+
+#[derive(Default)]
+struct TensReader {
+    split: Option<Split>,
+    emitted: u64,
+}
+
+impl SourceReader for TensReader {
+    fn assign(&mut self, split: Split) -> Result<(), Failure> {
+        assert!(self.split.is_none(), "the last split is not finished");
+        assert_ne!(split.id, "panic", "a split to panic at");
+        self.split = Some(split);
+        self.emitted = 0;
+        Ok(())
+    }
+
+    fn poll(&mut self, out: &mut dyn Output) -> Result<Polled, Failure> {
+        let split = self.split.as_ref().unwrap();
+        if split.id == "wait" {
+            return Ok(Polled::Waiting { until: Some(Now(77)) });
+        }
+        if self.emitted == 3 {
+            self.split = None;
+            return Ok(Polled::SplitFinished);
+        }
+        if split.id == "unlucky" {
+            out.emit(Box::new(Rows(vec![13u64])))?;
+        }
+        out.emit(Box::new(Rows(vec![split.payload.as_u64().unwrap() * 10 + self.emitted])))?;
+        self.emitted += 1;
+        Ok(Polled::More)
+    }
+
+    fn stop(&mut self, out: &mut dyn Output) -> Result<(), Failure> {
+        self.split = None;
+        out.emit(Box::new(Rows(vec![999u64])))
+    }
+
+    fn take_bad_records(&mut self) -> u64 {
+        1
+    }
+}
+
+pub(super) fn tens(splits: u64) -> ProgramCode {
+    ProgramCode::Source(Arc::new(Tens { splits }))
+}
+
+/// `source ─► a ═► reader`, edge 1 leading out.
+fn source() -> Stepped {
+    let mut graph = Graph::new();
+    let source = graph.node("tens", NodeKind::Source { bounded: true }, tens(2));
+    let a = graph.probe("a", Behaviour::Pass);
+    let reader = graph.probe("reader", Behaviour::Pass);
+    graph.edge(source, a, Partitioner::Forward);
+    graph.edge(a, reader, Partitioner::Rebalance);
+    let mut stepped = graph.stepped(source);
+    assert_eq!(stepped.settle(0), Step::Wait { until: None });
+    assert_eq!(stepped.reports(), [Report::Running, Report::SplitRequested(NodeIndex(0))]);
+    stepped.sent(1);
+    stepped
+}
+
+#[test]
+fn splits_are_read_one_at_a_time_until_there_are_no_more() {
+    let mut task = source();
+    task.mail(Mail::AssignSplit(split("s4", 4)));
+    assert_eq!(task.settle(1), Step::Wait { until: None });
+    assert_eq!(task.sent(1), ["[40]", "[41]", "[42]", "flush"]);
+    let finished = Report::SplitFinished(NodeIndex(0), "s4".to_owned());
+    assert_eq!(task.reports(), [finished, Report::SplitRequested(NodeIndex(0))]);
+    task.mail(Mail::NoMoreSplits);
+    assert_eq!(task.settle(2), Step::Ended(Outcome::Finished(Vec::new())));
+    assert_eq!(task.sent(1), ["watermark end", "end"]);
+    let log = task.log();
+    assert_eq!(log[log.len() - 3..], ["a watermark end", "a input 0 ended", "a finished"]);
+    let metrics = task.subtask.metrics();
+    assert_eq!((metrics.records_in, metrics.records_out), (3, 3));
+    assert!(metrics.bad_records > 0);
+}
+
+#[test]
+fn a_waiting_reader_is_polled_again_at_the_moment_it_named() {
+    let mut task = source();
+    task.mail(Mail::AssignSplit(split("wait", 0)));
+    assert_eq!(task.settle(1), Step::Wait { until: Some(Now(77)) });
+}
+
+#[test]
+fn a_stopped_source_ends_as_if_its_input_had() {
+    let mut task = source();
+    task.mail(Mail::AssignSplit(split("wait", 0)));
+    task.settle(1);
+    task.mail(Mail::StopSource);
+    assert_eq!(task.settle(2), Step::Ended(Outcome::Finished(Vec::new())));
+    assert_eq!(task.sent(1), ["flush", "[999]", "watermark end", "end"]);
+    // One that only waits for a split has nothing to end.
+    let mut task = source();
+    task.mail(Mail::StopSource);
+    assert_eq!(task.settle(1), Step::Ended(Outcome::Finished(Vec::new())));
+    assert_eq!(task.sent(1), ["watermark end", "end"]);
+}
+
+#[test]
+fn a_reader_s_panic_is_the_source_s_failure() {
+    let mut task = source();
+    task.mail(Mail::AssignSplit(split("panic", 0)));
+    let Step::Ended(Outcome::Failed(failure)) = task.settle(1) else { panic!("it did not fail") };
+    assert_eq!(failure.operator.as_deref(), Some("tens"));
+    assert!(failure.message.contains("a split to panic at"), "{failure}");
+}
+
+#[test]
+fn what_fails_beside_a_subtask_fails_it() {
+    let mut task = source();
+    let failure = Failure::user("no such directory").in_operator("tens");
+    task.mail(Mail::Fail(failure.clone()));
+    assert_eq!(task.settle(1), Step::Ended(Outcome::Failed(failure)));
+}

@@ -1,0 +1,320 @@
+//! What a TaskManager decides: which workers it starts and ends, and when it leaves. Pure.
+
+mod events;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use self::events::{Effect, Event};
+use super::error::Illegal;
+use super::worker::{State, Worker};
+use crate::ids::{JobId, WorkerId};
+use crate::process::{Ended, Identity, Signal};
+use crate::protocol::container::ExitCause;
+use crate::protocol::task_manager::{StartWorker, ToJobManager};
+use crate::time::Now;
+
+/// How long after a kill the same is tried again.
+const KILL_AGAIN: Duration = Duration::from_secs(1);
+
+/// What becomes of a TaskManager whose JobManager is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// It leaves: its container belongs to the application.
+    Container,
+    /// It waits for the next JobManager.
+    Standalone,
+}
+
+/// What the core is given once.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Slots it offers.
+    pub slots: u32,
+    /// Where it runs.
+    pub home: Home,
+    /// How long it goes on without a JobManager. Long enough for a broken connection to come back.
+    pub link_grace: Duration,
+    /// Between asking a worker to end and killing it, where nobody said otherwise.
+    pub kill_grace: Duration,
+}
+
+/// The state of a TaskManager.
+#[derive(Debug)]
+pub struct Core {
+    policy: Policy,
+    workers: BTreeMap<WorkerId, Worker>,
+    link: Link,
+    /// Why it leaves, once it does.
+    leaving: Option<String>,
+}
+
+/// How it stands with the JobManager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    Open,
+    /// Without one until this moment at most.
+    Lost {
+        patience_ends: Now,
+    },
+    /// It has been without one for too long; the workers are stopped.
+    GivenUp,
+}
+
+impl Core {
+    /// A TaskManager that has nothing yet and looks for its JobManager from `now` on.
+    pub fn new(policy: Policy, now: Now, out: &mut Vec<Effect>) -> Self {
+        let patience_ends = now + policy.link_grace;
+        out.push(Effect::WakeAt(patience_ends));
+        Self { policy, workers: BTreeMap::new(), link: Link::Lost { patience_ends }, leaving: None }
+    }
+
+    /// Workers that are alive or about to be, as told at registration.
+    pub fn worker_ids(&self) -> Vec<WorkerId> {
+        self.workers.keys().cloned().collect()
+    }
+
+    /// The processes that are to be measured.
+    pub fn processes(&self) -> Vec<(WorkerId, Identity)> {
+        self.workers.iter().filter_map(|(id, worker)| Some((id.clone(), worker.process()?))).collect()
+    }
+
+    /// What workers use, when last measured.
+    pub fn memory_used_bytes(&self) -> u64 {
+        self.workers.values().map(|worker| worker.memory.rss_bytes()).sum()
+    }
+
+    /// Takes `event` in, at `now`. What is to be done about it is appended to `out`, in order.
+    ///
+    /// # Errors
+    /// [`Illegal`] if the event makes no sense; nothing changed then.
+    pub fn apply(&mut self, event: Event, now: Now, out: &mut Vec<Effect>) -> Result<(), Illegal> {
+        match event {
+            Event::LinkOpened => self.link = Link::Open,
+            Event::LinkBroken => self.link_broken(now, out),
+            Event::StartWorker(start) => self.start(start, out),
+            Event::StopWorker { worker, grace } => {
+                self.stop(&worker, ExitCause::KilledByApplicationMaster, grace, now, out);
+            }
+            Event::JobEnded { job } => self.job_ended(job, now, out),
+            Event::Leave { why } => self.leave(why, now, out),
+            Event::Prepared { worker, outcome } => self.prepared(&worker, outcome, out)?,
+            Event::Spawned { worker, process } => self.spawned(&worker, process, now, out)?,
+            Event::SpawnFailed { worker, why } => self.spawn_failed(&worker, why, out)?,
+            Event::Exited { worker, ended, diagnostics } => self.exited(&worker, ended, diagnostics, out)?,
+            Event::Measured { worker, rss_bytes } => self.measured(&worker, rss_bytes, now, out),
+            Event::Wake => self.wake(now, out),
+        }
+        Ok(())
+    }
+
+    fn link_broken(&mut self, now: Now, out: &mut Vec<Effect>) {
+        match self.link {
+            Link::Open => {
+                let patience_ends = now + self.policy.link_grace;
+                self.link = Link::Lost { patience_ends };
+                out.push(Effect::WakeAt(patience_ends));
+            }
+            Link::Lost { .. } | Link::GivenUp => {}
+        }
+    }
+
+    fn start(&mut self, start: Box<StartWorker>, out: &mut Vec<Effect>) {
+        let worker = start.worker.clone();
+        if let Err(why) = self.admit(&start) {
+            let cause = ExitCause::LaunchFailed { why };
+            out.push(Effect::Report(ToJobManager::WorkerExited { worker, cause, diagnostics: String::new() }));
+            return;
+        }
+        self.workers.insert(worker, Worker::new(start.slots, start.memory));
+        out.push(Effect::Prepare(start));
+    }
+
+    fn admit(&self, start: &StartWorker) -> Result<(), String> {
+        if let Some(why) = &self.leaving {
+            return Err(format!("the TaskManager is leaving: {why}"));
+        }
+        if self.workers.contains_key(&start.worker) {
+            return Err(format!("worker {} was started before", start.worker));
+        }
+        let used: u32 = self.workers.values().map(|worker| worker.slots).sum();
+        let free = self.policy.slots.saturating_sub(used);
+        if start.slots > free {
+            return Err(format!("{} slots wanted, {free} of {} are free", start.slots, self.policy.slots));
+        }
+        Ok(())
+    }
+
+    fn prepared(&mut self, id: &WorkerId, outcome: Result<(), String>, out: &mut Vec<Effect>) -> Result<(), Illegal> {
+        let worker = self.worker(id, "preparation")?;
+        match &mut worker.state {
+            State::Preparing => {}
+            State::Starting | State::Running { .. } | State::Stopping { .. } => {
+                return Err(Illegal::new(id, worker.state_name(), "preparation"));
+            }
+        }
+        match outcome {
+            Ok(()) => {
+                worker.state = State::Starting;
+                out.push(Effect::Spawn(id.clone()));
+            }
+            Err(why) => self.gone(id, ExitCause::LaunchFailed { why }, String::new(), out),
+        }
+        Ok(())
+    }
+
+    fn spawned(&mut self, id: &WorkerId, process: Identity, now: Now, out: &mut Vec<Effect>) -> Result<(), Illegal> {
+        let worker = self.worker(id, "start")?;
+        match &mut worker.state {
+            State::Starting => {
+                worker.state = State::Running { process };
+                let started = ToJobManager::WorkerStarted { worker: id.clone(), pid: process.pid };
+                out.push(Effect::Report(started));
+                Ok(())
+            }
+            State::Stopping { process: slot @ None, kill_at, .. } => {
+                *slot = Some(process);
+                *kill_at = now + KILL_AGAIN;
+                out.push(Effect::Signal { worker: id.clone(), process, signal: Signal::Kill });
+                out.push(Effect::WakeAt(now + KILL_AGAIN));
+                Ok(())
+            }
+            State::Preparing | State::Running { .. } | State::Stopping { .. } => {
+                Err(Illegal::new(id, worker.state_name(), "start"))
+            }
+        }
+    }
+
+    fn spawn_failed(&mut self, id: &WorkerId, why: String, out: &mut Vec<Effect>) -> Result<(), Illegal> {
+        let worker = self.worker(id, "failed start")?;
+        let cause = match &worker.state {
+            State::Starting => ExitCause::LaunchFailed { why },
+            State::Stopping { process: None, cause, .. } => cause.clone(),
+            State::Preparing | State::Running { .. } | State::Stopping { .. } => {
+                return Err(Illegal::new(id, worker.state_name(), "failed start"));
+            }
+        };
+        self.gone(id, cause, String::new(), out);
+        Ok(())
+    }
+
+    fn exited(
+        &mut self,
+        id: &WorkerId,
+        ended: Ended,
+        diagnostics: String,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Illegal> {
+        let worker = self.worker(id, "exit")?;
+        let cause = match &worker.state {
+            State::Running { .. } => match ended {
+                Ended::Code(code) => ExitCause::Completed { code },
+                Ended::Signal(signal) => ExitCause::Signal { signal },
+            },
+            State::Stopping { process: Some(_), cause, .. } => cause.clone(),
+            State::Preparing | State::Starting | State::Stopping { process: None, .. } => {
+                return Err(Illegal::new(id, worker.state_name(), "exit"));
+            }
+        };
+        self.gone(id, cause, diagnostics, out);
+        Ok(())
+    }
+
+    /// The one way out: reported, its directory removed.
+    fn gone(&mut self, id: &WorkerId, cause: ExitCause, diagnostics: String, out: &mut Vec<Effect>) {
+        self.workers.remove(id);
+        out.push(Effect::Report(ToJobManager::WorkerExited { worker: id.clone(), cause, diagnostics }));
+        out.push(Effect::RemoveWorker(id.clone()));
+        if self.leaving.is_some() && self.workers.is_empty() {
+            out.push(Effect::Exit);
+        }
+    }
+
+    /// Begins the end of a worker. One that is ending already, or is gone, stays as it is.
+    fn stop(&mut self, id: &WorkerId, cause: ExitCause, grace: Duration, now: Now, out: &mut Vec<Effect>) {
+        let Some(worker) = self.workers.get_mut(id) else {
+            return;
+        };
+        match &worker.state {
+            State::Preparing => {
+                out.push(Effect::AbandonPreparation(id.clone()));
+                self.gone(id, cause, String::new(), out);
+            }
+            State::Starting => worker.state = State::Stopping { process: None, cause, kill_at: Now(u64::MAX) },
+            State::Running { process } => {
+                let process = *process;
+                let (signal, after) =
+                    if grace.is_zero() { (Signal::Kill, KILL_AGAIN) } else { (Signal::Terminate, grace) };
+                worker.state = State::Stopping { process: Some(process), cause, kill_at: now + after };
+                out.push(Effect::Signal { worker: id.clone(), process, signal });
+                out.push(Effect::WakeAt(now + after));
+            }
+            State::Stopping { .. } => {}
+        }
+    }
+
+    fn stop_all(&mut self, cause: &ExitCause, now: Now, out: &mut Vec<Effect>) {
+        for worker in self.worker_ids() {
+            self.stop(&worker, cause.clone(), self.policy.kill_grace, now, out);
+        }
+    }
+
+    fn job_ended(&mut self, job: JobId, now: Now, out: &mut Vec<Effect>) {
+        let left: Vec<WorkerId> = self.workers.keys().filter(|worker| worker.job == job).cloned().collect();
+        for worker in left {
+            self.stop(&worker, ExitCause::KilledAfterApplicationEnd, self.policy.kill_grace, now, out);
+        }
+        out.push(Effect::ReleaseJob(job));
+    }
+
+    fn leave(&mut self, why: String, now: Now, out: &mut Vec<Effect>) {
+        if self.leaving.is_some() {
+            return;
+        }
+        self.leaving = Some(why.clone());
+        out.push(Effect::Report(ToJobManager::Leaving { why: why.clone() }));
+        if self.workers.is_empty() {
+            out.push(Effect::Exit);
+        }
+        // Otherwise the last one to go says so.
+        self.stop_all(&ExitCause::Aborted { why }, now, out);
+    }
+
+    fn measured(&mut self, id: &WorkerId, rss_bytes: u64, now: Now, out: &mut Vec<Effect>) {
+        let Some(worker) = self.workers.get_mut(id) else {
+            return;
+        };
+        let exceeded = worker.memory.observe(rss_bytes);
+        if exceeded && matches!(worker.state, State::Running { .. }) {
+            let (limit_mb, peak_mb) = (worker.memory.limit_mb(), worker.memory.peak_mb());
+            let cause = ExitCause::OutOfMemory { limit_mb, peak_mb, by: "process tree".to_owned() };
+            self.stop(id, cause, Duration::ZERO, now, out);
+        }
+    }
+
+    fn wake(&mut self, now: Now, out: &mut Vec<Effect>) {
+        for (id, worker) in &mut self.workers {
+            if let State::Stopping { process: Some(process), kill_at, .. } = &mut worker.state
+                && now >= *kill_at
+            {
+                *kill_at = now + KILL_AGAIN;
+                out.push(Effect::Signal { worker: id.clone(), process: *process, signal: Signal::Kill });
+                out.push(Effect::WakeAt(now + KILL_AGAIN));
+            }
+        }
+        if matches!(self.link, Link::Lost { patience_ends } if now >= patience_ends) {
+            self.link = Link::GivenUp;
+            let why = "its JobManager is gone".to_owned();
+            match self.policy.home {
+                Home::Container => self.leave(why, now, out),
+                Home::Standalone => self.stop_all(&ExitCause::Aborted { why }, now, out),
+            }
+        }
+    }
+
+    fn worker(&mut self, id: &WorkerId, event: &'static str) -> Result<&mut Worker, Illegal> {
+        self.workers.get_mut(id).ok_or_else(|| Illegal::new(id, "unknown", event))
+    }
+}
