@@ -28,3 +28,25 @@ pub mod testing;
 pub mod time;
 pub mod web;
 pub mod worker;
+
+pub use api::{
+    DataStream, DataStreamSink, KeyedStream, StreamExecutionEnvironment, TumblingProcessingTimeWindows, WindowedStream,
+    text,
+};
+pub use engine::connectors;
+pub use engine::operators::{Collector, Emission};
+pub use engine::record::Str;
+pub use graph::plan::ExecutionMode;
+pub use launch::{Error, JobResult, parse};
+
+/// What a program needs: `use flott::prelude::*;`.
+pub mod prelude {
+    pub use crate::api::{
+        DataStream, DataStreamSink, KeyedStream, StreamExecutionEnvironment, TumblingProcessingTimeWindows,
+        WindowedStream,
+    };
+    pub use crate::connectors::TextFileSource;
+    pub use crate::engine::operators::{Collector, Emission};
+    pub use crate::engine::record::Str;
+    pub use crate::graph::plan::ExecutionMode;
+}

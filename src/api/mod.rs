@@ -1,1 +1,25 @@
-//! (room not furnished yet)
+//! What a job's author writes: an environment, streams, functions.
+//!
+//! ```text
+//! StreamExecutionEnvironment ─► DataStream ─key_by─► KeyedStream ─window─► WindowedStream
+//!        ▲                      │  ▲ map filter      │ sum reduce …         │ sum reduce …
+//!        └─ execute ◄───────────┘  └─────────────────┴──────────────────────┘
+//! ```
+//!
+//! The names are Flink's. Everything here only builds the graph: data (a [`Plan`](crate::graph::plan::Plan)) beside code (a
+//! [`ProgramGraph`](crate::engine::operators::ProgramGraph)); [`StreamExecutionEnvironment::execute`] hands both on. Functions
+//! are plain closures; a type error points at the line that holds it.
+
+mod data_stream;
+mod data_stream_sink;
+mod environment;
+mod graph_builder;
+mod keyed_stream;
+pub mod text;
+mod windowed_stream;
+
+pub use data_stream::DataStream;
+pub use data_stream_sink::DataStreamSink;
+pub use environment::StreamExecutionEnvironment;
+pub use keyed_stream::KeyedStream;
+pub use windowed_stream::{TumblingProcessingTimeWindows, WindowedStream};

@@ -277,6 +277,12 @@ pub enum InvalidPlan {
         /// The largest allowed.
         max: u32,
     },
+    /// The program used the API in a way that no graph corresponds to.
+    #[error("{cause}")]
+    Program {
+        /// What it did, and what to do instead.
+        cause: String,
+    },
     /// A graph that differs from the stored plan.
     #[error(
         "the program builds another graph here than when it was planned: operator {index} is {here}, planned was {planned}; \

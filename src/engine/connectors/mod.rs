@@ -1,1 +1,43 @@
-//! (room not furnished yet)
+//! Sources and sinks: files, sockets, collections, the terminal.
+//!
+//! ```text
+//! files, sockets, collections ─► Source ─► job ─► Sink ─► terminal, part files
+//! ```
+//!
+//! Each is built on the public traits of [`operators`](super::operators) alone, as a connector of a user's own would be.
+
+mod collection;
+mod discard;
+mod files;
+mod print;
+mod printed;
+mod sequence;
+mod socket;
+mod text;
+mod text_file_sink;
+
+pub use collection::CollectionSource;
+pub use discard::DiscardSink;
+pub use files::TextFileSource;
+pub use print::PrintSink;
+pub use sequence::SequenceSource;
+pub use socket::SocketTextSource;
+pub use text_file_sink::TextFileSink;
+
+use std::io;
+
+/// The cause of an I/O error in words, without the operating system's number.
+fn cause(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::TimedOut => "no answer in time".to_owned(),
+        _ => {
+            let text = error.to_string();
+            let words = text.split(" (os error").next().unwrap_or(&text);
+            let mut letters = words.chars();
+            letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+        }
+    }
+}

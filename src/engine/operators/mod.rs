@@ -8,19 +8,68 @@
 //! Everything here runs on the subtask's thread and may block it for as long as user code does; nothing here knows threads,
 //! networks or processes. Failures are values ([`Failure`]); a panic in user code is caught by the runtime.
 
+mod aggregate;
+mod flat_map;
+mod keyed_aggregate;
+mod keyed_sender;
+mod map;
 mod program;
 mod sink;
 mod source;
+mod table;
+#[cfg(test)]
+pub(crate) mod testing;
+mod tumbling_window;
 
+pub(crate) use aggregate::{Aggregate, Best, KeyAndValue, Reduce, Shape, Sum, ValueOnly};
+pub use flat_map::Collector;
+pub(crate) use flat_map::FlatMap;
+pub(crate) use keyed_aggregate::KeyedAggregate;
+pub(crate) use keyed_sender::{KeyColumn, KeyedSender, key_column};
+pub(crate) use map::{Filter, Map};
 pub use program::{OperatorContext, ProgramCode, ProgramGraph, ProgramOperator};
 pub use sink::{ErasedSink, Sink, SinkWriter};
 pub use source::{Boundedness, Discovery, ErasedSource, NextDiscovery, Polled, Source, SourceReader, SplitEnumerator};
+pub(crate) use tumbling_window::{TumblingWindow, Windows};
 
 pub use super::record::Waker;
 
 use super::record::Batch;
+use crate::graph::plan::ExecutionMode;
 use crate::graph::task::Failure;
 use crate::time::{EventTime, Now};
+
+/// When a keyed aggregate emits, in streaming mode.
+///
+/// In batch mode every aggregate is emitted once a key, at the end of the input, whatever is said here; what streaming emits
+/// last for a key is what batch emits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Emission {
+    /// The new value of a key with each of its records: Flink's rolling aggregates.
+    #[default]
+    Updates,
+    /// Once a key, when the input ends or the job is stopped with drain. A job that is cancelled emits nothing.
+    Final,
+}
+
+impl std::str::FromStr for Emission {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "updates" => Ok(Self::Updates),
+            "final" => Ok(Self::Final),
+            _ => Err(format!("`{text}` is not a moment to emit; choose updates or final")),
+        }
+    }
+}
+
+impl Emission {
+    /// Whether nothing is emitted before the end, in this (resolved) mode.
+    pub(crate) fn is_final_in(self, mode: ExecutionMode) -> bool {
+        self == Self::Final || mode == ExecutionMode::Batch
+    }
+}
 
 /// One operator of a chain.
 ///

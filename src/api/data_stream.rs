@@ -1,0 +1,251 @@
+//! Streams of records.
+
+use std::fmt::{self, Write as _};
+use std::marker::PhantomData;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::DataStreamSink;
+use super::KeyedStream;
+use super::graph_builder::{Node, SharedGraph, Upstream};
+use crate::engine::connectors::{DiscardSink, PrintSink, TextFileSink};
+use crate::engine::operators::{Collector, Filter, FlatMap, Map, Operator, ProgramCode, Sink, key_column};
+use crate::engine::record::{Key, Record, RowsType};
+use crate::graph::plan::{Chaining, NodeIndex, NodeKind, Partitioner};
+
+/// A stream of records of type `T`. Flink's class of that name.
+///
+/// It stands for what an operator of the graph emits and holds no records, so it can be cloned, stored, returned, and used
+/// several times: each use receives every record. The functions given to it run in the job's subtasks, one clone each; what
+/// they capture is part of the program in each of its processes.
+pub struct DataStream<T> {
+    graph: SharedGraph,
+    /// One; several for a union.
+    upstreams: Vec<Upstream>,
+    record: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for DataStream<T> {
+    fn clone(&self) -> Self {
+        Self { graph: self.graph.clone(), upstreams: self.upstreams.clone(), record: PhantomData }
+    }
+}
+
+/// Transformations.
+impl<T: Record> DataStream<T> {
+    pub(super) fn of_node(graph: SharedGraph, node: NodeIndex) -> Self {
+        Self { graph, upstreams: vec![Upstream { node, partitioner: Partitioner::Forward }], record: PhantomData }
+    }
+
+    /// Turns each record into another.
+    pub fn map<U: Record, F>(&self, function: F) -> DataStream<U>
+    where
+        F: FnMut(T) -> U + Clone + Send + Sync + 'static,
+    {
+        self.operator("Map", move || Box::new(Map::<T, F>::new(function.clone())))
+    }
+
+    /// Keeps the records that `predicate` holds for.
+    pub fn filter<F>(&self, predicate: F) -> Self
+    where
+        F: FnMut(&T) -> bool + Clone + Send + Sync + 'static,
+    {
+        self.operator("Filter", move || Box::new(Filter::<T, F>::new(predicate.clone())))
+    }
+
+    /// Turns each record into any number of others, by `out.collect(record)`.
+    pub fn flat_map<U: Record, F>(&self, function: F) -> DataStream<U>
+    where
+        F: FnMut(T, &mut Collector<'_, U>) + Clone + Send + Sync + 'static,
+    {
+        self.operator("Flat Map", move || Box::new(FlatMap::<T, U, F>::new(function.clone())))
+    }
+
+    /// Brings records of equal keys together: all that happens to one key happens in one subtask.
+    pub fn key_by<K: Key, F>(&self, key: F) -> KeyedStream<K, T>
+    where
+        F: Fn(&T) -> K + Send + Sync + 'static,
+    {
+        KeyedStream::new(self.clone(), key_column(key))
+    }
+
+    /// The records of both streams. Flink's union of several is a union of unions here.
+    pub fn union(&self, other: &Self) -> Self {
+        let mut union = self.clone();
+        union.upstreams.extend(other.upstreams.iter().cloned());
+        union
+    }
+
+    /// Distributes batches of records over the next operator's subtasks, in turn.
+    pub fn rebalance(&self) -> Self {
+        self.partitioned(Partitioner::Rebalance)
+    }
+
+    /// Distributes batches of records in turn over the nearest of the next operator's subtasks.
+    pub fn rescale(&self) -> Self {
+        self.partitioned(Partitioner::Rescale)
+    }
+
+    /// Distributes batches of records at random.
+    pub fn shuffle(&self) -> Self {
+        self.partitioned(Partitioner::Shuffle)
+    }
+
+    /// Gives every record to each of the next operator's subtasks.
+    pub fn broadcast(&self) -> Self {
+        self.partitioned(Partitioner::Broadcast)
+    }
+
+    /// Gives every record to the first of the next operator's subtasks.
+    pub fn global(&self) -> Self {
+        self.partitioned(Partitioner::Global)
+    }
+
+    /// Leaves every record in its subtask (the default). Needs equal parallelism; where it differs, records are rebalanced.
+    pub fn forward(&self) -> Self {
+        self.partitioned(Partitioner::Forward)
+    }
+
+    fn partitioned(&self, partitioner: Partitioner) -> Self {
+        let mut stream = self.clone();
+        for upstream in &mut stream.upstreams {
+            upstream.partitioner = partitioner;
+        }
+        stream
+    }
+
+    fn operator<U: Record>(
+        &self,
+        name: &str,
+        make: impl Fn() -> Box<dyn Operator> + Send + Sync + 'static,
+    ) -> DataStream<U> {
+        let mut node = Node::new(name, NodeKind::Operator, ProgramCode::Operator(Arc::new(make)));
+        node.output = Some(Arc::new(RowsType::<U>::new()));
+        let index = self.add(node);
+        DataStream::of_node(self.graph.clone(), index)
+    }
+
+    pub(super) fn graph(&self) -> &SharedGraph {
+        &self.graph
+    }
+
+    /// Adds an operator behind this stream.
+    pub(super) fn add(&self, node: Node) -> NodeIndex {
+        self.graph.lock().add(node, &self.upstreams)
+    }
+
+    /// The operator that emits this stream, where it is one and its records stay in their subtasks.
+    pub(super) fn sole_feeder(&self) -> Option<NodeIndex> {
+        match self.upstreams.as_slice() {
+            [Upstream { node, partitioner: Partitioner::Forward }] => Some(*node),
+            _ => None,
+        }
+    }
+}
+
+/// Where records go.
+impl<T: Record> DataStream<T> {
+    /// Prints each record on a line of the task's standard output, as [`PrintSink`] describes: `(word,3)` for a tuple.
+    pub fn print(&self) -> DataStreamSink {
+        self.sink(PrintSink::<T>::stdout(), "Print to Std. Out")
+    }
+
+    /// As [`DataStream::print`], on standard error.
+    pub fn print_to_err(&self) -> DataStreamSink {
+        self.sink(PrintSink::<T>::stderr(), "Print to Std. Err")
+    }
+
+    /// As [`DataStream::print`], each line behind `identifier` and the number of the subtask: `words:2> (word,3)`.
+    pub fn print_with(&self, identifier: impl Into<String>) -> DataStreamSink {
+        self.sink(PrintSink::<T>::stdout().with_identifier(identifier), "Print to Std. Out")
+    }
+
+    /// Writes each record as a line of text into part files in the directory `dir`, which become visible when the job has
+    /// finished, all or none; see [`TextFileSink`]. `format` appends a record's text to the line:
+    /// `|(word, count), line| write!(line, "{word} {count}")`, with `use std::fmt::Write`.
+    pub fn write_text<F>(&self, dir: impl AsRef<Path>, format: F) -> DataStreamSink
+    where
+        F: Fn(&T, &mut String) -> fmt::Result + Send + Sync + 'static,
+    {
+        self.sink(TextFileSink::new(dir, format), "Text Files")
+    }
+
+    /// As [`DataStream::write_text`], with the record's own text.
+    pub fn write_as_text(&self, dir: impl AsRef<Path>) -> DataStreamSink
+    where
+        T: std::fmt::Display,
+    {
+        self.write_text(dir, |record, line| write!(line, "{record}"))
+    }
+
+    /// Drops every record.
+    pub fn discard(&self) -> DataStreamSink {
+        self.sink(DiscardSink::<T>::new(), "Discard")
+    }
+
+    /// Gives the records to any sink.
+    pub fn sink_to<S: Sink<In = T>>(&self, sink: S) -> DataStreamSink {
+        self.sink(sink, "Writer")
+    }
+
+    fn sink<S: Sink<In = T>>(&self, sink: S, name: &str) -> DataStreamSink {
+        let node = Node::new(format!("Sink: {name}"), NodeKind::Sink, ProgramCode::Sink(Arc::new(sink)));
+        let index = self.add(node);
+        DataStreamSink::new(self.graph.clone(), index)
+    }
+}
+
+/// Settings of the operator that emits this stream.
+///
+/// They apply to what was made last: call them directly behind the transformation. On a union or a repartitioned stream there
+/// is no such operator, and `execute` says so.
+impl<T: Record> DataStream<T> {
+    /// Names it, for people.
+    pub fn name(self, name: impl Into<String>) -> Self {
+        self.set("name", |node| node.name = name.into())
+    }
+
+    /// Gives it an identity that survives changes to the program around it; unique in the job.
+    pub fn uid(self, uid: impl Into<String>) -> Self {
+        self.set("uid", |node| node.uid = Some(uid.into()))
+    }
+
+    /// Sets its number of subtasks.
+    pub fn set_parallelism(self, parallelism: u32) -> Self {
+        self.set("set_parallelism", |node| node.parallelism = Some(parallelism))
+    }
+
+    /// Sets its number of key groups.
+    pub fn set_max_parallelism(self, max_parallelism: u32) -> Self {
+        self.set("set_max_parallelism", |node| node.max_parallelism = Some(max_parallelism))
+    }
+
+    /// Gives it a thread of its own.
+    pub fn disable_chaining(self) -> Self {
+        self.set("disable_chaining", |node| node.chaining = Chaining::Never)
+    }
+
+    /// Lets it share a thread only with those behind it.
+    pub fn start_new_chain(self) -> Self {
+        self.set("start_new_chain", |node| node.chaining = Chaining::Head)
+    }
+
+    /// Puts it, and those behind it that say nothing else, into slots apart from other groups'.
+    pub fn slot_sharing_group(self, group: impl Into<String>) -> Self {
+        self.set("slot_sharing_group", |node| node.slot_sharing_group = Some(group.into()))
+    }
+
+    fn set(self, setting: &str, change: impl FnOnce(&mut Node)) -> Self {
+        let feeder = self.sole_feeder();
+        let mut graph = self.graph.lock();
+        match feeder {
+            Some(index) => change(graph.node_mut(index)),
+            None => graph.mistake(format!(
+                "{setting} was called on a union or a repartitioned stream, which is no operator; \
+                 call it directly behind the transformation it is meant for"
+            )),
+        }
+        drop(graph);
+        self
+    }
+}

@@ -1,0 +1,156 @@
+//! Where a program begins.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::DataStream;
+use super::graph_builder::{Node, SharedGraph};
+use crate::engine::connectors::{CollectionSource, SequenceSource, SocketTextSource, TextFileSource};
+use crate::engine::operators::{Boundedness, ProgramCode, Source};
+use crate::engine::record::{Record, RowsType, Str};
+use crate::graph::job_graph::{JobGraph, Settings};
+use crate::graph::plan::{ExecutionMode, NodeKind};
+use crate::launch::{self, Error, JobResult};
+
+/// Where a program begins: makes sources, holds the job's settings, and executes. Flink's class of that name.
+///
+/// Its settings are the program's; what is given at submission (`flott run -p 4 -D key=value`) fills in what the program
+/// leaves open.
+#[derive(Clone, Default)]
+pub struct StreamExecutionEnvironment {
+    graph: SharedGraph,
+}
+
+impl StreamExecutionEnvironment {
+    /// An environment without sources.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same as [`StreamExecutionEnvironment::new`], by Flink's name. What the process was started for decides where
+    /// `execute` runs the job.
+    pub fn get_execution_environment() -> Self {
+        Self::new()
+    }
+
+    /// Sets the number of subtasks of operators that set none themselves.
+    pub fn set_parallelism(&self, parallelism: u32) -> &Self {
+        self.graph.lock().parallelism = Some(parallelism);
+        self
+    }
+
+    /// Sets the number of key groups of operators that set none themselves: the largest parallelism that the job's state can
+    /// be rescaled to. Default: 128, more for a parallelism beyond 85.
+    pub fn set_max_parallelism(&self, max_parallelism: u32) -> &Self {
+        self.graph.lock().max_parallelism = Some(max_parallelism);
+        self
+    }
+
+    /// Sets batch or streaming. Default: [`ExecutionMode::Automatic`], batch when every source is bounded.
+    pub fn set_runtime_mode(&self, mode: ExecutionMode) -> &Self {
+        self.graph.lock().execution_mode = mode;
+        self
+    }
+
+    /// The same as [`StreamExecutionEnvironment::set_runtime_mode`].
+    pub fn set_execution_mode(&self, mode: ExecutionMode) -> &Self {
+        self.set_runtime_mode(mode)
+    }
+
+    /// Sets a job-level configuration key, such as `execution.buffer-timeout.interval`. Submission outranks it.
+    pub fn configure(&self, key: impl Into<String>, value: impl Into<String>) -> &Self {
+        self.graph.lock().configuration.insert(key.into(), value.into());
+        self
+    }
+
+    /// Gives each operator a thread of its own.
+    pub fn disable_operator_chaining(&self) -> &Self {
+        self.configure("pipeline.operator-chaining.enabled", "false")
+    }
+
+    /// The lines of text files, without line ends, as [`TextFileSource::new`] reads them: `path` is a file, a directory or
+    /// a glob pattern. Bounded.
+    pub fn read_text_file(&self, path: impl AsRef<Path>) -> DataStream<Str> {
+        self.from_source(TextFileSource::new(path), "Text Files")
+    }
+
+    /// The lines that a server at `host:port` sends, until it closes the connection. One subtask; cannot replay.
+    pub fn socket_text_stream(&self, host: impl Into<String>, port: u16) -> DataStream<Str> {
+        self.from_source(SocketTextSource::new(host, port), "Socket Text Stream").set_parallelism(1)
+    }
+
+    /// The records of a collection, in order, from one subtask. For small inputs and tests: each process of the job builds
+    /// the collection when the program runs there.
+    pub fn from_collection<T: Record + Sync>(&self, records: impl IntoIterator<Item = T>) -> DataStream<T> {
+        self.from_source(CollectionSource::new(records), "Collection Source").set_parallelism(1)
+    }
+
+    /// The numbers from `first` to `last`, both included. The order holds within a subtask only.
+    pub fn from_sequence(&self, first: u64, last: u64) -> DataStream<u64> {
+        self.from_source(SequenceSource::new(first, last), "Sequence Source")
+    }
+
+    /// The records of any source.
+    pub fn from_source<S: Source>(&self, source: S, name: impl Into<String>) -> DataStream<S::Out> {
+        let bounded = source.boundedness() == Boundedness::Bounded;
+        let guarantee = source.guarantee();
+        let code = ProgramCode::Source(Arc::new(source));
+        let mut node = Node::new(format!("Source: {}", name.into()), NodeKind::Source { bounded }, code);
+        node.output = Some(Arc::new(RowsType::<S::Out>::new()));
+        node.description = guarantee;
+        let index = self.graph.lock().add(node, &[]);
+        DataStream::of_node(self.graph.clone(), index)
+    }
+
+    /// A value that is evaluated once for the whole job, when it is planned, and is the same in each of its processes.
+    /// For what may differ between runs of `main`: the time, a random seed, the contents of a file.
+    ///
+    /// # Errors
+    /// When the value has no JSON form.
+    pub fn once<T: Serialize + DeserializeOwned>(&self, name: &str, evaluate: impl FnOnce() -> T) -> Result<T, Error> {
+        // The lock is not held while the program's own code runs.
+        let mut once = self.graph.lock().take_once()?;
+        let value = once.value(name, evaluate);
+        self.graph.lock().put_once(once);
+        value
+    }
+
+    /// Runs the job and waits for its end; `name` is for people. The program ends here in roles other than the local one.
+    ///
+    /// A program is one job: a second call is refused.
+    ///
+    /// # Errors
+    /// [`Error`] with the cause first: an invalid graph, or why the job failed.
+    pub fn execute(&self, name: &str) -> Result<JobResult, Error> {
+        let job = self.graph.lock().build(name)?;
+        launch::execute(job)
+    }
+
+    /// What `execute` would run, for people: the chained graph, one vertex a line.
+    ///
+    /// # Errors
+    /// As [`StreamExecutionEnvironment::execute`] for an invalid graph.
+    pub fn explain(&self) -> Result<String, Error> {
+        let job = self.graph.lock().build("explain")?;
+        job.plan.validate()?;
+        let parallelism =
+            std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+        let chaining = job.plan.configuration.get("pipeline.operator-chaining.enabled").is_none_or(|set| set == "true");
+        let graph = JobGraph::new(&job.plan, Settings { default_parallelism: parallelism, chaining });
+        Ok(describe(&graph))
+    }
+}
+
+fn describe(graph: &JobGraph) -> String {
+    let mut text = format!("execution mode: {}\n", graph.execution_mode);
+    for (vertex, index) in graph.vertices.iter().zip(0usize..) {
+        text.push_str(&format!("{index}: {} (parallelism {})\n", vertex.name, vertex.parallelism));
+        for edge in graph.edges.iter().filter(|edge| edge.target == index) {
+            text.push_str(&format!("   from {} {}\n", edge.source, edge.partitioner));
+        }
+    }
+    text
+}

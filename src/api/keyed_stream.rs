@@ -1,0 +1,127 @@
+//! Streams whose records are brought together by key.
+
+use std::ops::AddAssign;
+use std::sync::Arc;
+
+use super::graph_builder::{Node, Upstream};
+use super::{DataStream, TumblingProcessingTimeWindows, WindowedStream};
+use crate::engine::operators::{
+    Aggregate, Best, Emission, KeyAndValue, KeyColumn, KeyedAggregate, KeyedSender, Operator, ProgramCode, Reduce,
+    Shape, Sum, ValueOnly,
+};
+use crate::engine::record::{Key, KeyedType, Record, RowsType};
+use crate::graph::plan::{NodeKind, Partitioner};
+
+/// A stream of records of type `T`, keyed by `K`. Flink's class of that name.
+///
+/// Its aggregates keep one value a key. In streaming mode they emit the new value with each record, unless
+/// [`KeyedStream::emit`] says otherwise; in batch mode once a key, at the end. Values are folded before they cross the
+/// exchange where nothing is emitted before the end anyway, so a function given to `reduce` must be associative and
+/// commutative.
+pub struct KeyedStream<K, T> {
+    stream: DataStream<T>,
+    keys: KeyColumn<T, K>,
+    emission: Emission,
+}
+
+impl<K, T> Clone for KeyedStream<K, T> {
+    fn clone(&self) -> Self {
+        Self { stream: self.stream.clone(), keys: Arc::clone(&self.keys), emission: self.emission }
+    }
+}
+
+impl<K: Key, T: Record> KeyedStream<K, T> {
+    pub(super) fn new(stream: DataStream<T>, keys: KeyColumn<T, K>) -> Self {
+        Self { stream, keys, emission: Emission::Updates }
+    }
+
+    /// Says when the aggregates that follow emit, in streaming mode.
+    #[must_use]
+    pub fn emit(mut self, emission: Emission) -> Self {
+        self.emission = emission;
+        self
+    }
+
+    /// The sum of a value of each record, by key.
+    pub fn sum<V: Record + AddAssign, F>(&self, value: F) -> DataStream<(K, V)>
+    where
+        F: Fn(&T) -> V + Clone + Send + Sync + 'static,
+    {
+        self.aggregate::<V, _, KeyAndValue>(move |record| value(&record), Sum)
+    }
+
+    /// The number of records, by key.
+    pub fn count(&self) -> DataStream<(K, u64)> {
+        self.sum(|_| 1)
+    }
+
+    /// The smallest value, by key. One that does not compare (a NaN) never replaces another.
+    pub fn min<V: Record + PartialOrd, F>(&self, value: F) -> DataStream<(K, V)>
+    where
+        F: Fn(&T) -> V + Clone + Send + Sync + 'static,
+    {
+        self.aggregate::<V, _, KeyAndValue>(move |record| value(&record), Best::MIN)
+    }
+
+    /// The largest value, by key. One that does not compare (a NaN) never replaces another.
+    pub fn max<V: Record + PartialOrd, F>(&self, value: F) -> DataStream<(K, V)>
+    where
+        F: Fn(&T) -> V + Clone + Send + Sync + 'static,
+    {
+        self.aggregate::<V, _, KeyAndValue>(move |record| value(&record), Best::MAX)
+    }
+
+    /// Folds the records of each key into one by an associative and commutative function.
+    pub fn reduce<F>(&self, function: F) -> DataStream<T>
+    where
+        F: Fn(T, T) -> T + Clone + Send + Sync + 'static,
+    {
+        self.aggregate::<T, _, ValueOnly>(|record| record, Reduce(function))
+    }
+
+    /// Divides the records of each key into windows.
+    pub fn window(&self, windows: TumblingProcessingTimeWindows) -> WindowedStream<K, T> {
+        if windows.size().is_zero() {
+            self.stream.graph().lock().mistake("a window of length 0 was asked for; it must be at least a millisecond");
+        }
+        WindowedStream::new(self.clone(), windows)
+    }
+
+    fn aggregate<V: Record, G: Aggregate<V>, S: Shape<K, V>>(
+        &self,
+        value: impl FnMut(T) -> V + Clone + Send + Sync + 'static,
+        aggregate: G,
+    ) -> DataStream<S::Out> {
+        let emission = self.emission;
+        let receiver = {
+            let aggregate = aggregate.clone();
+            move || Box::new(KeyedAggregate::<K, V, G, S>::new(aggregate.clone(), emission)) as Box<dyn Operator>
+        };
+        self.exchange(value, aggregate, Some(emission), "Keyed Aggregation", receiver)
+    }
+
+    /// Adds both halves of a keyed exchange: the sender, on the thread of what feeds it, and the receiver.
+    pub(super) fn exchange<V: Record, G: Aggregate<V>, O: Record>(
+        &self,
+        value: impl FnMut(T) -> V + Clone + Send + Sync + 'static,
+        aggregate: G,
+        emission: Option<Emission>,
+        name: &str,
+        receiver: impl Fn() -> Box<dyn Operator> + Send + Sync + 'static,
+    ) -> DataStream<O> {
+        let keys = Arc::clone(&self.keys);
+        let sender = move || {
+            let (keys, value, aggregate) = (Arc::clone(&keys), value.clone(), aggregate.clone());
+            Box::new(KeyedSender::<T, K, V, G, _>::new(keys, value, aggregate, emission)) as Box<dyn Operator>
+        };
+        let mut node = Node::new("Key By", NodeKind::Operator, ProgramCode::Operator(Arc::new(sender)));
+        node.output = Some(Arc::new(KeyedType::<K, V>::new()));
+        node.follows = self.stream.sole_feeder();
+        let sender = self.stream.add(node);
+        let mut node = Node::new(name, NodeKind::Operator, ProgramCode::Operator(Arc::new(receiver)));
+        node.output = Some(Arc::new(RowsType::<O>::new()));
+        let graph = self.stream.graph();
+        let receiver = graph.lock().add(node, &[Upstream { node: sender, partitioner: Partitioner::Hash }]);
+        DataStream::of_node(graph.clone(), receiver)
+    }
+}

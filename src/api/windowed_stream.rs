@@ -1,0 +1,111 @@
+//! Windows over keyed streams.
+
+use std::ops::AddAssign;
+use std::time::Duration;
+
+use super::{DataStream, KeyedStream};
+use crate::config::parse_duration;
+use crate::engine::operators::{
+    Aggregate, Best, KeyAndValue, Operator, Reduce, Shape, Sum, TumblingWindow, ValueOnly, Windows,
+};
+use crate::engine::record::{Key, Record};
+
+/// Windows of one length, side by side, by the clock of the machine that aggregates. Flink's class of that name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TumblingProcessingTimeWindows {
+    size: Duration,
+    offset: Duration,
+}
+
+impl TumblingProcessingTimeWindows {
+    /// Windows that begin at multiples of `size` since the epoch.
+    pub fn of(size: Duration) -> Self {
+        Self { size, offset: Duration::ZERO }
+    }
+
+    /// Windows that begin `offset` behind multiples of `size`: windows of a day in the local time zone, say.
+    pub fn with_offset(size: Duration, offset: Duration) -> Self {
+        Self { size, offset }
+    }
+
+    pub(super) fn size(self) -> Duration {
+        self.size
+    }
+}
+
+impl std::str::FromStr for TumblingProcessingTimeWindows {
+    type Err = String;
+
+    /// Windows of a length such as `5s` or `500 ms`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match parse_duration(text) {
+            Some(size) if !size.is_zero() => Ok(Self::of(size)),
+            Some(_) | None => Err(format!("`{text}` is not the length of a window; write 5s, 500ms or 1min")),
+        }
+    }
+}
+
+/// A keyed stream divided into windows: each aggregate emits once a key and window, when the window ends. Windows still open
+/// when the input ends are emitted then. Flink's class of that name.
+pub struct WindowedStream<K, T> {
+    stream: KeyedStream<K, T>,
+    windows: TumblingProcessingTimeWindows,
+}
+
+impl<K: Key, T: Record> WindowedStream<K, T> {
+    pub(super) fn new(stream: KeyedStream<K, T>, windows: TumblingProcessingTimeWindows) -> Self {
+        Self { stream, windows }
+    }
+
+    /// The sum of a value of each record, by key and window.
+    pub fn sum<V: Record + AddAssign, F>(&self, value: F) -> DataStream<(K, V)>
+    where
+        F: Fn(&T) -> V + Clone + Send + Sync + 'static,
+    {
+        self.aggregate::<V, _, KeyAndValue>(move |record| value(&record), Sum)
+    }
+
+    /// The number of records, by key and window.
+    pub fn count(&self) -> DataStream<(K, u64)> {
+        self.sum(|_| 1)
+    }
+
+    /// The smallest value, by key and window. One that does not compare (a NaN) never replaces another.
+    pub fn min<V: Record + PartialOrd, F>(&self, value: F) -> DataStream<(K, V)>
+    where
+        F: Fn(&T) -> V + Clone + Send + Sync + 'static,
+    {
+        self.aggregate::<V, _, KeyAndValue>(move |record| value(&record), Best::MIN)
+    }
+
+    /// The largest value, by key and window. One that does not compare (a NaN) never replaces another.
+    pub fn max<V: Record + PartialOrd, F>(&self, value: F) -> DataStream<(K, V)>
+    where
+        F: Fn(&T) -> V + Clone + Send + Sync + 'static,
+    {
+        self.aggregate::<V, _, KeyAndValue>(move |record| value(&record), Best::MAX)
+    }
+
+    /// Folds the records of each key and window into one by an associative and commutative function.
+    pub fn reduce<F>(&self, function: F) -> DataStream<T>
+    where
+        F: Fn(T, T) -> T + Clone + Send + Sync + 'static,
+    {
+        self.aggregate::<T, _, ValueOnly>(|record| record, Reduce(function))
+    }
+
+    fn aggregate<V: Record, G: Aggregate<V>, S: Shape<K, V>>(
+        &self,
+        value: impl FnMut(T) -> V + Clone + Send + Sync + 'static,
+        aggregate: G,
+    ) -> DataStream<S::Out> {
+        let windows = Windows::new(self.windows.size, self.windows.offset);
+        let receiver = {
+            let aggregate = aggregate.clone();
+            move || Box::new(TumblingWindow::<K, V, G, S>::new(windows, aggregate.clone())) as Box<dyn Operator>
+        };
+        let name = format!("Window(TumblingProcessingTimeWindows({}))", self.windows.size.as_millis());
+        // What the sender holds back would be counted in a later window than it came in, so nothing is folded there.
+        self.stream.exchange(value, aggregate, None, &name, receiver)
+    }
+}

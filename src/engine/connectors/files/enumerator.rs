@@ -1,0 +1,187 @@
+//! Finds files and divides them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{FileSplit, in_full, unreadable};
+use crate::engine::operators::{Discovery, NextDiscovery, SplitEnumerator};
+use crate::graph::task::{Failure, Split};
+
+/// How often a watched path is looked at.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Lists files and makes splits of those not seen before.
+pub(super) struct FileEnumerator {
+    path: PathBuf,
+    split_bytes: u64,
+    watch: bool,
+    seen: BTreeSet<PathBuf>,
+}
+
+impl FileEnumerator {
+    pub(super) fn new(path: PathBuf, split_bytes: u64, watch: bool) -> Self {
+        Self { path, split_bytes, watch, seen: BTreeSet::new() }
+    }
+
+    fn split(&self, path: &Path, size: u64, splits: &mut Vec<Split>) -> Result<(), Failure> {
+        let mut start = 0;
+        while start < size {
+            // The last part takes a small rest along.
+            let end =
+                if size - start < self.split_bytes + self.split_bytes / 2 { size } else { start + self.split_bytes };
+            let payload = FileSplit { path: path.to_owned(), start, end, size };
+            let payload = serde_json::to_value(payload)
+                .map_err(|error| Failure::permanent(format!("cannot read {}: {error}", path.display())))?;
+            splits.push(Split { id: format!("{}:{start}", path.display()), payload });
+            start = end;
+        }
+        Ok(())
+    }
+}
+
+impl SplitEnumerator for FileEnumerator {
+    fn discover(&mut self) -> Result<Discovery, Failure> {
+        let mut splits = Vec::new();
+        for (path, size) in list(&self.path, self.watch)? {
+            if !self.seen.contains(&path) {
+                self.split(&path, size, &mut splits)?;
+                self.seen.insert(path);
+            }
+        }
+        let next = if self.watch { NextDiscovery::After(WATCH_INTERVAL) } else { NextDiscovery::Complete };
+        Ok(Discovery { splits, next })
+    }
+}
+
+/// Files and their sizes, ordered by path.
+fn list(path: &Path, watch: bool) -> Result<Vec<(PathBuf, u64)>, Failure> {
+    let mut files = Vec::new();
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => list_directory(path, &mut files)?,
+        Ok(metadata) => files.push((path.to_owned(), metadata.len())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match pattern(path) {
+            Some(pattern) => list_matches(path, pattern, watch, &mut files)?,
+            None => return Err(unreadable(path, &error)),
+        },
+        Err(error) => return Err(unreadable(path, &error)),
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The path as a glob pattern, where it has wildcards.
+fn pattern(path: &Path) -> Option<&str> {
+    path.to_str().filter(|text| text.contains(['*', '?', '[']))
+}
+
+fn list_directory(dir: &Path, files: &mut Vec<(PathBuf, u64)>) -> Result<(), Failure> {
+    for entry in fs::read_dir(dir).map_err(|error| unreadable(dir, &error))? {
+        let entry = entry.map_err(|error| unreadable(dir, &error))?;
+        if is_hidden(&entry.path()) {
+            continue;
+        }
+        match fs::metadata(entry.path()) {
+            Ok(metadata) if metadata.is_file() => files.push((entry.path(), metadata.len())),
+            Ok(_) => {}
+            // Gone since the directory was read, or a link to nowhere.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(unreadable(&entry.path(), &error)),
+        }
+    }
+    Ok(())
+}
+
+fn list_matches(path: &Path, pattern: &str, watch: bool, files: &mut Vec<(PathBuf, u64)>) -> Result<(), Failure> {
+    let matches = glob::glob(pattern)
+        .map_err(|error| Failure::user(format!("{error}: the pattern {pattern} names no files; quote [, ? and *")))?;
+    let before = files.len();
+    let mut matched = false;
+    for found in matches {
+        let found = found.map_err(|error| unreadable(error.path(), error.error()))?;
+        let metadata = fs::metadata(&found).map_err(|error| unreadable(&found, &error))?;
+        matched = true;
+        if metadata.is_dir() {
+            list_directory(&found, files)?;
+        } else if !is_hidden(&found) {
+            files.push((found, metadata.len()));
+        }
+    }
+    files[before..].sort();
+    files.dedup();
+    if matched || watch { Ok(()) } else { Err(Failure::permanent(format!("no file matches: {}", in_full(path)))) }
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| matches!(name.as_encoded_bytes().first(), Some(b'.' | b'_')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(path: impl AsRef<Path>) -> Result<Vec<String>, String> {
+        let mut enumerator = FileEnumerator::new(path.as_ref().to_owned(), 10, false);
+        let discovery = enumerator.discover().map_err(|failure| failure.message)?;
+        assert_eq!(discovery.next, NextDiscovery::Complete);
+        let name = |split: &Split| split.id.rsplit('/').next().unwrap().to_owned();
+        Ok(discovery.splits.iter().map(name).collect())
+    }
+
+    #[test]
+    fn a_path_is_a_file_a_directory_or_a_pattern() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["b.txt", "a.txt", "c.log", ".hidden", "_SUCCESS", "empty.txt", "[x].txt"] {
+            fs::write(dir.path().join(name), if name == "empty.txt" { "" } else { "text" }).unwrap();
+        }
+        fs::create_dir(dir.path().join("below")).unwrap();
+        fs::write(dir.path().join("below/d.txt"), "text").unwrap();
+        assert_eq!(found(dir.path().join("a.txt")).unwrap(), ["a.txt:0"]);
+        assert_eq!(found(dir.path()).unwrap(), ["[x].txt:0", "a.txt:0", "b.txt:0", "c.log:0"]);
+        assert_eq!(found(dir.path().join("?.txt")).unwrap(), ["a.txt:0", "b.txt:0"]);
+        assert_eq!(found(dir.path().join("[x].txt")).unwrap(), ["[x].txt:0"]);
+        assert_eq!(found(dir.path().join("be*")).unwrap(), ["d.txt:0"]);
+    }
+
+    #[test]
+    fn missing_input_is_said_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = dir.path().join("missing");
+        assert_eq!(found(&missing).unwrap_err(), format!("no such file or directory: {}", missing.display()));
+        let pattern = dir.path().join("*.txt");
+        assert_eq!(found(&pattern).unwrap_err(), format!("no file matches: {}", pattern.display()));
+        let relative = found("no/such/file").unwrap_err();
+        assert!(relative.starts_with("no such file or directory: no/such/file (in /"), "{relative}");
+    }
+
+    #[test]
+    fn large_files_are_divided_and_small_rests_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        for (size, starts) in [(0, vec![]), (1, vec![0]), (14, vec![0]), (15, vec![0, 10]), (34, vec![0, 10, 20])] {
+            fs::write(&file, vec![b'x'; size]).unwrap();
+            let expected: Vec<String> = starts.iter().map(|start| format!("file:{start}")).collect();
+            assert_eq!(found(&file).unwrap(), expected, "{size}");
+        }
+    }
+
+    #[test]
+    fn a_watched_directory_reports_each_file_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut enumerator = FileEnumerator::new(dir.path().to_owned(), 10, true);
+        let mut discover = || {
+            let discovery = enumerator.discover().unwrap();
+            assert_eq!(discovery.next, NextDiscovery::After(WATCH_INTERVAL));
+            discovery.splits.len()
+        };
+        assert_eq!(discover(), 0);
+        fs::write(dir.path().join("a"), "text").unwrap();
+        assert_eq!(discover(), 1);
+        fs::write(dir.path().join("a"), "more text").unwrap();
+        fs::write(dir.path().join("b"), "text").unwrap();
+        assert_eq!(discover(), 1);
+        assert_eq!(discover(), 0);
+    }
+}

@@ -1,0 +1,311 @@
+//! Lines from a TCP server.
+//!
+//! ```text
+//! server ─► thread: connect, read ─bounded channel, waker─► reader: lines
+//! ```
+
+use std::io::{self, Read};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+
+use super::cause;
+use super::collection::KnownSplits;
+use super::text::Lines;
+use crate::engine::operators::{
+    Boundedness, OperatorContext, Output, Polled, Source, SourceReader, SplitEnumerator, Waker,
+};
+use crate::engine::record::Str;
+use crate::graph::task::{Failure, Split};
+
+/// Received and not yet taken: 16 × 64 KiB. When full, the thread stops reading and TCP holds the server back.
+const CHUNKS_MAX: usize = 16;
+const CHUNK_BYTES: usize = 64 << 10;
+/// How long a server may take to accept.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The lines that a server sends, until it closes the connection. Flink's `socketTextStream`.
+///
+/// Connects once and does not connect again; what was received and not processed when a job fails is lost. Line ends and invalid
+/// UTF-8 are treated as for files.
+#[derive(Clone, Debug)]
+pub struct SocketTextSource {
+    host: String,
+    port: u16,
+}
+
+impl SocketTextSource {
+    /// Connects to `host:port`.
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        Self { host: host.into(), port }
+    }
+}
+
+impl Source for SocketTextSource {
+    type Out = Str;
+
+    fn boundedness(&self) -> Boundedness {
+        Boundedness::Unbounded
+    }
+
+    fn guarantee(&self) -> String {
+        "at-most-once: a socket cannot replay".to_owned()
+    }
+
+    fn enumerator(&self, _context: &OperatorContext) -> Result<Box<dyn SplitEnumerator>, Failure> {
+        let payload = serde_json::Value::Null;
+        Ok(Box::new(KnownSplits(vec![Split { id: format!("{}:{}", self.host, self.port), payload }])))
+    }
+
+    fn reader(&self, _context: &OperatorContext, waker: Waker) -> Result<Box<dyn SourceReader>, Failure> {
+        Ok(Box::new(SocketReader {
+            address: self.clone(),
+            waker,
+            connection: None,
+            rest: Vec::new(),
+            lines: Lines::default(),
+        }))
+    }
+}
+
+/// What the thread has to say; the channel's end is the end of the input.
+type Chunk = Result<Vec<u8>, Failure>;
+
+struct SocketReader {
+    address: SocketTextSource,
+    waker: Waker,
+    connection: Option<Connection>,
+    /// The beginning of a line whose end has not come.
+    rest: Vec<u8>,
+    lines: Lines,
+}
+
+/// A thread that reads from the server. It ends when the server closes, or this is dropped.
+struct Connection {
+    chunks: Receiver<Chunk>,
+    /// To interrupt the thread's read; absent until connected.
+    stream: Arc<Mutex<Option<TcpStream>>>,
+}
+
+impl SourceReader for SocketReader {
+    fn assign(&mut self, _split: Split) -> Result<(), Failure> {
+        self.connection = Some(Connection::open(self.address.clone(), self.waker.clone())?);
+        Ok(())
+    }
+
+    fn poll(&mut self, out: &mut dyn Output) -> Result<Polled, Failure> {
+        let Some(connection) = &self.connection else { return Ok(Polled::SplitFinished) };
+        match connection.chunks.try_recv() {
+            Ok(chunk) => {
+                self.take(&chunk?);
+                self.lines.emit(out)?;
+                Ok(Polled::More)
+            }
+            Err(TryRecvError::Empty) => Ok(Polled::Waiting { until: None }),
+            Err(TryRecvError::Disconnected) => {
+                self.end(out)?;
+                Ok(Polled::SplitFinished)
+            }
+        }
+    }
+
+    fn stop(&mut self, out: &mut dyn Output) -> Result<(), Failure> {
+        // What has been received is part of the input; what the server has not sent yet is not.
+        while let Some(Ok(chunk)) = self.connection.as_ref().and_then(|connection| connection.chunks.try_recv().ok()) {
+            self.take(&chunk);
+            self.lines.emit(out)?;
+        }
+        self.end(out)
+    }
+
+    fn take_bad_records(&mut self) -> u64 {
+        self.lines.take_bad()
+    }
+}
+
+impl SocketReader {
+    fn take(&mut self, chunk: &[u8]) {
+        let mut from = 0;
+        for feed in memchr::memchr_iter(b'\n', chunk) {
+            if self.rest.is_empty() {
+                self.lines.push(&chunk[from..feed]);
+            } else {
+                self.rest.extend_from_slice(&chunk[from..feed]);
+                self.lines.push(&self.rest);
+                self.rest.clear();
+            }
+            from = feed + 1;
+        }
+        self.rest.extend_from_slice(&chunk[from..]);
+    }
+
+    fn end(&mut self, out: &mut dyn Output) -> Result<(), Failure> {
+        self.connection = None;
+        if !self.rest.is_empty() {
+            self.lines.push(&self.rest);
+            self.rest.clear();
+        }
+        self.lines.emit(out)
+    }
+}
+
+impl Connection {
+    fn open(address: SocketTextSource, waker: Waker) -> Result<Self, Failure> {
+        let (sender, chunks) = bounded(CHUNKS_MAX);
+        let stream = Arc::new(Mutex::new(None));
+        let shared = Arc::clone(&stream);
+        let read = move || {
+            let ended = receive(&address, &shared, &sender, &waker);
+            if let Err(failure) = ended {
+                // A receiver that is gone has no use for it.
+                let _ = sender.send(Err(failure));
+            }
+            drop(sender);
+            waker.wake();
+        };
+        // Detached on purpose: resolving and connecting cannot be interrupted, and a dropped reader must not wait for them. The
+        // thread ends at its next send or read, since dropping this closes both.
+        thread::Builder::new()
+            .name("socket-source".to_owned())
+            .spawn(read)
+            .map_err(|error| Failure::transient(format!("cannot start a thread: {}", cause(&error))))?;
+        Ok(Self { chunks, stream })
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(stream) = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Fails when the server was faster, and then nothing is left to do.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// Reads until the server closes, or nobody listens any more.
+fn receive(
+    address: &SocketTextSource,
+    shared: &Mutex<Option<TcpStream>>,
+    chunks: &Sender<Chunk>,
+    waker: &Waker,
+) -> Result<(), Failure> {
+    let SocketTextSource { host, port } = address;
+    let refused = |error: &io::Error| {
+        let cause = cause(error);
+        let advice = format!("start the server first, e.g. nc -lk {port}");
+        Failure::transient(format!("cannot connect to {host}:{port}: {cause}; {advice}"))
+    };
+    let mut stream = connect(host, *port).map_err(|error| refused(&error))?;
+    let handle = stream.try_clone().map_err(|error| refused(&error))?;
+    *shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle);
+    loop {
+        let mut chunk = vec![0; CHUNK_BYTES];
+        match stream.read(&mut chunk) {
+            Ok(0) => return Ok(()),
+            Ok(read) => {
+                // A slow trickle must not hold 64 KiB a line.
+                chunk.truncate(read);
+                chunk.shrink_to_fit();
+                if chunks.send(Ok(chunk)).is_err() {
+                    return Ok(());
+                }
+                waker.wake();
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                return Err(Failure::transient(format!("lost the connection to {host}:{port}: {}", cause(&error))));
+            }
+        }
+    }
+}
+
+fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in (host, port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::engine::operators::testing::{Collected, context};
+    use crate::graph::plan::ExecutionMode;
+
+    /// A reader with its part assigned, and what its waker does: put a token into the channel.
+    fn reader(port: u16) -> (Box<dyn SourceReader>, Receiver<()>) {
+        let (woken, wakes) = bounded(1);
+        let waker = Waker::new(move || {
+            let _ = woken.try_send(());
+        });
+        let context = context(ExecutionMode::Streaming);
+        let source = SocketTextSource::new("127.0.0.1", port);
+        let splits = source.enumerator(&context).unwrap().discover().unwrap().splits;
+        let mut reader = source.reader(&context, waker).unwrap();
+        reader.assign(splits[0].clone()).unwrap();
+        (reader, wakes)
+    }
+
+    fn read_to_end(reader: &mut dyn SourceReader, wakes: &Receiver<()>) -> Result<Vec<String>, Failure> {
+        let mut out = Collected::default();
+        loop {
+            match reader.poll(&mut out)? {
+                Polled::More => {}
+                Polled::Waiting { .. } => wakes.recv_timeout(Duration::from_secs(10)).unwrap(),
+                Polled::SplitFinished => return Ok(out.rows::<Str>().iter().map(Str::to_string).collect()),
+            }
+        }
+    }
+
+    #[test]
+    fn lines_are_whole_however_they_arrive() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut reader, wakes) = reader(listener.local_addr().unwrap().port());
+        let (mut server, _) = listener.accept().unwrap();
+        for bytes in [b"on".as_slice(), b"e\ntwo\r\nth", b"r", b"ee\n\nfo\xffr"] {
+            server.write_all(bytes).unwrap();
+            server.flush().unwrap();
+        }
+        drop(server);
+        let lines = read_to_end(reader.as_mut(), &wakes).unwrap();
+        assert_eq!(lines, ["one", "two", "three", "", "fo\u{fffd}r"]);
+        assert_eq!(reader.take_bad_records(), 1);
+    }
+
+    #[test]
+    fn no_server_is_said_first_and_with_what_to_do() {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (mut reader, wakes) = reader(port);
+        let failure = read_to_end(reader.as_mut(), &wakes).unwrap_err();
+        assert_eq!(
+            failure.message,
+            format!(
+                "cannot connect to 127.0.0.1:{port}: connection refused; start the server first, e.g. nc -lk {port}"
+            )
+        );
+    }
+
+    #[test]
+    fn a_stopped_reader_emits_what_came_and_hangs_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut reader, wakes) = reader(listener.local_addr().unwrap().port());
+        let (mut server, _) = listener.accept().unwrap();
+        server.write_all(b"one\ntw").unwrap();
+        wakes.recv_timeout(Duration::from_secs(10)).unwrap();
+        let mut out = Collected::default();
+        reader.stop(&mut out).unwrap();
+        assert_eq!(out.rows::<Str>(), ["one", "tw"]);
+        assert_eq!(reader.poll(&mut out).unwrap(), Polled::SplitFinished);
+        assert_eq!(server.read(&mut [0]).unwrap(), 0, "the connection is closed");
+    }
+}

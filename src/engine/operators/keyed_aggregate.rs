@@ -1,0 +1,162 @@
+//! The receiving half of a keyed exchange: one value a key.
+
+use std::marker::PhantomData;
+
+use super::aggregate::{Aggregate, Shape};
+use super::table::Table;
+use super::{Emission, Operator, OperatorContext, Output};
+use crate::engine::record::{BATCH_RECORDS, Batch, Key, Keyed, Record, Rows};
+use crate::graph::task::Failure;
+
+/// Folds the values of each key; emits the new value with each record, or all values at the end.
+pub(crate) struct KeyedAggregate<K, V, G: Aggregate<V>, S> {
+    aggregate: G,
+    emission: Emission,
+    rolling: bool,
+    table: Table<K, G::Accumulator>,
+    types: PhantomData<fn(V) -> S>,
+}
+
+impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> KeyedAggregate<K, V, G, S> {
+    /// Folds by `aggregate`.
+    pub(crate) fn new(aggregate: G, emission: Emission) -> Self {
+        Self { aggregate, emission, rolling: true, table: Table::new(), types: PhantomData }
+    }
+}
+
+impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> Operator for KeyedAggregate<K, V, G, S> {
+    fn open(&mut self, context: &OperatorContext) -> Result<(), Failure> {
+        self.rolling = !self.emission.is_final_in(context.execution_mode);
+        Ok(())
+    }
+
+    fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
+        let batch = Keyed::<K, V>::of(batch);
+        let (table, aggregate) = (&mut self.table, &self.aggregate);
+        if !self.rolling {
+            batch.for_each(|hash, key, value| {
+                table.fold(aggregate, hash, key, value);
+            });
+            return Ok(());
+        }
+        let mut rows = Vec::with_capacity(batch.len());
+        batch.for_each(|hash, key, value| {
+            let (key, accumulator) = table.fold(aggregate, hash, key, value);
+            rows.push(S::cloned(key, G::value_ref(accumulator)));
+        });
+        out.emit(Box::new(Rows(rows)))
+    }
+
+    fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {
+        if !self.rolling {
+            emit_values::<K, V, G, S>(&mut self.table, out)?;
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// Emits what a table holds and leaves it empty.
+pub(super) fn emit_values<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>>(
+    table: &mut Table<K, G::Accumulator>,
+    out: &mut dyn Output,
+) -> Result<(), Failure> {
+    let mut left = table.len();
+    let mut rows = Vec::with_capacity(left.min(BATCH_RECORDS));
+    for (_, key, accumulator) in table.take() {
+        rows.push(S::owned(key, G::value(accumulator)));
+        left -= 1;
+        if rows.len() == BATCH_RECORDS {
+            let full = std::mem::replace(&mut rows, Vec::with_capacity(left.min(BATCH_RECORDS)));
+            out.emit(Box::new(Rows(full)))?;
+        }
+    }
+    if rows.is_empty() { Ok(()) } else { out.emit(Box::new(Rows(rows))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::{ProptestConfig, any, proptest};
+
+    use super::super::aggregate::{Best, KeyAndValue, Reduce, Sum, ValueOnly};
+    use super::super::testing::{Collected, context};
+    use super::*;
+    use crate::engine::record::{Str, key_hash};
+    use crate::graph::plan::ExecutionMode;
+
+    fn keyed<K: Key, V: Record>(rows: &[(K, V)]) -> Box<dyn Batch> {
+        let mut batch = Keyed::with_capacity(rows.len());
+        for (key, value) in rows {
+            batch.push(key_hash(key), key.clone(), value.clone());
+        }
+        Box::new(batch)
+    }
+
+    fn check<G: Aggregate<u64>>(aggregate: G, mode: ExecutionMode, rows: &[(&str, u64)], expected: &[(&str, u64)]) {
+        let own = |rows: &[(&str, u64)]| -> Vec<(Str, u64)> { rows.iter().map(|(k, v)| (Str::from(*k), *v)).collect() };
+        let mut operator = KeyedAggregate::<Str, u64, G, KeyAndValue>::new(aggregate, Emission::Updates);
+        operator.open(&context(mode)).unwrap();
+        let mut out = Collected::default();
+        operator.process(0, keyed(&own(rows)), &mut out).unwrap();
+        operator.finish(&mut out).unwrap();
+        let mut emitted = out.rows::<(Str, u64)>();
+        if mode == ExecutionMode::Batch {
+            emitted.sort();
+        }
+        assert_eq!(emitted, own(expected));
+    }
+
+    #[test]
+    fn rolling_emits_one_value_a_record() {
+        let rows = [("a", 1), ("b", 5), ("a", 3), ("a", 2)];
+        check(Sum, ExecutionMode::Streaming, &rows, &[("a", 1), ("b", 5), ("a", 4), ("a", 6)]);
+        check(Best::MIN, ExecutionMode::Streaming, &rows, &[("a", 1), ("b", 5), ("a", 1), ("a", 1)]);
+        check(Best::MAX, ExecutionMode::Streaming, &rows, &[("a", 1), ("b", 5), ("a", 3), ("a", 3)]);
+    }
+
+    #[test]
+    fn batch_emits_each_key_once_at_the_end() {
+        let rows = [("a", 1), ("b", 5), ("a", 3), ("a", 2)];
+        check(Sum, ExecutionMode::Batch, &rows, &[("a", 6), ("b", 5)]);
+        check(Best::MIN, ExecutionMode::Batch, &rows, &[("a", 1), ("b", 5)]);
+        check(Best::MAX, ExecutionMode::Batch, &rows, &[("a", 3), ("b", 5)]);
+        check(Reduce(|a: u64, b: u64| a * 10 + b), ExecutionMode::Batch, &rows, &[("a", 132), ("b", 5)]);
+    }
+
+    #[test]
+    fn reduce_emits_records_alone() {
+        let reduce = Reduce(|a: (Str, u64), b: (Str, u64)| (a.0, a.1.max(b.1)));
+        let mut operator = KeyedAggregate::<Str, (Str, u64), _, ValueOnly>::new(reduce, Emission::Updates);
+        operator.open(&context(ExecutionMode::Streaming)).unwrap();
+        let row = |n: u64| (Str::from("k"), (Str::from("k"), n));
+        let mut out = Collected::default();
+        operator.process(0, keyed(&[row(3), row(9), row(4)]), &mut out).unwrap();
+        let values: Vec<u64> = out.rows::<(Str, u64)>().into_iter().map(|row| row.1).collect();
+        assert_eq!(values, [3, 9, 9]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn batch_emits_what_streaming_emits_last(
+            batches in proptest::collection::vec(proptest::collection::vec((0u8..20, any::<u32>()), 1..50), 0..20),
+        ) {
+            let emitted = [ExecutionMode::Streaming, ExecutionMode::Batch].map(|mode| {
+                let mut operator = KeyedAggregate::<u8, u64, Sum, KeyAndValue>::new(Sum, Emission::Updates);
+                operator.open(&context(mode)).unwrap();
+                let mut out = Collected::default();
+                for batch in &batches {
+                    let rows: Vec<(u8, u64)> = batch.iter().map(|(k, v)| (*k, u64::from(*v))).collect();
+                    operator.process(0, keyed(&rows), &mut out).unwrap();
+                }
+                operator.finish(&mut out).unwrap();
+                out.rows::<(u8, u64)>()
+            });
+            let records: usize = batches.iter().map(Vec::len).sum();
+            assert_eq!(emitted[0].len(), records);
+            let last = emitted.map(|rows| rows.into_iter().collect::<BTreeMap<u8, u64>>());
+            assert_eq!(last[0], last[1]);
+        }
+    }
+}

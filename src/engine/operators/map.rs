@@ -1,0 +1,68 @@
+//! One record in, one out; one record in, none or one out.
+
+use super::{Operator, Output};
+use crate::engine::record::{Batch, Record, Rows};
+use crate::graph::task::Failure;
+
+/// Turns each record into another.
+pub(crate) struct Map<T, F> {
+    function: F,
+    input: std::marker::PhantomData<fn(T)>,
+}
+
+impl<T, F> Map<T, F> {
+    /// A map by `function`.
+    pub(crate) fn new(function: F) -> Self {
+        Self { function, input: std::marker::PhantomData }
+    }
+}
+
+impl<T: Record, U: Record, F: FnMut(T) -> U + Send> Operator for Map<T, F> {
+    fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
+        // std collects in place where the record types allow it: no allocation then, not even one a batch.
+        let rows = Rows::<T>::of(batch).0.into_iter().map(&mut self.function).collect();
+        out.emit(Box::new(Rows::<U>(rows)))
+    }
+}
+
+/// Keeps the records that a predicate holds for.
+pub(crate) struct Filter<T, F> {
+    predicate: F,
+    input: std::marker::PhantomData<fn(T)>,
+}
+
+impl<T, F> Filter<T, F> {
+    /// A filter by `predicate`.
+    pub(crate) fn new(predicate: F) -> Self {
+        Self { predicate, input: std::marker::PhantomData }
+    }
+}
+
+impl<T: Record, F: FnMut(&T) -> bool + Send> Operator for Filter<T, F> {
+    fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
+        let mut rows = Rows::<T>::of(batch);
+        rows.0.retain(&mut self.predicate);
+        if rows.0.is_empty() { Ok(()) } else { out.emit(Box::new(rows)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Collected, run};
+    use super::*;
+
+    #[test]
+    fn map_keeps_order_and_changes_the_type() {
+        let mut out = Collected::default();
+        run(&mut Map::new(|n: u64| format!("<{n}>")), vec![vec![1u64, 2], vec![3]], &mut out);
+        assert_eq!(out.rows::<String>(), ["<1>", "<2>", "<3>"]);
+    }
+
+    #[test]
+    fn filter_emits_no_empty_batch() {
+        let mut out = Collected::default();
+        run(&mut Filter::new(|n: &u64| n % 2 == 1), vec![vec![2u64, 4], vec![5, 6, 7]], &mut out);
+        assert_eq!(out.batches.len(), 1);
+        assert_eq!(out.rows::<u64>(), [5, 7]);
+    }
+}

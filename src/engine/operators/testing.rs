@@ -1,0 +1,78 @@
+//! What the operators' tests share: an output that keeps what is emitted, and a run over batches.
+
+use super::{Operator, OperatorContext, Output};
+use crate::engine::record::{Batch, Key, Keyed, Record, Rows};
+use crate::graph::plan::ExecutionMode;
+use crate::graph::task::Failure;
+use crate::ids::{ExecutionAttemptId, JobId, VertexId};
+use crate::time::Now;
+
+/// Keeps what is emitted; its clock stands where it is put.
+#[derive(Default)]
+pub(crate) struct Collected {
+    pub(crate) batches: Vec<Box<dyn Batch>>,
+    pub(crate) now: Now,
+    /// Refuses batches after this many.
+    pub(crate) fail_after: Option<usize>,
+}
+
+impl Output for Collected {
+    fn emit(&mut self, batch: Box<dyn Batch>) -> Result<(), Failure> {
+        assert!(!batch.is_empty(), "a batch is never empty when emitted");
+        if self.fail_after.is_some_and(|limit| self.batches.len() >= limit) {
+            return Err(Failure::permanent("full"));
+        }
+        self.batches.push(batch);
+        Ok(())
+    }
+
+    fn emit_side(&mut self, _tag: &str, _batch: Box<dyn Batch>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn now(&self) -> Now {
+        self.now
+    }
+}
+
+impl Collected {
+    /// Takes all rows of batches of `Rows<T>`, in order.
+    pub(crate) fn rows<T: Record>(&mut self) -> Vec<T> {
+        self.batches.drain(..).flat_map(|batch| Rows::<T>::of(batch).0).collect()
+    }
+
+    /// Takes all rows of keyed batches, in order, checking the hashes.
+    pub(crate) fn keyed<K: Key, V: Record>(&mut self) -> Vec<(K, V)> {
+        let mut rows = Vec::new();
+        for batch in self.batches.drain(..) {
+            Keyed::<K, V>::of(batch).for_each(|hash, key, value| {
+                let key = key.to_owned();
+                assert_eq!(hash, crate::engine::record::key_hash(&key));
+                rows.push((key, value));
+            });
+        }
+        rows
+    }
+}
+
+/// The context of subtask 0 of 1.
+pub(crate) fn context(execution_mode: ExecutionMode) -> OperatorContext {
+    OperatorContext {
+        job: JobId(1),
+        attempt: ExecutionAttemptId { vertex: VertexId(1), subtask: 0, attempt: 0 },
+        name: "operator".to_owned(),
+        parallelism: 1,
+        max_parallelism: 128,
+        execution_mode,
+        temporary_dir: std::env::temp_dir(),
+    }
+}
+
+/// Runs an opened operator over batches of rows to the end of its input.
+pub(crate) fn run<T: Record>(operator: &mut dyn Operator, batches: Vec<Vec<T>>, out: &mut Collected) {
+    for batch in batches {
+        operator.process(0, Box::new(Rows(batch)), out).unwrap();
+    }
+    operator.end_input(0, out).unwrap();
+    operator.finish(out).unwrap();
+}
