@@ -6,48 +6,10 @@
 
 use std::time::Duration;
 
+use crate::config::RestartStrategy;
 use crate::graph::task::Failure;
 use crate::rpc::ErrorKind;
 use crate::time::Now;
-
-/// How often and when a failed job is tried again. Flink's restart strategies, under their names and with their defaults.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum RestartStrategy {
-    /// Never.
-    #[default]
-    None,
-    /// So many times, after a fixed delay.
-    FixedDelay {
-        /// Restarts allowed in all.
-        attempts: u32,
-        /// Wait before each.
-        delay: Duration,
-    },
-    /// As long as failures do not come too often.
-    FailureRate {
-        /// Failures allowed within the interval.
-        max_failures: u32,
-        /// The interval.
-        interval: Duration,
-        /// Wait before each restart.
-        delay: Duration,
-    },
-    /// Waits longer and longer, and from the beginning after a calm while.
-    ExponentialDelay {
-        /// First wait.
-        initial: Duration,
-        /// Longest wait.
-        max: Duration,
-        /// By which a wait grows from one failure to the next.
-        multiplier: f64,
-        /// A calm while: so long without failure.
-        reset_after: Duration,
-        /// Share of a wait that is random, from 0 to 1.
-        jitter: f64,
-        /// Restarts allowed before a calm while; absent: any number.
-        attempts: Option<u32>,
-    },
-}
 
 /// What a failure means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +57,7 @@ impl Failover {
 
     /// Asks the strategy; counts the failure.
     pub(super) fn on_failure(&mut self, now: Now) -> Decision {
-        let decision = match self.strategy {
+        let decision = match self.strategy.clone() {
             RestartStrategy::None => Decision::GiveUp { why: None },
             RestartStrategy::FixedDelay { attempts, .. } if self.restarts >= attempts => Decision::GiveUp {
                 why: Some(format!("restarted {attempts} times, as restart-strategy.fixed-delay.attempts allows")),
@@ -214,7 +176,7 @@ mod tests {
             jitter: 0.5,
             attempts: None,
         };
-        let waits = decisions(exponential, &[0, 100, 200]);
+        let waits = decisions(exponential.clone(), &[0, 100, 200]);
         assert_eq!(waits, decisions(exponential, &[0, 100, 200]));
         assert!(waits.iter().flatten().all(|wait| (5000..=15000).contains(wait)), "{waits:?}");
     }

@@ -40,7 +40,6 @@ use std::time::Duration;
 
 pub use self::event::{Decision, Effect, Event, FailureRecord, Illegal, Outcome, Record};
 pub use self::execution::{Execution, ExecutionGraph, Subtask};
-pub use self::failover::RestartStrategy;
 pub use self::splits::{SourceSplits, Splits};
 pub use self::workers::{Place, WorkerState, Workers};
 
@@ -49,6 +48,7 @@ use self::execution::Position;
 use self::failover::Failover;
 use self::output::Publication;
 use self::unwinding::Unwinding;
+pub use crate::config::RestartStrategy;
 use crate::graph::job_graph::JobGraph;
 use crate::graph::plan::{NodeIndex, NodeKind, Plan};
 use crate::graph::task::Committable;
@@ -147,7 +147,7 @@ impl JobMaster {
             execution: ExecutionGraph::new(&graph, first, submitted),
             workers: Workers::new(job, first + 1),
             splits: Splits::new(sources),
-            failover: Failover::new(settings.restart_strategy, settings.seed),
+            failover: Failover::new(settings.restart_strategy.clone(), settings.seed),
             prepared: BTreeMap::new(),
             discards: BTreeMap::new(),
             failures: Vec::new(),

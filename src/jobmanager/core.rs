@@ -1,0 +1,492 @@
+//! What a JobManager knows and decides: many jobs, one slot pool, and the containers that slots come in.
+//!
+//! Routes what happens to the job it concerns, and what jobs want to the pool. Pure; see [`super::service`] for the doing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::containers::{self, Action, Containers, Ended, Shape};
+use super::error::Refused;
+use super::event::{Effect, Event, Prepared};
+use super::job::{Job, Stage};
+use super::job_master::{self, JobMaster, Outcome};
+use super::slots::{Grant, SlotPool};
+use crate::graph::task::Failure;
+use crate::ids::{JobId, TaskManagerId, WorkerId};
+use crate::protocol::application_master::AllocateResponse;
+use crate::protocol::job::{JobStatus, JobSubmission};
+use crate::protocol::task_manager::{Register, StartWorker, ToJobManager, ToTaskManager};
+use crate::resource::MemorySize;
+use crate::time::Now;
+
+/// Ended jobs remembered.
+const ENDED_JOBS_MAX: usize = 50;
+/// At most so often do counters alone change a job's version.
+const COUNTERS_SHOWN_EVERY: Duration = Duration::from_millis(200);
+
+/// What a JobManager is told at its start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which run of the JobManager this is, from 1.
+    pub attempt: u32,
+    /// `host:port` of its links.
+    pub job_manager: String,
+    /// What workers show.
+    pub secret: String,
+    /// How long a TaskManager may be without connection.
+    pub lost_after: Duration,
+    /// What containers it asks for; absent standalone, where TaskManagers are started by hand.
+    pub containers: Option<Shape>,
+    /// For jitter.
+    pub seed: u64,
+}
+
+/// One TaskManager.
+#[derive(Clone, Debug)]
+pub struct TaskManager {
+    /// What it said of itself.
+    pub register: Register,
+    /// When.
+    pub registered_at: Now,
+    /// Since when its connection is gone, and how it went.
+    pub away: Option<(Now, String)>,
+}
+
+/// The state of a JobManager.
+#[derive(Debug)]
+pub struct Core {
+    settings: Settings,
+    jobs: BTreeMap<JobId, Job>,
+    /// Ended jobs, oldest first.
+    ended: Vec<JobId>,
+    pool: SlotPool,
+    containers: Option<Containers>,
+    task_managers: BTreeMap<TaskManagerId, TaskManager>,
+    /// Why the ResourceManager has not granted what was asked.
+    pending: Vec<String>,
+}
+
+impl Core {
+    /// Knows nobody yet.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            containers: settings.containers.clone().map(Containers::new),
+            settings,
+            jobs: BTreeMap::new(),
+            ended: Vec::new(),
+            pool: SlotPool::default(),
+            task_managers: BTreeMap::new(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// Takes note of `event`.
+    ///
+    /// # Errors
+    /// [`Refused`] if it makes no sense now; nothing changed then.
+    pub fn apply(&mut self, event: Event, now: Now, out: &mut Vec<Effect>) -> Result<(), Refused> {
+        match event {
+            Event::Submitted(submission) => self.submitted(*submission, now, out)?,
+            Event::Planned { job, prepared } => self.planned(job, *prepared, now, out),
+            Event::PlanFailed { job, failure } => self.unplanned(job, JobStatus::Failed, Some(failure), now, out),
+            Event::Cancel { job } => self.cancel(job, now, out)?,
+            Event::Stop { job } => self.of_job(job, job_master::Event::Stop, now, out)?,
+            Event::TaskManagerRegistered(register) => self.task_manager_registered(*register, now, out),
+            Event::TaskManagerAway { task_manager, why } => self.task_manager_away(&task_manager, why, now, out),
+            Event::TaskManagerBack { task_manager } => self.task_manager_back(&task_manager, now, out),
+            Event::TaskManagerLost { task_manager, why } => self.task_manager_lost(&task_manager, &why, now, out),
+            Event::TaskManager { task_manager, message } => {
+                self.task_manager_says(&task_manager, message, now, out)?;
+            }
+            Event::WorkerRegistered(register) => {
+                let job = register.worker.job;
+                let event = job_master::Event::WorkerRegistered {
+                    worker: register.worker,
+                    pid: register.pid,
+                    data_address: register.data_address,
+                    plan_hash: register.plan_hash,
+                };
+                self.of_job(job, event, now, out)?;
+            }
+            Event::WorkerLost { worker, why } => {
+                self.of_job(worker.job, job_master::Event::WorkerLost { worker, why }, now, out)?;
+            }
+            Event::Worker { worker, message } => {
+                self.of_job(worker.job, job_master::Event::Worker { worker, message }, now, out)?;
+            }
+            Event::ResourceManagerForgot => {
+                if let Some(containers) = &mut self.containers {
+                    containers.forget_ask();
+                }
+            }
+            Event::Allocated(response) => self.allocated(*response, now, out),
+            Event::LaunchFailed { container, why } => {
+                out.push(Effect::ReleaseContainer(container));
+                self.container_ended(container, &why, now, out);
+            }
+            Event::Wake => self.wake(now, out),
+        }
+        self.reconcile_containers(out);
+        Ok(())
+    }
+
+    fn submitted(&mut self, submission: JobSubmission, now: Now, out: &mut Vec<Effect>) -> Result<(), Refused> {
+        let job = submission.job;
+        if self.jobs.contains_key(&job) {
+            return Err(Refused::Conflict(format!("there is a job {job} already")));
+        }
+        let stage = Stage::Planning;
+        let entry = Job { submission: submission.clone(), submitted: now, stage, version: 1, versioned_at: now };
+        self.jobs.insert(job, entry);
+        out.push(Effect::Prepare(Box::new(submission)));
+        Ok(())
+    }
+
+    fn planned(&mut self, job: JobId, prepared: Prepared, now: Now, out: &mut Vec<Effect>) {
+        let Some(entry) = self.jobs.get_mut(&job).filter(|entry| matches!(entry.stage, Stage::Planning)) else {
+            return; // Cancelled meanwhile.
+        };
+        let settings = job_master::Settings {
+            attempt: self.settings.attempt,
+            restart_strategy: prepared.restart_strategy,
+            cancel_timeout: prepared.cancel_timeout,
+            seed: self.settings.seed,
+            ..job_master::Settings::default()
+        };
+        let plan = Arc::new(prepared.plan);
+        let mut master = JobMaster::new(job, plan, prepared.graph, settings, entry.submitted);
+        if let Some(decision) = prepared.decision {
+            master.resume_publication(decision);
+        }
+        entry.submission.configuration = prepared.configuration;
+        entry.stage = Stage::Planned(Box::new(master));
+        // A new master refuses no start.
+        let _ = self.of_job(job, job_master::Event::Start, now, out);
+    }
+
+    fn unplanned(
+        &mut self,
+        job: JobId,
+        status: JobStatus,
+        failure: Option<Failure>,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(entry) = self.jobs.get_mut(&job).filter(|entry| matches!(entry.stage, Stage::Planning)) else {
+            return;
+        };
+        let outcome = Outcome { status, failure, at: now };
+        entry.stage = Stage::Unplanned(outcome.clone());
+        entry.version += 1;
+        let record = job_master::Record::Outcome(outcome.clone());
+        out.push(Effect::Persist { job, record });
+        out.push(Effect::StatusChanged { job, from: JobStatus::Initializing, to: status });
+        out.push(Effect::Ended { job, outcome });
+        out.push(Effect::Closed { job });
+        self.remember_ended(job);
+    }
+
+    fn cancel(&mut self, job: JobId, now: Now, out: &mut Vec<Effect>) -> Result<(), Refused> {
+        let entry = self.jobs.get(&job).ok_or(Refused::NoSuchJob(job))?;
+        match entry.stage {
+            Stage::Planning => {
+                out.push(Effect::AbortPreparation { job });
+                self.unplanned(job, JobStatus::Canceled, None, now, out);
+                Ok(())
+            }
+            // Cancelling what is cancelled is fine, as in Flink.
+            Stage::Unplanned(_) | Stage::Planned(_) if entry.status() == JobStatus::Canceled => Ok(()),
+            Stage::Unplanned(_) => Err(Refused::Conflict(format!("the job has ended already: {}", entry.status()))),
+            Stage::Planned(_) => self.of_job(job, job_master::Event::Cancel, now, out),
+        }
+    }
+
+    /// Lets a job take note of an event, and passes on what it wants. Grants that follow are events of their own.
+    fn of_job(
+        &mut self,
+        job: JobId,
+        event: job_master::Event,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Refused> {
+        let entry = self.jobs.get_mut(&job).ok_or(Refused::NoSuchJob(job))?;
+        let Stage::Planned(master) = &mut entry.stage else {
+            return Err(Refused::Conflict(format!("the job is {}", entry.status())));
+        };
+        let mut effects = Vec::new();
+        let counters_due = now.since(entry.versioned_at) >= COUNTERS_SHOWN_EVERY;
+        master.apply(event, now, &mut effects).map_err(|illegal| Refused::Conflict(illegal.0))?;
+        let status_changed = effects.iter().any(|effect| matches!(effect, job_master::Effect::StatusChanged { .. }));
+        if status_changed || counters_due {
+            entry.version += 1;
+            entry.versioned_at = now;
+        }
+        let mut grants = Vec::new();
+        for effect in effects {
+            self.perform(job, effect, &mut grants, out);
+        }
+        self.hand_out(grants, now, out);
+        Ok(())
+    }
+
+    fn perform(&mut self, job: JobId, effect: job_master::Effect, grants: &mut Vec<Grant>, out: &mut Vec<Effect>) {
+        match effect {
+            job_master::Effect::RequestSlots { count } => grants.extend(self.pool.request(job, count)),
+            job_master::Effect::ReleaseSlots { task_manager, slots } => {
+                grants.extend(self.pool.release(job, &task_manager, slots));
+                let still_used = self.pool.offer(&task_manager).is_some_and(|offer| offer.granted.contains_key(&job));
+                if !still_used {
+                    out.push(Effect::ToTaskManager { task_manager, message: ToTaskManager::JobEnded { job } });
+                }
+            }
+            job_master::Effect::StartWorker { worker, slots } => self.start_worker(worker, slots, out),
+            job_master::Effect::StopWorker { worker, grace_ms } => {
+                let task_manager = worker.task_manager.clone();
+                out.push(Effect::ToTaskManager {
+                    task_manager,
+                    message: ToTaskManager::StopWorker { worker, grace_ms },
+                });
+            }
+            job_master::Effect::ToWorker { worker, message } => out.push(Effect::ToWorker { worker, message }),
+            job_master::Effect::Persist(record) => out.push(Effect::Persist { job, record }),
+            job_master::Effect::Wake { at } => out.push(Effect::Wake { at }),
+            job_master::Effect::StatusChanged { from, to } => out.push(Effect::StatusChanged { job, from, to }),
+            job_master::Effect::Ended(outcome) => {
+                out.push(Effect::Ended { job, outcome });
+                self.remember_ended(job);
+            }
+            job_master::Effect::Closed => out.push(Effect::Closed { job }),
+        }
+    }
+
+    fn hand_out(&mut self, grants: Vec<Grant>, now: Now, out: &mut Vec<Effect>) {
+        for Grant { job, task_manager, slots } in grants {
+            let offered = job_master::Event::SlotsOffered { task_manager: task_manager.clone(), slots };
+            if self.of_job(job, offered, now, out).is_err() {
+                self.pool.release(job, &task_manager, slots); // The job is gone.
+            }
+        }
+    }
+
+    fn start_worker(&self, worker: WorkerId, slots: u32, out: &mut Vec<Effect>) {
+        let task_manager = worker.task_manager.clone();
+        let (Some(host), Some(job)) = (self.task_managers.get(&task_manager), self.jobs.get(&worker.job)) else {
+            return; // Lost in this very step; its loss is the next event.
+        };
+        let Some(master) = job.master() else { return };
+        let share = host.register.memory.bytes() / u64::from(host.register.slots.max(1)) * u64::from(slots);
+        let message = ToTaskManager::StartWorker(Box::new(StartWorker {
+            worker,
+            program: job.submission.program.clone(),
+            plan: master.plan().as_ref().clone(),
+            job_manager: self.settings.job_manager.clone(),
+            slots,
+            memory: MemorySize::from_bytes(share),
+            configuration: job.submission.configuration.clone(),
+            secret: self.settings.secret.clone(),
+        }));
+        out.push(Effect::ToTaskManager { task_manager, message });
+    }
+
+    fn remember_ended(&mut self, job: JobId) {
+        self.ended.push(job);
+        if self.ended.len() > ENDED_JOBS_MAX {
+            let oldest = self.ended.remove(0);
+            self.jobs.remove(&oldest);
+        }
+    }
+
+    fn task_manager_registered(&mut self, register: Register, now: Now, out: &mut Vec<Effect>) {
+        let id = register.task_manager.clone();
+        if self.task_managers.contains_key(&id) {
+            self.task_manager_lost(&id, "it has started anew", now, out);
+        }
+        if let (Some(containers), Some(container)) = (&mut self.containers, register.container) {
+            containers.registered(container, id.clone());
+        }
+        // Whatever runs there was started by a JobManager before this one.
+        for worker in register.workers.clone() {
+            let message = ToTaskManager::StopWorker { worker, grace_ms: 0 };
+            out.push(Effect::ToTaskManager { task_manager: id.clone(), message });
+        }
+        let slots = register.slots;
+        self.task_managers.insert(id.clone(), TaskManager { register, registered_at: now, away: None });
+        let grants = self.pool.register(id, slots);
+        self.hand_out(grants, now, out);
+    }
+
+    fn task_manager_away(&mut self, id: &TaskManagerId, why: String, now: Now, out: &mut Vec<Effect>) {
+        if let Some(task_manager) = self.task_managers.get_mut(id) {
+            task_manager.away = Some((now, why));
+            self.pool.set_away(id, true);
+            out.push(Effect::Wake { at: now + self.settings.lost_after });
+        }
+    }
+
+    fn task_manager_back(&mut self, id: &TaskManagerId, now: Now, out: &mut Vec<Effect>) {
+        if let Some(task_manager) = self.task_managers.get_mut(id) {
+            task_manager.away = None;
+            let grants = self.pool.set_away(id, false);
+            self.hand_out(grants, now, out);
+        }
+    }
+
+    fn task_manager_lost(&mut self, id: &TaskManagerId, why: &str, now: Now, out: &mut Vec<Effect>) {
+        if self.task_managers.remove(id).is_none() {
+            return;
+        }
+        if let Some(containers) = &mut self.containers
+            && let Some(container) = containers.of(id)
+        {
+            containers.ended(container);
+            out.push(Effect::ReleaseContainer(container)); // Fenced: should it live on, it is stopped.
+        }
+        out.push(Effect::DropTaskManager { task_manager: id.clone(), why: why.to_owned() });
+        for job in self.pool.lose(id) {
+            let lost = job_master::Event::SlotsLost { task_manager: id.clone(), why: why.to_owned() };
+            let _ = self.of_job(job, lost, now, out); // A job that is gone lost nothing.
+        }
+    }
+
+    fn task_manager_says(
+        &mut self,
+        id: &TaskManagerId,
+        message: ToJobManager,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Refused> {
+        match message {
+            ToJobManager::WorkerStarted { worker, pid } => {
+                self.of_job(worker.job, job_master::Event::WorkerStarted { worker, pid }, now, out)
+            }
+            ToJobManager::WorkerExited { worker, cause, diagnostics } => {
+                self.of_job(worker.job, job_master::Event::WorkerExited { worker, cause, diagnostics }, now, out)
+            }
+            ToJobManager::Leaving { why } => {
+                self.task_manager_lost(id, &format!("it leaves: {why}"), now, out);
+                Ok(())
+            }
+        }
+    }
+
+    fn allocated(&mut self, response: AllocateResponse, now: Now, out: &mut Vec<Effect>) {
+        for status in &response.completed {
+            self.container_ended(status.container, &containers::why(status), now, out);
+        }
+        self.pending = response.pending.into_iter().map(|pending| pending.reason).collect();
+        let missing = self.pool.missing();
+        let Some(containers) = &mut self.containers else { return };
+        for action in containers.granted(response.allocated, missing) {
+            out.push(action.into());
+        }
+    }
+
+    fn container_ended(&mut self, container: crate::ids::ContainerId, why: &str, now: Now, out: &mut Vec<Effect>) {
+        let Some(containers) = &mut self.containers else { return };
+        match containers.ended(container) {
+            Ended::Unknown | Ended::Start { give_up: false } => {}
+            Ended::TaskManager(id) => self.task_manager_lost(&id, why, now, out),
+            Ended::Start { give_up: true } => {
+                let message = format!("no TaskManager can be started: {why}");
+                for job in self.pool.waiting() {
+                    let refused = job_master::Event::SlotsRefused(Failure::permanent(message.clone()));
+                    let _ = self.of_job(job, refused, now, out); // A job that is gone waits for nothing.
+                }
+            }
+        }
+    }
+
+    fn reconcile_containers(&mut self, out: &mut Vec<Effect>) {
+        let missing = self.pool.missing();
+        if let Some(action) = self.containers.as_mut().and_then(|containers| containers.reconcile(missing)) {
+            out.push(action.into());
+        }
+    }
+
+    fn wake(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let lost: Vec<(TaskManagerId, String)> = self
+            .task_managers
+            .iter()
+            .filter_map(|(id, task_manager)| match &task_manager.away {
+                Some((since, why)) if *since + self.settings.lost_after <= now => Some((id.clone(), why.clone())),
+                Some(_) | None => None,
+            })
+            .collect();
+        for (id, why) in lost {
+            let seconds = self.settings.lost_after.as_secs_f64();
+            self.task_manager_lost(&id, &format!("{why}; no sign of life for {seconds} s"), now, out);
+        }
+        let running: Vec<JobId> =
+            self.jobs.values().filter(|job| job.master().is_some()).map(|job| job.id()).collect();
+        for job in running {
+            let _ = self.of_job(job, job_master::Event::Wake, now, out); // A planned job refuses no wake.
+        }
+    }
+}
+
+impl From<Action> for Effect {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Ask { count } => Self::AskContainers { count },
+            Action::Launch(allocation) => Self::Launch(allocation),
+            Action::Release(container) => Self::ReleaseContainer(container),
+        }
+    }
+}
+
+/// What views read.
+impl Core {
+    /// What it was told at its start.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Its jobs, by id.
+    pub fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.values()
+    }
+
+    /// One job.
+    pub fn job(&self, job: JobId) -> Option<&Job> {
+        self.jobs.get(&job)
+    }
+
+    /// The slot pool.
+    pub fn pool(&self) -> &SlotPool {
+        &self.pool
+    }
+
+    /// Its TaskManagers.
+    pub fn task_managers(&self) -> &BTreeMap<TaskManagerId, TaskManager> {
+        &self.task_managers
+    }
+
+    /// Whether a worker that opens its link now is one a job waits for.
+    pub fn admits(&self, worker: &WorkerId) -> bool {
+        self.job(worker.job).and_then(Job::master).is_some_and(|master| master.admits(worker))
+    }
+
+    /// Why a job waits for slots, while it does.
+    pub fn why_waiting(&self, job: JobId) -> Option<String> {
+        let (wanted, held) = self.pool.shortage(job)?;
+        let (offered, _) = self.pool.totals();
+        let count = self.task_managers.len();
+        let mut why = match held {
+            0 => format!("needs {wanted} slots, {count} TaskManagers offer {offered}"),
+            held => format!("needs {wanted} slots and holds {held}, {count} TaskManagers offer {offered}"),
+        };
+        match &self.containers {
+            None => why.push_str("; start more with flott taskmanager, or lower the parallelism"),
+            Some(containers) => {
+                let (asked, starting) = containers.pending();
+                why.push_str(&format!("; {asked} containers asked for, {starting} starting"));
+                for reason in &self.pending {
+                    why.push_str("; ");
+                    why.push_str(reason);
+                }
+            }
+        }
+        Some(why)
+    }
+}

@@ -1,0 +1,196 @@
+//! What a JobManager is told and what it wants done.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::job_master::{Decision, Outcome, Record, RestartStrategy};
+use crate::graph::job_graph::JobGraph;
+use crate::graph::plan::Plan;
+use crate::graph::task::Failure;
+use crate::ids::{ContainerId, JobId, TaskManagerId, WorkerId};
+use crate::protocol::application_master::AllocateResponse;
+use crate::protocol::container::Allocation;
+use crate::protocol::job::{JobStatus, JobSubmission};
+use crate::protocol::task_manager::{self, ToTaskManager};
+use crate::protocol::worker::{self, ToWorker};
+use crate::time::Now;
+
+/// Something that happened to a JobManager.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A job came in.
+    Submitted(Box<JobSubmission>),
+    /// A job's program has told its plan, or the stored one was found.
+    Planned {
+        /// Which.
+        job: JobId,
+        /// What came of it.
+        prepared: Box<Prepared>,
+    },
+    /// A job's program could not be fetched or planned.
+    PlanFailed {
+        /// Which.
+        job: JobId,
+        /// Why.
+        failure: Failure,
+    },
+    /// A user wants a job cancelled.
+    Cancel {
+        /// Which.
+        job: JobId,
+    },
+    /// A user wants a job drained.
+    Stop {
+        /// Which.
+        job: JobId,
+    },
+    /// A TaskManager opened its link for the first time, or anew.
+    TaskManagerRegistered(Box<task_manager::Register>),
+    /// A TaskManager's connection broke; it may come back.
+    TaskManagerAway {
+        /// Which.
+        task_manager: TaskManagerId,
+        /// How.
+        why: String,
+    },
+    /// It came back, and nothing was lost.
+    TaskManagerBack {
+        /// Which.
+        task_manager: TaskManagerId,
+    },
+    /// It will not come back.
+    TaskManagerLost {
+        /// Which.
+        task_manager: TaskManagerId,
+        /// Why.
+        why: String,
+    },
+    /// A TaskManager reports.
+    TaskManager {
+        /// Which.
+        task_manager: TaskManagerId,
+        /// What.
+        message: task_manager::ToJobManager,
+    },
+    /// A worker opened its link.
+    WorkerRegistered(worker::Register),
+    /// A worker's link broke.
+    WorkerLost {
+        /// Which.
+        worker: WorkerId,
+        /// How.
+        why: String,
+    },
+    /// A worker reports.
+    Worker {
+        /// Which.
+        worker: WorkerId,
+        /// What.
+        message: worker::ToJobManager,
+    },
+    /// The ResourceManager knows nothing of earlier asks.
+    ResourceManagerForgot,
+    /// The ResourceManager has news.
+    Allocated(Box<AllocateResponse>),
+    /// A granted container could not be started at its node.
+    LaunchFailed {
+        /// Which.
+        container: ContainerId,
+        /// Why.
+        why: String,
+    },
+    /// A moment named by [`Effect::Wake`] has come.
+    Wake,
+}
+
+/// A job's plan and what goes with it.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The stored plan.
+    pub plan: Plan,
+    /// Chained, with parallelism.
+    pub graph: JobGraph,
+    /// Job-level configuration, resolved: the program's under the submission's.
+    pub configuration: BTreeMap<String, String>,
+    /// From the configuration.
+    pub restart_strategy: RestartStrategy,
+    /// From the configuration.
+    pub cancel_timeout: Duration,
+    /// Found in storage: an earlier JobManager has decided to publish.
+    pub decision: Option<Decision>,
+}
+
+/// Something a JobManager wants done, in this order.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Store the job, fetch its program and ask it for its plan (or find the stored one).
+    Prepare(Box<JobSubmission>),
+    /// Stop that.
+    AbortPreparation {
+        /// Of which job.
+        job: JobId,
+    },
+    /// Make a record durable: a barrier.
+    Persist {
+        /// Of which job.
+        job: JobId,
+        /// What.
+        record: Record,
+    },
+    /// Tell a TaskManager.
+    ToTaskManager {
+        /// Which.
+        task_manager: TaskManagerId,
+        /// What.
+        message: ToTaskManager,
+    },
+    /// A TaskManager is given up: close its link.
+    DropTaskManager {
+        /// Which.
+        task_manager: TaskManagerId,
+        /// Why.
+        why: String,
+    },
+    /// Tell a worker.
+    ToWorker {
+        /// Which.
+        worker: WorkerId,
+        /// What.
+        message: ToWorker,
+    },
+    /// Want so many containers beside those granted.
+    AskContainers {
+        /// How many.
+        count: u32,
+    },
+    /// Give a container back.
+    ReleaseContainer(ContainerId),
+    /// Start a TaskManager in a granted container.
+    Launch(Box<Allocation>),
+    /// Come back with [`Event::Wake`] then.
+    Wake {
+        /// When.
+        at: Now,
+    },
+    /// For logs.
+    StatusChanged {
+        /// Whose.
+        job: JobId,
+        /// Before.
+        from: JobStatus,
+        /// Now.
+        to: JobStatus,
+    },
+    /// A job has reached its end.
+    Ended {
+        /// Which.
+        job: JobId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// Nothing of the job runs any more.
+    Closed {
+        /// Which.
+        job: JobId,
+    },
+}
