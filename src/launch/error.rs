@@ -17,13 +17,8 @@ pub enum Error {
     #[error(transparent)]
     InvalidPlan(#[from] InvalidPlan),
     /// A setting cannot be understood.
-    #[error("{cause}; set `{key}` to something else")]
-    Configuration {
-        /// Its name.
-        key: String,
-        /// What is wrong.
-        cause: String,
-    },
+    #[error(transparent)]
+    Configuration(#[from] crate::config::Error),
     /// The job failed.
     #[error("{failure}; job \"{name}\" has failed")]
     Failed {
@@ -80,7 +75,7 @@ impl Error {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::SecondExecution | Self::InvalidPlan(_) | Self::Configuration { .. } | Self::Once { .. } => {
+            Self::SecondExecution | Self::InvalidPlan(_) | Self::Configuration(_) | Self::Once { .. } => {
                 ErrorKind::User
             }
             Self::Failed { failure, .. } => failure.kind,

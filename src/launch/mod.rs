@@ -10,13 +10,18 @@
 //! Invariants: `execute` returns in the local role alone; it blocks the calling thread and never enters the caller's async
 //! runtime, so it works inside `#[tokio::main]` too; a program is one job, so a second `execute` is refused.
 
+mod configuration;
 mod describe;
 mod error;
+mod interrupt;
+mod local;
 mod once;
 mod result;
 mod role;
 
 use std::cell::Cell;
+use std::path::Path;
+use std::thread;
 
 pub use self::describe::parse;
 pub use self::error::Error;
@@ -25,6 +30,8 @@ pub use self::result::{JobResult, VertexResult};
 use self::role::Role;
 use crate::engine::operators::ProgramGraph;
 use crate::graph::plan::Plan;
+use crate::protocol::roles::{self, WorkerEnvironment};
+use crate::worker::{self, Membership};
 
 /// What a program asks to be executed: its graph as data, and the code behind it.
 #[derive(Clone)]
@@ -49,13 +56,25 @@ pub(crate) fn execute(job: Job) -> Result<JobResult, Error> {
         return Err(Error::SecondExecution);
     }
     match Role::from_environment()? {
-        Role::Local | Role::Describe => {
-            job.plan.validate()?;
-            Err(Error::Internal { cause: "this build does not run jobs in the local role yet".to_owned() })
-        }
+        Role::Local | Role::Describe => local::run(job, &configuration::given()?),
         Role::Plan { file } => role::exit(role::write_plan(&job.plan, &file)),
-        Role::Worker { .. } => {
-            Err(Error::Internal { cause: "this build does not run jobs in the worker role yet".to_owned() })
-        }
+        Role::Worker { plan, environment } => join_as_worker(job, &plan, *environment),
     }
+}
+
+/// Hands over to the worker and exits with its code. On a thread of its own: the caller's may belong to an async runtime, which
+/// must not be blocked by another.
+fn join_as_worker(job: Job, plan: &Path, environment: WorkerEnvironment) -> ! {
+    let stored = match role::read_plan(plan) {
+        Ok(stored) => stored,
+        Err(error) => role::exit(Err(error)),
+    };
+    let membership = Membership { here: job.plan, stored, program: job.program, environment };
+    let worker = thread::Builder::new().name("flott-worker".to_owned()).spawn(|| worker::run(membership));
+    let code = match worker.map(thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        // A panic of ours has been printed; without a thread nothing can run here.
+        Ok(Err(_)) | Err(_) => roles::WORKER_EXIT_UNAVAILABLE,
+    };
+    std::process::exit(code)
 }

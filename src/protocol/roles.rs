@@ -36,6 +36,13 @@ pub const JOB_MANAGER: &str = "FLOTT_INTERNAL_JOB_MANAGER";
 /// A [`TaskManagerEnvironment`] as JSON, for a TaskManager in a container.
 pub const TASK_MANAGER: &str = "FLOTT_INTERNAL_TASK_MANAGER";
 
+/// Exit code of a worker whose program built another graph than the plan's; its stderr names the difference.
+pub const WORKER_EXIT_GRAPH_DIFFERS: i32 = 65;
+/// Exit code of a worker that could not open its data port, or lost its JobManager; its stderr says which.
+pub const WORKER_EXIT_UNAVAILABLE: i32 = 69;
+/// Exit code of a worker that the system or its configuration does not let run; its stderr has the cause.
+pub const WORKER_EXIT_MISCONFIGURED: i32 = 78;
+
 /// Variable a node sets for every container: path of its own flott binary, used in launch commands as `{{FLOTT_BIN}}`.
 pub const FLOTT_BIN: &str = "FLOTT_BIN";
 /// Variable a node sets: file (mode 600) with the launch context's tokens as a JSON object. Also as YARN calls it.

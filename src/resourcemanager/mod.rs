@@ -1,1 +1,39 @@
-//! (room not furnished yet)
+//! The ResourceManager: owner of nodes, applications and containers. It grants containers and knows nothing of jobs or
+//! dataflow: an application is an opaque launch context.
+//!
+//! ```text
+//! clients ─ rest::cluster ─► Handle ─► Service ─ Event ─► Core ─ Effect ─► Service ─┬─► store (writer thread)
+//! nodes ═══ link ═════════════════════► │                  │                        ├─► nodes, masters (links)
+//! masters ═ link, or HTTP ════════════► │                  └─ scheduler: pure       └─► answers
+//! ```
+//!
+//! Reads: [`core`](self::core) decides; [`service`](self::service) is the only interpreter of its effects.
+//!
+//! Invariants:
+//! * An acknowledged submission survives a restart; what is acknowledged or shown has been stored before.
+//! * Σ containers on a node ≤ its capability whenever something is granted.
+//! * Each container reaches exactly one attempt; each completion is counted once, and repeated to its master until
+//!   acknowledged.
+//! * A broken link is no lost node: the node is silent until the expiry.
+//!
+//! It deliberately does not know `graph`, `engine`, jobs, or how a node launches.
+
+mod application;
+mod asks;
+mod attempt;
+mod container;
+pub mod core;
+mod error;
+pub mod event;
+mod mailbox;
+mod node;
+pub mod record;
+pub mod report;
+mod scheduler;
+mod settings;
+mod timers;
+
+pub use self::application::Final;
+pub use self::error::{Illegal, RefusalCode, Refused};
+pub use self::scheduler::Placement;
+pub use self::settings::Settings;

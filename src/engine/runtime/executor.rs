@@ -46,10 +46,18 @@ impl Events {
     }
 }
 
+/// What has a thread.
 #[derive(Default)]
 struct Tasks {
-    running: Mutex<BTreeMap<ExecutionAttemptId, Running>>,
+    alive: Mutex<Alive>,
     ended: Condvar,
+}
+
+#[derive(Default)]
+struct Alive {
+    running: BTreeMap<ExecutionAttemptId, Running>,
+    /// Commits and discards under way.
+    beside: usize,
 }
 
 /// A subtask with a thread.
@@ -90,8 +98,8 @@ impl TaskExecutor {
 
     /// Gives a subtask mail. One that has ended needs none.
     pub fn mail(&self, attempt: ExecutionAttemptId, mail: Mail) {
-        let mut running = self.tasks.lock();
-        if let Some(task) = running.get_mut(&attempt) {
+        let mut alive = self.tasks.lock();
+        if let Some(task) = alive.running.get_mut(&attempt) {
             if mail == Mail::Cancel {
                 task.cancelled_at.get_or_insert_with(|| self.clock.now());
             }
@@ -101,15 +109,16 @@ impl TaskExecutor {
 
     /// Counters of the subtasks that run.
     pub fn metrics(&self) -> Vec<(ExecutionAttemptId, TaskMetrics)> {
-        self.tasks.lock().iter().map(|(attempt, task)| (*attempt, task.counters.read())).collect()
+        self.tasks.lock().running.iter().map(|(attempt, task)| (*attempt, task.counters.read())).collect()
     }
 
     /// Subtasks that were cancelled longer than `grace` ago and run still: user code that blocks. Only the end of the process
     /// ends them.
     pub fn overdue(&self, grace: Duration) -> Vec<ExecutionAttemptId> {
         let now = self.clock.now();
-        let running = self.tasks.lock();
-        let overdue = running.iter().filter(|(_, task)| task.cancelled_at.is_some_and(|at| now.since(at) > grace));
+        let alive = self.tasks.lock();
+        let overdue =
+            alive.running.iter().filter(|(_, task)| task.cancelled_at.is_some_and(|at| now.since(at) > grace));
         overdue.map(|(attempt, _)| *attempt).collect()
     }
 
@@ -120,7 +129,7 @@ impl TaskExecutor {
             events.send(TaskEvent::Committed { operator, failure: result.err() });
         };
         let payloads = committables.into_iter().map(|committable| committable.payload).collect();
-        beside("commit", sink, move |sink| sink.commit(payloads), report);
+        self.beside("commit", sink, move |sink| sink.commit(payloads), report);
     }
 
     /// Removes what a sink's subtasks prepared and will never publish, on a thread of its own.
@@ -131,25 +140,25 @@ impl TaskExecutor {
             }
         };
         let payloads = committables.into_iter().map(|committable| committable.payload).collect();
-        beside("discard", self.sink(operator), move |sink| sink.discard(payloads), report);
+        self.beside("discard", self.sink(operator), move |sink| sink.discard(payloads), report);
     }
 
-    /// Cancels every subtask and waits for their threads, at most for `grace`.
+    /// Cancels every subtask and waits until they have ended and nothing is being published or removed, at most for `grace`.
     ///
     /// # Errors
     /// Those that run still.
     pub fn cancel_all(&self, grace: Duration) -> Result<(), Vec<ExecutionAttemptId>> {
-        let attempts: Vec<_> = self.tasks.lock().keys().copied().collect();
+        let attempts: Vec<_> = self.tasks.lock().running.keys().copied().collect();
         for attempt in attempts {
             self.mail(attempt, Mail::Cancel);
         }
         let deadline = Deadline::after(grace);
-        let mut running = self.tasks.lock();
-        while !running.is_empty() && !deadline.passed() {
-            let waited = self.tasks.ended.wait_timeout(running, deadline.remaining());
-            (running, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut alive = self.tasks.lock();
+        while !alive.is_idle() && !deadline.passed() {
+            let waited = self.tasks.ended.wait_timeout(alive, deadline.remaining());
+            (alive, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
-        if running.is_empty() { Ok(()) } else { Err(running.keys().copied().collect()) }
+        if alive.is_idle() { Ok(()) } else { Err(alive.running.keys().copied().collect()) }
     }
 
     fn connect(&self, task: TaskDeployment) -> Driver {
@@ -178,7 +187,7 @@ impl TaskExecutor {
         let TaskDeployment { name, parallelism, .. } = &driver.task;
         let name = format!("{name} ({}/{parallelism})", attempt.subtask + 1).replace('\0', " ");
         // Entered before the thread runs, so that it finds itself there when it ends.
-        self.tasks.lock().insert(attempt, task);
+        self.tasks.lock().running.insert(attempt, task);
         let spawned = thread::Builder::new().name(name).spawn(move || {
             let outcome = panics::catch(|| driver.run()).unwrap_or_else(|told| Outcome::Failed(Failure::user(told)));
             connect.release(attempt);
@@ -211,6 +220,29 @@ impl TaskExecutor {
         Enumerator::start(enumeration).map(Some).map_err(|error| no_thread(&error))
     }
 
+    /// Runs what a sink does once for the whole job on a thread of its own. A job has few sinks, and each is asked once, so
+    /// these threads need no queue.
+    fn beside(
+        &self,
+        what: &str,
+        sink: Result<Arc<dyn ErasedSink>, Failure>,
+        work: impl FnOnce(&dyn ErasedSink) -> Result<(), Failure> + Send + 'static,
+        report: impl FnOnce(Result<(), Failure>) + Send + 'static,
+    ) {
+        let tasks = Arc::clone(&self.tasks);
+        let work = move || {
+            let result = sink.and_then(|sink| panics::catch(|| work(sink.as_ref())).map_err(Failure::user)?);
+            report(result);
+            tasks.end_beside();
+        };
+        self.tasks.lock().beside += 1;
+        if let Err(error) = thread::Builder::new().name(what.to_owned()).spawn(work) {
+            self.tasks.end_beside();
+            // Without an answer the job keeps waiting, and asks again after a restart.
+            tracing::error!(%error, what, "no thread for a sink's output");
+        }
+    }
+
     fn sink(&self, operator: NodeIndex) -> Result<Arc<dyn ErasedSink>, Failure> {
         match &self.blueprint.code(operator)?.code {
             ProgramCode::Sink(sink) => Ok(Arc::clone(sink)),
@@ -221,34 +253,27 @@ impl TaskExecutor {
     }
 }
 
-impl Tasks {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ExecutionAttemptId, Running>> {
-        // Held for single map operations, none of which leaves the map half changed.
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn remove(&self, attempt: ExecutionAttemptId) {
-        let task = self.lock().remove(&attempt);
-        self.ended.notify_all();
-        drop(task);
+impl Alive {
+    fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.beside == 0
     }
 }
 
-/// Runs what a sink does once for the whole job on a thread of its own. A job has few sinks, and each is asked once, so these
-/// threads need no queue.
-fn beside(
-    what: &str,
-    sink: Result<Arc<dyn ErasedSink>, Failure>,
-    work: impl FnOnce(&dyn ErasedSink) -> Result<(), Failure> + Send + 'static,
-    report: impl FnOnce(Result<(), Failure>) + Send + 'static,
-) {
-    let work = move || {
-        let result = sink.and_then(|sink| panics::catch(|| work(sink.as_ref())).map_err(Failure::user)?);
-        report(result);
-    };
-    if let Err(error) = thread::Builder::new().name(what.to_owned()).spawn(work) {
-        // Without an answer the job keeps waiting, and asks again after a restart.
-        tracing::error!(%error, what, "no thread for a sink's output");
+impl Tasks {
+    fn end_beside(&self) {
+        self.lock().beside -= 1;
+        self.ended.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Alive> {
+        // Held for single map operations, none of which leaves the map half changed.
+        self.alive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remove(&self, attempt: ExecutionAttemptId) {
+        let task = self.lock().running.remove(&attempt);
+        self.ended.notify_all();
+        drop(task);
     }
 }
 

@@ -44,4 +44,4 @@ pub(crate) use stepped::Stepped;
 pub use subtask::{Flushing, Outcome, Report, Step, Subtask};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -30,7 +30,7 @@ pub(super) enum SplitReport {
 ///                 └─no more─► Ended ◄─stop─┘
 /// ```
 #[derive(Debug)]
-enum Reading {
+enum State {
     Opened,
     Asking,
     Reading { split: String },
@@ -42,7 +42,7 @@ pub(super) struct SourceHead {
     pub(super) node: NodeIndex,
     pub(super) name: String,
     pub(super) reader: Box<dyn SourceReader>,
-    state: Reading,
+    state: State,
     waiting: std::collections::VecDeque<Split>,
     no_more: bool,
     stopping: bool,
@@ -51,7 +51,7 @@ pub(super) struct SourceHead {
 impl SourceHead {
     pub(super) fn new(node: NodeIndex, name: String, reader: Box<dyn SourceReader>) -> Self {
         let waiting = std::collections::VecDeque::new();
-        Self { node, name, reader, state: Reading::Opened, waiting, no_more: false, stopping: false }
+        Self { node, name, reader, state: State::Opened, waiting, no_more: false, stopping: false }
     }
 
     /// Takes what concerns the source out of the mail.
@@ -68,19 +68,19 @@ impl SourceHead {
 
     fn read_blameless(&mut self, chain: &mut Chain, reports: &mut Vec<SplitReport>) -> Result<Read, Failure> {
         if self.stopping {
-            if let Reading::Reading { .. } = self.state {
+            if let State::Reading { .. } = self.state {
                 self.reader.stop(&mut chain.source_output())?;
             }
-            self.state = Reading::Ended;
+            self.state = State::Ended;
         }
         match &self.state {
-            Reading::Ended => Ok(Read::Ended),
-            Reading::Opened => {
+            State::Ended => Ok(Read::Ended),
+            State::Opened => {
                 self.ask(reports);
                 Ok(Read::Progress)
             }
-            Reading::Asking => self.begin(chain),
-            Reading::Reading { split } => match self.reader.poll(&mut chain.source_output())? {
+            State::Asking => self.begin(chain),
+            State::Reading { split } => match self.reader.poll(&mut chain.source_output())? {
                 Polled::More => Ok(Read::Progress),
                 Polled::Waiting { until } => Ok(Read::Waiting { until }),
                 Polled::SplitFinished => {
@@ -94,7 +94,7 @@ impl SourceHead {
 
     fn ask(&mut self, reports: &mut Vec<SplitReport>) {
         reports.push(SplitReport::Requested);
-        self.state = Reading::Asking;
+        self.state = State::Asking;
     }
 
     fn begin(&mut self, chain: &mut Chain) -> Result<Read, Failure> {
@@ -104,11 +104,11 @@ impl SourceHead {
                 let _ = chain.source_output();
                 let id = split.id.clone();
                 self.reader.assign(split)?;
-                self.state = Reading::Reading { split: id };
+                self.state = State::Reading { split: id };
                 Ok(Read::Progress)
             }
             None if self.no_more => {
-                self.state = Reading::Ended;
+                self.state = State::Ended;
                 Ok(Read::Ended)
             }
             None => Ok(Read::Waiting { until: None }),

@@ -18,17 +18,17 @@ use crate::graph::task::{Failure, InputDeployment, OutputDeployment, Producer, T
 use crate::ids::{ExecutionAttemptId, JobId, TaskManagerId, WorkerId};
 use crate::time::{EventTime, Now};
 
-pub(super) type Log = Arc<Mutex<Vec<String>>>;
+pub(crate) type Log = Arc<Mutex<Vec<String>>>;
 
 /// Graphs under test: every edge carries `Rows<u64>`.
-pub(super) struct Graph {
-    pub(super) plan: Plan,
-    pub(super) program: ProgramGraph,
-    pub(super) log: Log,
+pub(crate) struct Graph {
+    pub(crate) plan: Plan,
+    pub(crate) program: ProgramGraph,
+    pub(crate) log: Log,
 }
 
 impl Graph {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let plan = Plan {
             version: PLAN_VERSION,
             name: "test".to_owned(),
@@ -42,7 +42,7 @@ impl Graph {
         Self { plan, program: ProgramGraph::default(), log: Log::default() }
     }
 
-    pub(super) fn node(&mut self, name: &str, kind: NodeKind, code: ProgramCode) -> NodeIndex {
+    pub(crate) fn node(&mut self, name: &str, kind: NodeKind, code: ProgramCode) -> NodeIndex {
         let index = u32::try_from(self.plan.nodes.len()).unwrap();
         self.plan.nodes.push(PlanNode {
             operator_id: operator_id(None, index, name),
@@ -64,7 +64,7 @@ impl Graph {
     }
 
     /// A [`Probe`] with the given behaviour.
-    pub(super) fn probe(&mut self, name: &'static str, behaviour: Behaviour) -> NodeIndex {
+    pub(crate) fn probe(&mut self, name: &'static str, behaviour: Behaviour) -> NodeIndex {
         let log = Arc::clone(&self.log);
         let make = move || {
             let log = Arc::clone(&log);
@@ -73,13 +73,13 @@ impl Graph {
         self.node(name, NodeKind::Operator, ProgramCode::Operator(Arc::new(make)))
     }
 
-    pub(super) fn edge(&mut self, source: NodeIndex, target: NodeIndex, partitioner: Partitioner) -> &mut PlanEdge {
+    pub(crate) fn edge(&mut self, source: NodeIndex, target: NodeIndex, partitioner: Partitioner) -> &mut PlanEdge {
         self.plan.edges.push(PlanEdge { source, target, input: 0, partitioner, side_output: None });
         self.plan.edges.last_mut().unwrap()
     }
 
     /// Every subtask of the chained graph, as the JobManager would deploy it.
-    pub(super) fn deployments(&self, parallelism: u32) -> Vec<TaskDeployment> {
+    pub(crate) fn deployments(&self, parallelism: u32) -> Vec<TaskDeployment> {
         let graph = JobGraph::new(&self.plan, Settings { default_parallelism: parallelism, chaining: true });
         let attempt =
             |vertex: usize, subtask| ExecutionAttemptId { vertex: graph.vertices[vertex].id, subtask, attempt: 0 };
@@ -120,7 +120,7 @@ impl Graph {
         tasks
     }
 
-    pub(super) fn blueprint(&self) -> Blueprint {
+    pub(crate) fn blueprint(&self) -> Blueprint {
         Blueprint {
             plan: Arc::new(self.plan.clone()),
             program: self.program.clone(),
@@ -143,7 +143,7 @@ impl Graph {
 
 /// What a [`Probe`] does besides writing down what happens to it and handing everything on.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Behaviour {
+pub(crate) enum Behaviour {
     Pass,
     /// Odd numbers go to the side output `odd`.
     OddAside,
@@ -151,14 +151,14 @@ pub(super) enum Behaviour {
     Hold,
     /// Numbers are held for 100 ms of processing time.
     Delay,
-    /// Panics at the number 13, fails at 14.
+    /// Panics at the numbers 11 and 13, fails at 14.
     Superstitious,
     /// Ends with what it has seen as prepared output.
     Prepare,
 }
 
 /// An operator that writes down what happens to it.
-pub(super) struct Probe {
+pub(crate) struct Probe {
     name: &'static str,
     behaviour: Behaviour,
     log: Log,
@@ -200,6 +200,7 @@ impl Operator for Probe {
             }
             Behaviour::Superstitious => {
                 assert!(!numbers.contains(&13), "thirteen");
+                assert!(!numbers.contains(&11), "eleven");
                 match numbers.contains(&14) {
                     true => Err(Failure::permanent("fourteen")),
                     false => out.emit(Box::new(Rows(numbers))),
@@ -246,13 +247,13 @@ impl Operator for Probe {
     }
 }
 
-pub(super) fn readable(watermark: EventTime) -> String {
+pub(crate) fn readable(watermark: EventTime) -> String {
     if watermark == EventTime::MAX { "end".to_owned() } else { watermark.to_string() }
 }
 
 /// A subtask with everything around it.
 pub(super) struct Stepped {
-    pub(super) subtask: Subtask,
+    pub(crate) subtask: Subtask,
     mailbox: Arc<Mailbox>,
     script: Arc<Script>,
     reports: Vec<Report>,
@@ -260,12 +261,12 @@ pub(super) struct Stepped {
 }
 
 impl Stepped {
-    pub(super) fn step(&mut self, now: u64) -> Step {
+    pub(crate) fn step(&mut self, now: u64) -> Step {
         self.subtask.step(Now(now), 4, &mut self.reports)
     }
 
     /// Steps until there is nothing to do.
-    pub(super) fn settle(&mut self, now: u64) -> Step {
+    pub(crate) fn settle(&mut self, now: u64) -> Step {
         loop {
             match self.step(now) {
                 Step::Progress => {}
@@ -274,33 +275,33 @@ impl Stepped {
         }
     }
 
-    pub(super) fn mail(&self, mail: Mail) {
+    pub(crate) fn mail(&self, mail: Mail) {
         self.mailbox.deliver(mail);
     }
 
-    pub(super) fn reports(&mut self) -> Vec<Report> {
+    pub(crate) fn reports(&mut self) -> Vec<Report> {
         std::mem::take(&mut self.reports)
     }
 
-    pub(super) fn log(&self) -> Vec<String> {
+    pub(crate) fn log(&self) -> Vec<String> {
         std::mem::take(&mut *self.log.lock().unwrap())
     }
 
     /// Puts something into a channel of an edge.
-    pub(super) fn incoming(&self, edge: u32, channel: usize, element: Element) {
+    pub(crate) fn incoming(&self, edge: u32, channel: usize, element: Element) {
         self.script.incoming.lock().unwrap().entry(edge).or_default().push_back((channel, element));
     }
 
-    pub(super) fn numbers(&self, edge: u32, numbers: &[u64]) {
+    pub(crate) fn numbers(&self, edge: u32, numbers: &[u64]) {
         self.incoming(edge, 0, Element::Batch(Box::new(Rows(numbers.to_vec()))));
     }
 
     /// What has left on an edge.
-    pub(super) fn sent(&self, edge: u32) -> Vec<String> {
+    pub(crate) fn sent(&self, edge: u32) -> Vec<String> {
         self.script.sent.lock().unwrap().remove(&edge).unwrap_or_default()
     }
 
-    pub(super) fn block(&self, blocked: bool) {
+    pub(crate) fn block(&self, blocked: bool) {
         *self.script.blocked.lock().unwrap() = blocked;
     }
 }

@@ -15,8 +15,8 @@ use crate::time::Now;
 
 /// Splits `s0`, `s1`, … of three batches each: `[10 i], [10 i + 1], [10 i + 2]`. With a split called `wait` it waits, with
 /// `panic` it panics, with `unlucky` it begins with 13.
-pub(super) struct Tens {
-    pub(super) splits: u64,
+pub(crate) struct Tens {
+    pub(crate) splits: u64,
 }
 
 impl Source for Tens {
@@ -46,7 +46,7 @@ impl SplitEnumerator for TensEnumerator {
     }
 }
 
-pub(super) fn split(id: &str, payload: u64) -> Split {
+pub(crate) fn split(id: &str, payload: u64) -> Split {
     Split { id: id.to_owned(), payload: serde_json::json!(payload) }
 }
 
@@ -92,7 +92,7 @@ impl SourceReader for TensReader {
     }
 }
 
-pub(super) fn tens(splits: u64) -> ProgramCode {
+pub(crate) fn tens(splits: u64) -> ProgramCode {
     ProgramCode::Source(Arc::new(Tens { splits }))
 }
 

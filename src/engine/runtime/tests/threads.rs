@@ -1,55 +1,22 @@
 //! Whole graphs on threads, over a local network.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
 use super::super::{Mail, TaskEvent, TaskExecutor};
 use super::fixture::{Behaviour, Graph};
+use super::sinks::Numbers;
 use super::sources::{split, tens};
 use crate::engine::network::Network;
-use crate::engine::operators::{OperatorContext, ProgramCode, Sink, SinkWriter};
-use crate::engine::record::Rows;
+use crate::engine::operators::ProgramCode;
 use crate::graph::plan::{NodeIndex, NodeKind, Partitioner};
 use crate::graph::task::{Committable, ExecutionState, Failure};
 use crate::ids::ExecutionAttemptId;
 use crate::time::SystemClock;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Publishes numbers.
-#[derive(Default)]
-struct Numbers {
-    published: Mutex<Vec<u64>>,
-}
-
-struct NumbersWriter(Vec<u64>);
-
-impl Sink for Numbers {
-    type In = u64;
-
-    fn writer(&self, _context: &OperatorContext) -> Result<Box<dyn SinkWriter<u64>>, Failure> {
-        Ok(Box::new(NumbersWriter(Vec::new())))
-    }
-
-    fn commit(&self, committables: Vec<serde_json::Value>) -> Result<(), Failure> {
-        assert!(!committables.is_empty(), "nothing to publish");
-        self.published.lock().unwrap().extend(committables.iter().filter_map(serde_json::Value::as_u64));
-        Ok(())
-    }
-}
-
-impl SinkWriter<u64> for NumbersWriter {
-    fn write(&mut self, batch: Rows<u64>) -> Result<(), Failure> {
-        self.0.extend(batch.0);
-        Ok(())
-    }
-
-    fn prepare(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
-        Ok(self.0.drain(..).map(|number| serde_json::json!(number)).collect())
-    }
-}
 
 struct Run {
     executor: TaskExecutor,
@@ -130,9 +97,7 @@ fn a_job_runs_to_its_end_and_its_output_is_published() {
     }
     run.executor.commit(SINK, prepared);
     assert_eq!(run.event(), TaskEvent::Committed { operator: SINK, failure: None });
-    let mut published = run.sink.published.lock().unwrap().clone();
-    published.sort_unstable();
-    assert_eq!(published, [0, 1, 2, 10, 11, 12, 20, 21, 22]);
+    assert_eq!(run.sink.published(), [0, 1, 2, 10, 11, 12, 20, 21, 22]);
     assert_eq!(run.executor.metrics(), []);
 }
 

@@ -1,0 +1,290 @@
+//! The ResourceManager's state and decisions: one owner of applications, attempts, containers and nodes.
+//!
+//! ```text
+//! Event ─► apply ─┬─ clients, masters, nodes: checks who speaks, turns it into steps
+//!                 ├─ steps: runs the state machines, interprets their actions
+//!                 ├─ placement: snapshot ─► scheduler::plan ─► applier, if something changed
+//!                 └─ delivery: news of masters and nodes ─► Effects
+//! ```
+//! Invariants: no I/O, no clock, no randomness, no order but that of keys; the sum of a node's containers is its `allocated`,
+//! and never more than its capability when something is granted; a container that ended has left the books, and its
+//! completion has entered exactly one mailbox. It does not know links, HTTP or files.
+
+mod clients;
+mod delivery;
+mod masters;
+mod nodes;
+mod placement;
+mod recovery;
+mod steps;
+#[cfg(test)]
+pub(super) mod tests;
+mod views;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::application::{self, Application};
+use super::attempt::{self, Attempt};
+use super::container::Container;
+use super::error::{Illegal, RefusalCode, Refused};
+use super::event::{Answer, Effect, Event, RequestId};
+use super::node::Node;
+use super::record::{self, Key, Record};
+use super::settings::Settings;
+use super::timers::{Timer, Timers};
+use crate::ids::{ApplicationAttemptId, ApplicationId, ContainerId, NodeId};
+use crate::protocol::container::ExitCause;
+use crate::rpc::token::{InvalidKey, SigningKey};
+use crate::time::Now;
+
+/// The only queue, for now.
+pub(crate) const DEFAULT_QUEUE: &str = "root.default";
+
+/// A change of state, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// `application`, `attempt`, `container` or `node`.
+    pub noun: &'static str,
+    /// Its id.
+    pub id: String,
+    /// The state before.
+    pub from: String,
+    /// The state now.
+    pub to: String,
+}
+
+/// The state of a ResourceManager. The first event must be [`Event::Recover`].
+#[derive(Debug)]
+pub struct Core {
+    settings: Settings,
+    cluster: record::Cluster,
+    key: SigningKey,
+    applications: BTreeMap<ApplicationId, Application>,
+    attempts: BTreeMap<ApplicationAttemptId, Attempt>,
+    containers: BTreeMap<ContainerId, Container>,
+    nodes: BTreeMap<NodeId, Node>,
+    timers: Timers,
+    /// Inputs of state machines, to be run in order.
+    steps: VecDeque<Step>,
+    /// Who waits for which ticket.
+    saving: BTreeMap<u64, Saved>,
+    last_ticket: u64,
+    last_version: u64,
+    /// Something changed that a plan depends on.
+    replan: bool,
+    /// Nodes have time to come back; nothing is granted.
+    recovering: bool,
+    /// Recovered attempts whose master's container no node has reported yet.
+    unclaimed: BTreeSet<ApplicationAttemptId>,
+    /// Ended applications, oldest first.
+    ended: VecDeque<ApplicationId>,
+    outgoing: Outgoing,
+    transitions: Vec<Transition>,
+}
+
+/// What gathers during one `apply`.
+#[derive(Debug, Default)]
+struct Outgoing {
+    /// Attempts whose mailbox may have news.
+    mail: BTreeSet<ApplicationAttemptId>,
+    stops: Vec<(NodeId, ContainerId, ExitCause)>,
+    acknowledged: BTreeMap<NodeId, Vec<ContainerId>>,
+    changed: BTreeSet<ApplicationId>,
+}
+
+#[derive(Debug)]
+enum Step {
+    Application(ApplicationId, application::Input),
+    Attempt(ApplicationAttemptId, attempt::Input),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Saved {
+    Application(ApplicationId),
+    Attempt(ApplicationAttemptId),
+    Nothing,
+}
+
+impl Core {
+    /// A core without state. `genesis` is taken where the store is empty.
+    ///
+    /// # Errors
+    /// If its token key is not one.
+    pub fn new(settings: Settings, genesis: record::Cluster) -> Result<Self, InvalidKey> {
+        let key = SigningKey::from_hex(&genesis.token_key)?;
+        Ok(Self {
+            settings,
+            cluster: genesis,
+            key,
+            applications: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            containers: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            timers: Timers::default(),
+            steps: VecDeque::new(),
+            saving: BTreeMap::new(),
+            last_ticket: 0,
+            last_version: 0,
+            replan: false,
+            recovering: false,
+            unclaimed: BTreeSet::new(),
+            ended: VecDeque::new(),
+            outgoing: Outgoing::default(),
+            transitions: Vec::new(),
+        })
+    }
+
+    /// Takes one event; effects are appended to `out` in the order they are to be performed.
+    ///
+    /// # Errors
+    /// [`Illegal`] for an event that nothing waits for: the sender's mistake, or late. What could be done has been done.
+    pub fn apply(&mut self, event: Event, now: Now, out: &mut Vec<Effect>) -> Result<(), Illegal> {
+        let told = self.dispatch(event, now, out);
+        let stepped = self.run_steps(now, out);
+        self.place(now);
+        let placed = self.run_steps(now, out);
+        self.deliver(now, out);
+        told.and(stepped).and(placed)
+    }
+
+    fn dispatch(&mut self, event: Event, now: Now, out: &mut Vec<Effect>) -> Result<(), Illegal> {
+        match event {
+            Event::Recover(records) => self.recover(records, now, out),
+            Event::Persisted(ticket) => self.persisted(ticket),
+            Event::Wake => return self.wake(now),
+            Event::NewApplication { request } => self.new_application(request, out),
+            Event::Submit { request, submission } => {
+                let answer = self.submit(*submission, now, out);
+                respond(out, request, answer);
+            }
+            Event::Kill { request, application, diagnostics } => {
+                let answer = self.kill(application, diagnostics, now, out)?;
+                respond(out, request, answer);
+            }
+            Event::NodeHello { request, register, resumed } => self.node_hello(request, *register, resumed, now, out),
+            Event::NodeSays { node, message } => return self.node_says(&node, message, now),
+            Event::NodeSilent { node } => self.node_silent(&node, now),
+            Event::MasterHello { request, register, by } => self.master_hello(request, *register, by, now, out),
+            Event::Allocate { request, attempt, allocate } => {
+                return self.allocate(request, attempt, *allocate, now, out);
+            }
+            Event::Finish { request, attempt, finish } => return self.finish(request, attempt, finish, out),
+            Event::MasterSilent { attempt } => self.master_silent(attempt, now),
+        }
+        Ok(())
+    }
+
+    /// When [`Event::Wake`] is due; none: never, as things stand.
+    pub fn next_wake(&self) -> Option<Now> {
+        self.timers.next()
+    }
+
+    /// State changes since the last call, for the log.
+    pub fn take_transitions(&mut self) -> Vec<Transition> {
+        std::mem::take(&mut self.transitions)
+    }
+
+    /// The identity and counters as they are stored.
+    pub fn cluster(&self) -> &record::Cluster {
+        &self.cluster
+    }
+
+    fn wake(&mut self, now: Now) -> Result<(), Illegal> {
+        let mut result = Ok(());
+        while let Some(timer) = self.timers.take_due(now) {
+            let done = match timer {
+                Timer::Node(node) => self.node_expired(&node, now),
+                Timer::Master(attempt) => {
+                    self.master_expired(attempt);
+                    Ok(())
+                }
+                Timer::Exit(attempt) => {
+                    let why = "the master did not exit after it unregistered".to_owned();
+                    self.steps.push_back(Step::Attempt(attempt, attempt::Input::Expired { why, counts: false }));
+                    Ok(())
+                }
+                Timer::Allocation(container) => self.allocation_expired(container, now),
+                Timer::Recovery => {
+                    self.recovery_over();
+                    Ok(())
+                }
+            };
+            result = result.and(done);
+        }
+        result
+    }
+
+    fn persisted(&mut self, ticket: u64) {
+        let later = self.saving.split_off(&(ticket + 1));
+        for (ticket, saved) in std::mem::replace(&mut self.saving, later) {
+            // What was stored for an older state says nothing about the newer one.
+            if self.awaited(saved) != Some(ticket) {
+                continue;
+            }
+            match saved {
+                Saved::Application(id) => {
+                    self.steps.push_back(Step::Application(id, application::Input::Stored));
+                }
+                Saved::Attempt(id) => self.steps.push_back(Step::Attempt(id, attempt::Input::Stored)),
+                Saved::Nothing => {}
+            }
+        }
+    }
+
+    /// The ticket that `saved` waits for.
+    fn awaited(&self, saved: Saved) -> Option<u64> {
+        match saved {
+            Saved::Application(id) => self.applications.get(&id).map(|application| application.ticket),
+            Saved::Attempt(id) => self.attempts.get(&id).map(|attempt| attempt.ticket),
+            Saved::Nothing => None,
+        }
+    }
+
+    fn persist(&mut self, key: Key, record: Option<Record>, saved: Saved, out: &mut Vec<Effect>) {
+        self.last_ticket += 1;
+        self.saving.insert(self.last_ticket, saved);
+        match saved {
+            Saved::Application(id) => {
+                if let Some(application) = self.applications.get_mut(&id) {
+                    application.ticket = self.last_ticket;
+                }
+            }
+            Saved::Attempt(id) => {
+                if let Some(attempt) = self.attempts.get_mut(&id) {
+                    attempt.ticket = self.last_ticket;
+                }
+            }
+            Saved::Nothing => {}
+        }
+        out.push(Effect::Persist { ticket: self.last_ticket, key, record: record.map(Box::new) });
+    }
+
+    fn persist_cluster(&mut self, out: &mut Vec<Effect>) {
+        let record = Record::Cluster(self.cluster.clone());
+        self.persist(Key::Cluster, Some(record), Saved::Nothing, out);
+    }
+
+    /// Notes that an application looks different.
+    fn touch(&mut self, id: ApplicationId) {
+        if let Some(application) = self.applications.get_mut(&id) {
+            self.last_version += 1;
+            application.version = self.last_version;
+            self.outgoing.changed.insert(id);
+        }
+    }
+
+    fn transition(&mut self, noun: &'static str, id: impl ToString, from: impl ToString, to: impl ToString) {
+        let (from, to) = (from.to_string(), to.to_string());
+        if from != to {
+            self.transitions.push(Transition { noun, id: id.to_string(), from, to });
+        }
+    }
+}
+
+fn respond(out: &mut Vec<Effect>, request: RequestId, answer: Result<Answer, Refused>) {
+    out.push(Effect::Answer { request, answer: Box::new(answer) });
+}
+
+fn refuse(out: &mut Vec<Effect>, request: RequestId, code: RefusalCode, message: impl Into<String>) {
+    respond(out, request, Err(Refused::new(code, message)));
+}
