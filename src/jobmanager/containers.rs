@@ -28,7 +28,9 @@ pub struct Shape {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Action {
     /// Want so many containers in all, beside those granted.
-    Ask { count: u32 },
+    Ask {
+        count: u32,
+    },
     Launch(Box<Allocation>),
     Release(ContainerId),
 }

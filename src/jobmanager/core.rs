@@ -89,7 +89,10 @@ impl Core {
         match event {
             Event::Submitted(submission) => self.submitted(*submission, now, out)?,
             Event::Planned { job, prepared } => self.planned(job, *prepared, now, out),
-            Event::PlanFailed { job, failure } => self.unplanned(job, JobStatus::Failed, Some(failure), now, out),
+            Event::PlanFailed { job, failure } => {
+                self.end_unplanned(job, Outcome { status: JobStatus::Failed, failure: Some(failure), at: now }, out);
+            }
+            Event::FoundEnded { job, outcome } => self.found_ended(job, outcome, out),
             Event::Cancel { job } => self.cancel(job, now, out)?,
             Event::Stop { job } => self.of_job(job, job_master::Event::Stop, now, out)?,
             Event::TaskManagerRegistered(register) => self.task_manager_registered(*register, now, out),
@@ -165,23 +168,22 @@ impl Core {
         let _ = self.of_job(job, job_master::Event::Start, now, out);
     }
 
-    fn unplanned(
-        &mut self,
-        job: JobId,
-        status: JobStatus,
-        failure: Option<Failure>,
-        now: Now,
-        out: &mut Vec<Effect>,
-    ) {
+    /// Ends a job that has no plan yet, durably.
+    fn end_unplanned(&mut self, job: JobId, outcome: Outcome, out: &mut Vec<Effect>) {
+        if self.jobs.get(&job).is_some_and(|entry| matches!(entry.stage, Stage::Planning)) {
+            out.push(Effect::Persist { job, record: job_master::Record::Outcome(outcome.clone()) });
+            self.found_ended(job, outcome, out);
+        }
+    }
+
+    /// Takes a job to an end that is durable.
+    fn found_ended(&mut self, job: JobId, outcome: Outcome, out: &mut Vec<Effect>) {
         let Some(entry) = self.jobs.get_mut(&job).filter(|entry| matches!(entry.stage, Stage::Planning)) else {
             return;
         };
-        let outcome = Outcome { status, failure, at: now };
         entry.stage = Stage::Unplanned(outcome.clone());
         entry.version += 1;
-        let record = job_master::Record::Outcome(outcome.clone());
-        out.push(Effect::Persist { job, record });
-        out.push(Effect::StatusChanged { job, from: JobStatus::Initializing, to: status });
+        out.push(Effect::StatusChanged { job, from: JobStatus::Initializing, to: outcome.status });
         out.push(Effect::Ended { job, outcome });
         out.push(Effect::Closed { job });
         self.remember_ended(job);
@@ -192,7 +194,7 @@ impl Core {
         match entry.stage {
             Stage::Planning => {
                 out.push(Effect::AbortPreparation { job });
-                self.unplanned(job, JobStatus::Canceled, None, now, out);
+                self.end_unplanned(job, Outcome { status: JobStatus::Canceled, failure: None, at: now }, out);
                 Ok(())
             }
             // Cancelling what is cancelled is fine, as in Flink.
@@ -203,13 +205,7 @@ impl Core {
     }
 
     /// Lets a job take note of an event, and passes on what it wants. Grants that follow are events of their own.
-    fn of_job(
-        &mut self,
-        job: JobId,
-        event: job_master::Event,
-        now: Now,
-        out: &mut Vec<Effect>,
-    ) -> Result<(), Refused> {
+    fn of_job(&mut self, job: JobId, event: job_master::Event, now: Now, out: &mut Vec<Effect>) -> Result<(), Refused> {
         let entry = self.jobs.get_mut(&job).ok_or(Refused::NoSuchJob(job))?;
         let Stage::Planned(master) = &mut entry.stage else {
             return Err(Refused::Conflict(format!("the job is {}", entry.status())));
@@ -417,8 +413,7 @@ impl Core {
             let seconds = self.settings.lost_after.as_secs_f64();
             self.task_manager_lost(&id, &format!("{why}; no sign of life for {seconds} s"), now, out);
         }
-        let running: Vec<JobId> =
-            self.jobs.values().filter(|job| job.master().is_some()).map(|job| job.id()).collect();
+        let running: Vec<JobId> = self.jobs.values().filter(|job| job.master().is_some()).map(|job| job.id()).collect();
         for job in running {
             let _ = self.of_job(job, job_master::Event::Wake, now, out); // A planned job refuses no wake.
         }

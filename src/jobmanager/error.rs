@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::ids::JobId;
-use crate::rpc::{ErrorKind, io_cause};
+use crate::rpc::ErrorKind;
 
 /// A request that cannot be met; nothing changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,14 +35,9 @@ impl Refused {
 /// Why a JobManager cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A record of a job could not be made durable.
-    #[error("cannot write {}: {}; the JobManager ends, for it must not promise what is not stored", path.display(), io_cause(source))]
-    Storage {
-        /// Where.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
+    /// Storage failed. The JobManager ends, for it must not promise what is not stored.
+    #[error("{0}; the JobManager ends, for it must not promise what is not stored")]
+    Storage(#[source] crate::storage::Error),
     /// A stored record cannot be read.
     #[error("cannot read {}: {cause}", path.display())]
     Damaged {
@@ -63,7 +58,7 @@ impl Error {
     /// What the caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Storage { .. } => ErrorKind::Transient,
+            Self::Storage(error) => error.kind(),
             Self::Damaged { .. } | Self::Setup(_) => ErrorKind::Permanent,
             Self::Fenced(_) => ErrorKind::Fenced,
         }

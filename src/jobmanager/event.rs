@@ -34,6 +34,13 @@ pub enum Event {
         /// Why.
         failure: Failure,
     },
+    /// Storage knows how a job ended under an earlier JobManager.
+    FoundEnded {
+        /// Which.
+        job: JobId,
+        /// How.
+        outcome: Outcome,
+    },
     /// A user wants a job cancelled.
     Cancel {
         /// Which.

@@ -1,1 +1,18 @@
-//! (room not furnished yet)
+//! What must outlive a process: files published atomically, blobs by hash, and small versioned records.
+//!
+//! ```text
+//! anyone ──► files: write_atomic, create_new ──► a directory, possibly shared by several machines
+//! uploads, caches ──► BlobStore ──► <dir>/<sha256>
+//! a service's Persist effects ──► MetaWriter (a thread) ──► MetaStore ──► completion, an event for the service
+//! ```
+//!
+//! Invariants: nobody ever sees part of a file; what is said to be written is on the disk; a failed write poisons its writer
+//! until it is opened anew; a blob is what its name says. It does not know what is stored.
+
+mod blobs;
+mod error;
+pub mod files;
+pub mod meta;
+
+pub use self::blobs::{BlobId, BlobStore, BlobWriter, InvalidBlobId};
+pub use self::error::Error;

@@ -30,7 +30,7 @@ mod unwinding;
 mod workers;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 mod tests_random;
 

@@ -19,7 +19,7 @@ pub(super) const SOURCE: NodeIndex = NodeIndex(0);
 pub(super) const SINK: NodeIndex = NodeIndex(1);
 
 /// `source ─hash─► sink`, both with `parallelism`.
-pub(super) fn plan(parallelism: u32) -> Arc<Plan> {
+pub(crate) fn plan(parallelism: u32) -> Arc<Plan> {
     let node = |name: &str, kind| PlanNode {
         operator_id: operator_id(Some(name), 0, name),
         uid: Some(name.to_owned()),

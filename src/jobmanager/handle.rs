@@ -1,0 +1,124 @@
+//! How others talk to a running JobManager: views, submissions, cancellations.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::core::Core;
+use super::error::Refused;
+use super::uploads::Uploads;
+use crate::config::Configuration;
+use crate::ids::JobId;
+use crate::protocol::job::JobSubmission;
+use crate::time::Now;
+
+/// Requests that wait for the service; when full, callers wait.
+pub(super) const REQUESTS_LEN_MAX: usize = 256;
+
+type Reply<T> = oneshot::Sender<T>;
+
+pub(super) enum Request {
+    Submit(Box<JobSubmission>, Reply<Result<(), Refused>>),
+    Cancel(JobId, Reply<Result<(), Refused>>),
+    Stop(JobId, Reply<Result<(), Refused>>),
+    View(Box<dyn FnOnce(&Core, Now) + Send>),
+    Watch { job: JobId, since: u64, reply: Reply<()> },
+    Shutdown { why: String, reply: Reply<()> },
+}
+
+/// What does not change while a JobManager runs.
+#[derive(Debug)]
+pub struct About {
+    /// `host:port` where TaskManagers and clients reach it.
+    pub address: String,
+    /// When it started.
+    pub started_at: Now,
+    /// With what configuration.
+    pub configuration: Configuration,
+    /// How often browsers look again.
+    pub refresh_interval: Duration,
+    /// Whether browsers may cancel jobs.
+    pub cancel_enabled: bool,
+    /// Uploaded programs; absent where the client brings them to the ResourceManager.
+    pub uploads: Option<Uploads>,
+}
+
+/// Talks to a running JobManager. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(super) requests: mpsc::Sender<Request>,
+    pub(super) about: Arc<About>,
+}
+
+impl Handle {
+    /// What does not change.
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Refused> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(request(reply)).await.map_err(|_| Refused::ShuttingDown)?;
+        answer.await.map_err(|_| Refused::ShuttingDown)
+    }
+
+    /// Takes a job. It is planned and started behind the answer.
+    ///
+    /// # Errors
+    /// [`Refused::Conflict`] if there is a job of that id.
+    pub async fn submit(&self, submission: JobSubmission) -> Result<(), Refused> {
+        self.ask(|reply| Request::Submit(Box::new(submission), reply)).await?
+    }
+
+    /// Begins to cancel a job. Cancelling a cancelled job is fine.
+    ///
+    /// # Errors
+    /// [`Refused::NoSuchJob`], or [`Refused::Conflict`] if it has ended otherwise.
+    pub async fn cancel(&self, job: JobId) -> Result<(), Refused> {
+        self.ask(|reply| Request::Cancel(job, reply)).await?
+    }
+
+    /// Ends the sources of a running job, so that it drains and finishes.
+    ///
+    /// # Errors
+    /// [`Refused::NoSuchJob`], or [`Refused::Conflict`] if it does not run.
+    pub async fn stop(&self, job: JobId) -> Result<(), Refused> {
+        self.ask(|reply| Request::Stop(job, reply)).await?
+    }
+
+    /// Looks at the state. `look` runs on the control loop: it copies out what it needs and does nothing slow.
+    ///
+    /// # Errors
+    /// [`Refused::ShuttingDown`].
+    pub async fn view<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Core, Now) -> T + Send + 'static,
+    ) -> Result<T, Refused> {
+        self.ask(|reply: Reply<T>| {
+            Request::View(Box::new(move |core, now| {
+                let _ = reply.send(look(core, now)); // Who asked may have gone.
+            }))
+        })
+        .await
+    }
+
+    /// Returns once the job's version exceeds `since` (at once if there is no such job), or after `limit`.
+    ///
+    /// # Errors
+    /// [`Refused::ShuttingDown`].
+    pub async fn watch(&self, job: JobId, since: u64, limit: Duration) -> Result<(), Refused> {
+        match tokio::time::timeout(limit, self.ask(|reply| Request::Watch { job, since, reply })).await {
+            Ok(answer) => answer,
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Cancels every job and ends the JobManager.
+    ///
+    /// # Errors
+    /// [`Refused::ShuttingDown`] if it is ending already.
+    pub async fn shut_down(&self, why: &str) -> Result<(), Refused> {
+        self.ask(|reply| Request::Shutdown { why: why.to_owned(), reply }).await
+    }
+}

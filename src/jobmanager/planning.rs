@@ -1,0 +1,356 @@
+//! Asks a program for its plan: runs its `main` up to `execute`, watched, and says in one line what went wrong if it did.
+//!
+//! The program gets an environment of its own (nothing of ours), no input, a time and a memory limit. The limit is on resident
+//! memory, looked at every 50 ms: a limit on address space would end every program whose allocator reserves generously.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::graph::plan::Plan;
+use crate::graph::task::Failure;
+use crate::process::{self, Child, Command, Ended, Output, Signal, StandardInput, Table};
+use crate::protocol::job::Program;
+use crate::protocol::roles;
+use crate::resource::MemorySize;
+use crate::rpc::{ErrorKind, io_cause};
+
+/// Of each of a program's outputs so much is kept: the end.
+const OUTPUT_BYTES_MAX: usize = 64 << 10;
+const MEMORY_WATCHED_EVERY: Duration = Duration::from_millis(50);
+/// The plan's file may be this large.
+const PLAN_BYTES_MAX: u64 = 64 << 20;
+/// What a program sees of our own environment.
+const INHERITED: [&str; 6] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ"];
+
+/// How programs are planned.
+#[derive(Clone, Debug)]
+pub(super) struct Planner {
+    /// `program.plan.timeout`.
+    pub(super) timeout: Duration,
+    /// `program.plan.memory`.
+    pub(super) memory: MemorySize,
+    /// Work directories are made in here and removed.
+    pub(super) scratch_dir: PathBuf,
+    /// This machine's name, for messages.
+    pub(super) host: String,
+}
+
+impl Planner {
+    /// The plan of `program`, whose executable is at `executable` and whose further files are at `files`.
+    pub(super) async fn plan(
+        &self,
+        program: &Program,
+        executable: &Path,
+        files: &BTreeMap<String, PathBuf>,
+        configuration: &BTreeMap<String, String>,
+    ) -> Result<Plan, Failure> {
+        self.check_runnable(&program.name, executable).await?;
+        let directory = self.scratch_dir.join(format!("plan-{:016x}", fastrand::u64(..)));
+        let outcome = self.plan_in(&directory, program, executable, files, configuration).await;
+        let _ = tokio::fs::remove_dir_all(&directory).await; // Left behind it only costs space, and goes with the container.
+        outcome
+    }
+
+    async fn check_runnable(&self, name: &str, executable: &Path) -> Result<(), Failure> {
+        let (path, host) = (executable.to_owned(), self.host.clone());
+        let checked = tokio::task::spawn_blocking(move || {
+            process::check_runnable(&path, &process::Platform::local(), &host)
+                .map_err(|refused| Failure::new(refused.kind(), refused.to_string()))
+        });
+        let hash = executable.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match checked.await {
+            Ok(Ok(())) => Ok(()),
+            // The file is named by its hash; people know it by its name.
+            Ok(Err(failure)) => Err(Failure { message: failure.message.replace(&hash, name), ..failure }),
+            Err(_) => Err(Failure::transient("looking at the program was interrupted")),
+        }
+    }
+
+    async fn plan_in(
+        &self,
+        directory: &Path,
+        program: &Program,
+        executable: &Path,
+        files: &BTreeMap<String, PathBuf>,
+        configuration: &BTreeMap<String, String>,
+    ) -> Result<Plan, Failure> {
+        let place = |error: std::io::Error| {
+            Failure::transient(format!("cannot prepare {}: {}", directory.display(), io_cause(&error)))
+        };
+        let work = directory.join("work");
+        tokio::fs::create_dir_all(&work).await.map_err(place)?;
+        for (name, path) in files {
+            let link = work.join(name);
+            if let Some(parent) = link.parent() {
+                tokio::fs::create_dir_all(parent).await.map_err(place)?;
+            }
+            tokio::fs::symlink(path, link).await.map_err(place)?;
+        }
+        let file_name = Path::new(&program.name).file_name().unwrap_or("program".as_ref());
+        let link = directory.join("bin").join(file_name);
+        tokio::fs::create_dir_all(directory.join("bin")).await.map_err(place)?;
+        tokio::fs::symlink(executable, &link).await.map_err(place)?;
+        let plan_file = directory.join("plan.json");
+        let mut command = Command::new(link).arguments(program.arguments.iter().cloned()).environment(environment(
+            program,
+            &plan_file,
+            configuration,
+        ));
+        command.directory = Some(work);
+        command.stdin = StandardInput::Null;
+        command.stdout = Output::Pipe;
+        command.stderr = Output::Pipe;
+        let mut child = command.spawn().map_err(|error| Failure::new(error.kind(), error.to_string()))?;
+        let run = self.watch(&mut child).await;
+        // Whatever it has started goes with it.
+        let _ = process::signal_group(child.identity(), Signal::Kill);
+        let run = run?;
+        read_plan(&plan_file, &run).await
+    }
+
+    /// Waits for the program's end within its limits.
+    async fn watch(&self, child: &mut Child) -> Result<Run, Failure> {
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let pid = child.identity().pid;
+        let ended = async {
+            // The outputs close with the program; children that keep them open are cut off by the timeout.
+            let (ended, _, stderr) = tokio::join!(child.wait(), tail(stdout), tail(stderr));
+            (ended, stderr)
+        };
+        tokio::select! {
+            (ended, stderr) = ended => match ended {
+                Ok(ended) => Ok(Run { ended, stderr }),
+                Err(error) => Err(Failure::transient(format!("lost the program while it was planned: {}", io_cause(&error)))),
+            },
+            () = tokio::time::sleep(self.timeout) => Err(Failure::user(format!(
+                "the program did not build its graph within {} s; planning runs main() up to execute(…)",
+                self.timeout.as_secs_f64()
+            ))),
+            used = exceeds(pid, self.memory) => Err(Failure::user(format!(
+                "the program used {} of memory before execute(…), the limit is {}; build large things in open() of an \
+                 operator, or raise program.plan.memory",
+                MemorySize::from_mebibytes(used.mebibytes()),
+                self.memory
+            ))),
+        }
+    }
+}
+
+/// How a program's planning ended.
+struct Run {
+    ended: Ended,
+    stderr: String,
+}
+
+fn environment(
+    program: &Program,
+    plan_file: &Path,
+    configuration: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let inherited = INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
+    let recorded = program.environment.iter().filter(|(name, _)| !name.starts_with(roles::PREFIX));
+    let mut environment: BTreeMap<String, String> = inherited.collect();
+    environment.extend(recorded.map(|(name, value)| (name.clone(), value.clone())));
+    let configuration = serde_json::to_string(configuration).expect("a map of strings is JSON");
+    environment.insert(roles::ROLE.to_owned(), roles::ROLE_PLAN.to_owned());
+    environment.insert(roles::PLAN.to_owned(), plan_file.display().to_string());
+    environment.insert(roles::CONFIGURATION.to_owned(), configuration);
+    environment
+}
+
+/// Reads to the end; keeps the last of it.
+async fn tail<R: AsyncRead + Unpin>(output: Option<R>) -> String {
+    let Some(mut output) = output else {
+        return String::new();
+    };
+    let (mut kept, mut chunk) = (Vec::new(), [0; 8192]);
+    while let Ok(count @ 1..) = output.read(&mut chunk).await {
+        kept.extend_from_slice(&chunk[..count]);
+        if kept.len() > 2 * OUTPUT_BYTES_MAX {
+            kept.drain(..kept.len() - OUTPUT_BYTES_MAX);
+        }
+    }
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+/// Returns once the process' tree uses more than `limit`.
+async fn exceeds(pid: u32, limit: MemorySize) -> MemorySize {
+    loop {
+        tokio::time::sleep(MEMORY_WATCHED_EVERY).await;
+        let table = tokio::task::spawn_blocking(Table::read).await;
+        if let Ok(Ok(table)) = table {
+            let used = table.usage(pid).rss_bytes;
+            if used > limit.bytes() {
+                return MemorySize::from_bytes(used);
+            }
+        }
+    }
+}
+
+async fn read_plan(path: &Path, run: &Run) -> Result<Plan, Failure> {
+    match run.ended {
+        Ended::Code(0) => {}
+        Ended::Code(_) | Ended::Signal(_) => return Err(went_wrong(run)),
+    }
+    let unreadable = |cause: String| {
+        let version = env!("CARGO_PKG_VERSION");
+        Failure::user(format!("the program's plan cannot be read: {cause}; build it against flott {version}"))
+    };
+    let size = match tokio::fs::metadata(path).await {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Failure::user(
+                "the program ended without calling env.execute(…); end main with env.execute(\"name of the job\")",
+            ));
+        }
+        Err(error) => return Err(unreadable(io_cause(&error))),
+    };
+    if size > PLAN_BYTES_MAX {
+        return Err(unreadable(format!("it has {size} bytes, the limit is {PLAN_BYTES_MAX}")));
+    }
+    let json = tokio::fs::read(path).await.map_err(|error| unreadable(io_cause(&error)))?;
+    let plan: Plan = serde_json::from_slice(&json).map_err(|error| unreadable(error.to_string()))?;
+    plan.validate().map_err(|invalid| Failure::user(invalid.to_string()))?;
+    Ok(plan)
+}
+
+/// What a failed run says, in one line.
+fn went_wrong(run: &Run) -> Failure {
+    if let Some((message, location)) = panic_in(&run.stderr) {
+        return Failure::user(format!("the program panicked in main: {message} (at {location})"));
+    }
+    let words = said(&run.stderr);
+    let said = if words.is_empty() { "it said nothing on stderr".to_owned() } else { words };
+    match run.ended {
+        // `execute` itself refuses what cannot run, and its message stands alone.
+        Ended::Code(1) if !run.stderr.trim().is_empty() => Failure::new(ErrorKind::User, said),
+        ended @ (Ended::Code(_) | Ended::Signal(_)) => {
+            Failure::user(format!("the program {ended} before it reached execute(…): {said}"))
+        }
+    }
+}
+
+/// Message and place of the last panic that std reported.
+fn panic_in(stderr: &str) -> Option<(String, String)> {
+    let lines: Vec<&str> = stderr.lines().collect();
+    let at = lines.iter().rposition(|line| line.starts_with("thread '") && line.contains(" panicked at "))?;
+    let (_, location) = lines[at].split_once(" panicked at ")?;
+    let message: Vec<&str> = lines[at + 1..]
+        .iter()
+        .take_while(|line| !line.starts_with("note: ") && !line.starts_with("stack backtrace:"))
+        .map(|line| line.trim())
+        .filter(|line| !line.is_empty())
+        .collect();
+    Some((message.join(" "), location.trim_end_matches(':').to_owned()))
+}
+
+/// The line of stderr that says most: an `error:`, else the last one.
+fn said(stderr: &str) -> String {
+    let mut lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+    let error = lines.clone().find(|line| line.to_ascii_lowercase().starts_with("error:"));
+    error.or_else(|| lines.next_back()).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::protocol::container::{LocalResource, LocalResourceType, Visibility};
+
+    /// Plans a shell script.
+    async fn plan(script: &str, timeout: Duration) -> Result<Plan, Failure> {
+        let dir = tempfile::tempdir().unwrap();
+        let executable = dir.path().join("program");
+        std::fs::write(&executable, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&executable, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let resource = LocalResource {
+            url: String::new(),
+            size: 0,
+            sha256: None,
+            kind: LocalResourceType::File,
+            visibility: Visibility::Public,
+            executable: true,
+        };
+        let program = Program {
+            name: "script".to_owned(),
+            executable: resource,
+            arguments: vec!["one".to_owned()],
+            environment: [("RECORDED".to_owned(), "yes".to_owned())].into(),
+            files: BTreeMap::new(),
+        };
+        let planner = Planner {
+            timeout,
+            memory: MemorySize::from_mebibytes(64),
+            scratch_dir: dir.path().join("scratch"),
+            host: "here".to_owned(),
+        };
+        let files = [("data/in.txt".to_owned(), executable.clone())].into();
+        let outcome = planner.plan(&program, &executable, &files, &BTreeMap::new()).await;
+        assert_eq!(std::fs::read_dir(dir.path().join("scratch")).unwrap().count(), 0, "cleaned up");
+        outcome
+    }
+
+    async fn failure(script: &str) -> String {
+        plan(script, Duration::from_secs(20)).await.unwrap_err().message
+    }
+
+    #[tokio::test]
+    async fn a_plan_is_read_and_the_program_sees_its_role_files_and_recorded_environment() {
+        let expected = crate::jobmanager::job_master::tests::plan(2);
+        let json = serde_json::to_string(&*expected).unwrap();
+        let script = format!(
+            "test \"$RECORDED\" = yes && test \"$1\" = one && test -e data/in.txt && test -z \"$CARGO\" || exit 9\n\
+             test \"$FLOTT_INTERNAL_ROLE\" = plan || exit 8\ncat > $FLOTT_INTERNAL_PLAN <<'END'\n{json}\nEND"
+        );
+        assert_eq!(plan(&script, Duration::from_secs(20)).await.unwrap(), *expected);
+    }
+
+    #[tokio::test]
+    async fn each_way_to_fail_is_one_clear_line() {
+        assert_eq!(
+            failure("true").await,
+            "the program ended without calling env.execute(…); end main with env.execute(\"name of the job\")"
+        );
+        let panicked =
+            "echo \"thread 'main' (17) panicked at examples/x.rs:3:5:\nno such luck\nnote: run with\" >&2; exit 101";
+        assert_eq!(failure(panicked).await, "the program panicked in main: no such luck (at examples/x.rs:3:5)");
+        assert_eq!(
+            failure("echo \"error: unexpected argument '--foo'\n\nUsage: x\" >&2; exit 2").await,
+            "the program exited with code 2 before it reached execute(…): error: unexpected argument '--foo'"
+        );
+        let refused = "this program calls execute a second time; a program is one job";
+        assert_eq!(failure(&format!("echo '{refused}' >&2; exit 1")).await, refused);
+        assert_eq!(
+            failure("kill -9 $$").await,
+            "the program killed by signal 9 before it reached execute(…): it said nothing on stderr"
+        );
+        assert!(failure("echo '{' > $FLOTT_INTERNAL_PLAN").await.starts_with("the program's plan cannot be read: "));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_hangs_or_swells_is_ended() {
+        let hung = plan("sleep 100 & sleep 100", Duration::from_millis(300)).await.unwrap_err().message;
+        assert_eq!(hung, "the program did not build its graph within 0.3 s; planning runs main() up to execute(…)");
+        let swollen = failure("exec python3 -c 'x = bytearray(200 << 20); import time; time.sleep(100)'").await;
+        assert!(swollen.contains("the limit is 64 mb"), "{swollen}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_program_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("0123abcd");
+        std::fs::write(&file, "hello").unwrap();
+        let planner = Planner {
+            timeout: Duration::from_secs(1),
+            memory: MemorySize::from_mebibytes(64),
+            scratch_dir: dir.path().to_owned(),
+            host: "here".to_owned(),
+        };
+        let refused = planner.check_runnable("notes.txt", &file).await.unwrap_err();
+        assert!(refused.message.contains("notes.txt") && !refused.message.contains("0123abcd"), "{refused}");
+    }
+}

@@ -1,0 +1,110 @@
+//! From a submission to a job that can start: store it, fetch its program, plan it (or find the stored plan), chain it.
+
+use std::collections::BTreeMap;
+
+use super::error::Error;
+use super::event::{Event, Prepared};
+use super::planning::Planner;
+use super::programs::Programs;
+use super::store::Store;
+use crate::config::{Configuration, JobConfig};
+use crate::graph::job_graph::{self, JobGraph};
+use crate::graph::plan::Plan;
+use crate::graph::task::Failure;
+use crate::protocol::job::JobSubmission;
+
+/// All that preparing a job takes. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Preparation {
+    pub(super) store: Store,
+    pub(super) programs: Programs,
+    pub(super) planner: Planner,
+    /// The cluster's configuration: what neither program nor submission set.
+    pub(super) configuration: Configuration,
+}
+
+impl Preparation {
+    /// Prepares a job; the event says how it went.
+    ///
+    /// # Errors
+    /// [`Error`] if storage fails, which concerns the whole JobManager.
+    pub(super) async fn run(self, submission: JobSubmission) -> Result<Event, Error> {
+        let job = submission.job;
+        let stored = {
+            let (store, submission) = (self.store.clone(), submission.clone());
+            blocking(move || store.put_job(&submission).and_then(|()| store.find(job))).await?
+        };
+        if let Some(outcome) = stored.outcome {
+            return Ok(Event::FoundEnded { job, outcome });
+        }
+        let plan = match stored.plan {
+            Some(plan) => Ok(plan),
+            None => self.plan(&submission).await,
+        };
+        let prepared = plan.and_then(|plan| {
+            let (plan, mut prepared) = self.resolve(plan, &submission)?;
+            prepared.decision = stored.decision;
+            Ok((plan, prepared))
+        });
+        match prepared {
+            Ok((plan, prepared)) => {
+                let store = self.store.clone();
+                blocking(move || store.put_plan(job, &plan)).await?;
+                Ok(Event::Planned { job, prepared: Box::new(prepared) })
+            }
+            Err(failure) => Ok(Event::PlanFailed { job, failure }),
+        }
+    }
+
+    async fn plan(&self, submission: &JobSubmission) -> Result<Plan, Failure> {
+        let program = &submission.program;
+        let executable = self.programs.fetch(&program.name, &program.executable).await?;
+        let mut files = BTreeMap::new();
+        for (name, resource) in &program.files {
+            files.insert(name.clone(), self.programs.fetch(name, resource).await?);
+        }
+        self.planner.plan(program, &executable, &files, &submission.configuration).await
+    }
+
+    /// Puts the layers of configuration together (cluster < program < submission) and chains the plan. The first plan is the one
+    /// as the program made it, to be stored.
+    fn resolve(&self, plan: Plan, submission: &JobSubmission) -> Result<(Plan, Prepared), Failure> {
+        let invalid = |error: crate::config::Error| Failure::user(error.to_string());
+        let configuration = self.configuration.clone().with_submitted(&plan.configuration).map_err(invalid)?;
+        let configuration = configuration.with_submitted(&submission.configuration).map_err(invalid)?;
+        let config = JobConfig::from_configuration(&configuration).map_err(invalid)?;
+        let mut resolved = plan.clone();
+        if let Some(name) = config.name.clone() {
+            resolved.name = name;
+        }
+        if let Some(mode) = config.execution_mode {
+            resolved.execution_mode = mode;
+        }
+        for node in &mut resolved.nodes {
+            node.max_parallelism = node.max_parallelism.or(config.max_parallelism);
+        }
+        resolved.validate().map_err(|error| Failure::user(error.to_string()))?;
+        let settings =
+            job_graph::Settings { default_parallelism: config.default_parallelism().get(), chaining: config.chaining };
+        let graph = JobGraph::new(&resolved, settings);
+        let prepared = Prepared {
+            graph,
+            plan: resolved,
+            configuration: configuration.job_level(),
+            restart_strategy: config.restart_strategy,
+            cancel_timeout: config.cancellation_timeout,
+            decision: None,
+        };
+        Ok((plan, prepared))
+    }
+}
+
+/// Runs disk work off the control runtime.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(Error::Setup(format!("disk work was interrupted: {error}"))),
+    }
+}

@@ -1,0 +1,405 @@
+//! Runs a [`Core`]: turns links, requests, timers and finished work into events, and performs the effects in order.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::core::{self, Core};
+use super::error::{Error, Refused};
+use super::event::{Effect, Event};
+use super::handle::{About, Handle, REQUESTS_LEN_MAX, Request};
+use super::job_master::Outcome;
+use super::links::{LinkInput, Links};
+use super::preparation::{Preparation, blocking};
+use super::resource_manager::{Application, Events as ResourceManagerEvents, News, ResourceManager, TaskManagers};
+use super::shutdown::{Ending, final_status};
+use super::store::Store;
+use crate::ids::JobId;
+use crate::protocol::application_master::{Registered, ToApplicationMaster};
+use crate::protocol::job::JobSubmission;
+use crate::protocol::task_manager::ToTaskManager;
+use crate::rpc::ClusterSecret;
+use crate::rpc::link::{LinkEvent, LinkOptions};
+use crate::time::{Clock, Now};
+
+/// What a JobManager runs with. Made by [`super::Setup`].
+#[derive(Debug)]
+pub(super) struct Config {
+    pub(super) core: core::Settings,
+    /// Present in a container.
+    pub(super) application: Option<Application>,
+    /// The one job of per-job mode; the JobManager ends with it.
+    pub(super) job: Option<JobSubmission>,
+    /// Records of jobs go below it.
+    pub(super) storage_dir: PathBuf,
+    pub(super) preparation: PreparationConfig,
+    /// What TaskManagers must show.
+    pub(super) task_manager_secret: Option<ClusterSecret>,
+    /// Given to TaskManagers.
+    pub(super) submitted_configuration: BTreeMap<String, String>,
+    pub(super) heartbeat: Duration,
+    pub(super) frozen_after: Duration,
+    pub(super) about: About,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// How jobs are prepared.
+#[derive(Debug)]
+pub(super) struct PreparationConfig {
+    pub(super) programs: super::programs::Programs,
+    pub(super) planner: super::planning::Planner,
+}
+
+/// A JobManager that is ready to run.
+pub struct Service {
+    core: Core,
+    clock: Arc<dyn Clock>,
+    job: Option<JobSubmission>,
+    per_job: bool,
+    preparation: Preparation,
+    store: Store,
+    task_managers: TaskManagers,
+    links: Links,
+    resource_manager: Option<(ResourceManager, ResourceManagerEvents)>,
+    requests: mpsc::Receiver<Request>,
+    /// Preparations and launches; an error ends the JobManager.
+    children: JoinSet<Result<Option<Event>, Error>>,
+    preparations: BTreeMap<JobId, AbortHandle>,
+    wakes: BTreeSet<Now>,
+    watchers: Vec<(JobId, u64, oneshot::Sender<()>)>,
+    /// Jobs of which something still runs.
+    open: BTreeSet<JobId>,
+    ending: Ending,
+}
+
+/// Something to react to.
+enum Input {
+    Cancelled,
+    Link(LinkInput),
+    ResourceManager(LinkEvent<Registered, ToApplicationMaster>),
+    Child(Result<Option<Event>, Error>),
+    Timer,
+    Request(Request),
+}
+
+impl Service {
+    /// Must be called within a tokio runtime: links are accepted from now on and wait.
+    pub(super) fn new(config: Config) -> (Self, Handle) {
+        let (sender, requests) = mpsc::channel(REQUESTS_LEN_MAX);
+        let options = LinkOptions {
+            heartbeat: config.heartbeat,
+            frozen_after: config.frozen_after,
+            ..LinkOptions::new("JobManager")
+        };
+        let secret = config.core.secret.clone();
+        let store = Store::new(config.storage_dir, config.core.attempt);
+        let configuration = config.about.configuration.clone();
+        let PreparationConfig { programs, planner } = config.preparation;
+        let task_managers = TaskManagers {
+            job_manager: config.core.job_manager.clone(),
+            secret: secret.clone(),
+            slots: config.core.containers.as_ref().map_or(1, |shape| shape.slots),
+            configuration: config.submitted_configuration,
+            program: config.job.as_ref().map(|job| job.program.clone()),
+        };
+        let lost_after = config.core.lost_after;
+        let mut links = Links::new(&options, lost_after, config.task_manager_secret, secret, config.core.attempt);
+        let resource_manager =
+            config.application.as_ref().zip(config.core.containers.clone()).map(|(application, shape)| {
+                let (tasks, cancel) = links.tasks();
+                ResourceManager::open(tasks, application, &config.core.job_manager, shape, options.clone(), cancel)
+            });
+        let handle = Handle { requests: sender, about: Arc::new(config.about) };
+        let service = Self {
+            core: Core::new(config.core),
+            clock: config.clock,
+            per_job: config.job.is_some(),
+            job: config.job,
+            preparation: Preparation { store: store.clone(), programs, planner, configuration },
+            store,
+            task_managers,
+            links,
+            resource_manager,
+            requests,
+            children: JoinSet::new(),
+            preparations: BTreeMap::new(),
+            wakes: BTreeSet::new(),
+            watchers: Vec::new(),
+            open: BTreeSet::new(),
+            ending: Ending::No,
+        };
+        (service, handle)
+    }
+
+    /// The routes that TaskManagers and workers open their links at; mount them in the HTTP server.
+    pub fn links(&self) -> Router {
+        self.links.router()
+    }
+
+    /// Runs until the job has ended (per-job mode), somebody shuts it down, or `cancel`. Then all jobs have been cancelled and
+    /// their workers told to exit.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] if records cannot be written, [`Error::Fenced`] if the ResourceManager has ended this attempt.
+    pub async fn run(mut self, cancel: CancellationToken) -> Result<(), Error> {
+        if let Some(submission) = self.job.take() {
+            self.submit(submission).await?.map_err(|refused| Error::Setup(refused.to_string()))?;
+        }
+        let outcome = loop {
+            if let Some(outcome) = self.ending.outcome(self.clock.now()) {
+                break outcome;
+            }
+            let input = self.next(&cancel).await;
+            if let Err(error) = self.handle(input).await {
+                break Err(error);
+            }
+        };
+        self.wind_up().await;
+        outcome
+    }
+
+    async fn next(&mut self, cancel: &CancellationToken) -> Input {
+        let now = self.clock.now();
+        let wake = self.wakes.first().copied().into_iter().chain(self.ending.deadline()).min();
+        let timer = async {
+            match wake {
+                Some(at) => tokio::time::sleep(at.since(now)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let resource_manager = async {
+            match &mut self.resource_manager {
+                Some((_, events)) => match events.next().await {
+                    Some(event) => event,
+                    None => std::future::pending().await, // Its last event has been seen.
+                },
+                None => std::future::pending().await,
+            }
+        };
+        let unended = !self.ending.begun();
+        tokio::select! {
+            biased;
+            () = cancel.cancelled(), if unended => Input::Cancelled,
+            event = resource_manager => Input::ResourceManager(event),
+            input = self.links.next() => Input::Link(input),
+            Some(done) = self.children.join_next() => Input::Child(match done {
+                Ok(done) => done,
+                Err(error) if error.is_cancelled() => Ok(None), // A preparation that was aborted.
+                Err(error) => Err(Error::Setup(format!("a task of the JobManager panicked: {error}"))),
+            }),
+            () = timer => Input::Timer,
+            Some(request) = self.requests.recv() => Input::Request(request),
+        }
+    }
+
+    async fn handle(&mut self, input: Input) -> Result<(), Error> {
+        match input {
+            Input::Cancelled => self.begin_end("the JobManager is stopped").await,
+            Input::Link(input) => match self.links.admit(input, &self.core) {
+                Some(event) => self.event(event).await,
+                None => Ok(()),
+            },
+            Input::ResourceManager(event) => self.resource_manager_news(event).await,
+            Input::Child(done) => match done? {
+                Some(event) => self.event(event).await,
+                None => Ok(()),
+            },
+            Input::Timer => {
+                let now = self.clock.now();
+                self.wakes.retain(|at| *at > now);
+                self.event(Event::Wake).await?;
+                self.finish_if_drained();
+                Ok(())
+            }
+            Input::Request(request) => self.request(request).await,
+        }
+    }
+
+    /// An event of a peer. One that makes no sense is the peer's mistake; the JobManager lives on.
+    async fn event(&mut self, event: Event) -> Result<(), Error> {
+        if let Err(refused) = self.apply(event).await? {
+            warn!(%refused, "event refused");
+        }
+        Ok(())
+    }
+
+    async fn apply(&mut self, event: Event) -> Result<Result<(), Refused>, Error> {
+        let mut effects = Vec::new();
+        let refused = self.core.apply(event, self.clock.now(), &mut effects);
+        let mut effects = VecDeque::from(effects);
+        while let Some(effect) = effects.pop_front() {
+            self.perform(effect).await?;
+        }
+        self.answer_watchers();
+        Ok(refused)
+    }
+
+    async fn perform(&mut self, effect: Effect) -> Result<(), Error> {
+        match effect {
+            Effect::Prepare(submission) => {
+                let job = submission.job;
+                let preparation = self.preparation.clone();
+                let child = self.children.spawn(async move { preparation.run(*submission).await.map(Some) });
+                self.preparations.insert(job, child);
+            }
+            Effect::AbortPreparation { job } => {
+                if let Some(child) = self.preparations.remove(&job) {
+                    child.abort();
+                }
+            }
+            // Awaited here: nothing behind it leaves, and no request is answered, before it is durable.
+            Effect::Persist { job, record } => {
+                let store = self.store.clone();
+                blocking(move || store.put(job, &record)).await?;
+            }
+            Effect::ToTaskManager { task_manager, message } => self.links.to_task_manager(&task_manager, message),
+            Effect::DropTaskManager { task_manager, why } => {
+                warn!(%task_manager, %why, "TaskManager lost");
+                let fenced = self.resource_manager.is_some();
+                self.links.drop_task_manager(&task_manager, &why, fenced);
+            }
+            Effect::ToWorker { worker, message } => self.links.to_worker(&worker, message),
+            Effect::AskContainers { count } => {
+                if let Some((resource_manager, _)) = &self.resource_manager {
+                    info!(count, "asking for TaskManager containers");
+                    resource_manager.ask(count);
+                }
+            }
+            Effect::ReleaseContainer(container) => {
+                if let Some((resource_manager, _)) = &self.resource_manager {
+                    resource_manager.release(container);
+                }
+            }
+            Effect::Launch(allocation) => {
+                let launch = self.task_managers.clone().launch(*allocation);
+                self.children.spawn(async move { Ok(launch.await) });
+            }
+            Effect::Wake { at } => drop(self.wakes.insert(at)),
+            Effect::StatusChanged { job, from, to } => info!(%job, %from, %to, "job status changed"),
+            Effect::Ended { job, outcome } => self.job_ended(job, &outcome),
+            Effect::Closed { job } => {
+                self.open.remove(&job);
+                self.preparations.remove(&job);
+                self.finish_if_drained();
+            }
+        }
+        Ok(())
+    }
+
+    async fn submit(&mut self, submission: JobSubmission) -> Result<Result<(), Refused>, Error> {
+        let job = submission.job;
+        info!(%job, program = %submission.program.name, "job submitted");
+        let taken = self.apply(Event::Submitted(Box::new(submission))).await?;
+        if taken.is_ok() {
+            self.open.insert(job);
+        }
+        Ok(taken)
+    }
+
+    async fn request(&mut self, request: Request) -> Result<(), Error> {
+        // Who asked may have gone; then nobody is told.
+        match request {
+            Request::Submit(_, reply) if self.ending.begun() => drop(reply.send(Err(Refused::ShuttingDown))),
+            Request::Submit(submission, reply) => drop(reply.send(self.submit(*submission).await?)),
+            Request::Cancel(job, reply) => drop(reply.send(self.apply(Event::Cancel { job }).await?)),
+            Request::Stop(job, reply) => drop(reply.send(self.apply(Event::Stop { job }).await?)),
+            Request::View(look) => look(&self.core, self.clock.now()),
+            Request::Watch { job, since, reply } => {
+                self.watchers.push((job, since, reply));
+                self.answer_watchers();
+            }
+            Request::Shutdown { why, reply } => {
+                let _ = reply.send(());
+                self.begin_end(&why).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn answer_watchers(&mut self) {
+        let core = &self.core;
+        let news = |job: JobId, since: u64| core.job(job).is_none_or(|job| job.version() > since);
+        for (job, since, reply) in std::mem::take(&mut self.watchers) {
+            if news(job, since) {
+                let _ = reply.send(()); // Who watched may have gone.
+            } else if !reply.is_closed() {
+                self.watchers.push((job, since, reply));
+            }
+        }
+    }
+
+    async fn resource_manager_news(&mut self, event: LinkEvent<Registered, ToApplicationMaster>) -> Result<(), Error> {
+        let Some((resource_manager, _)) = &mut self.resource_manager else {
+            return Ok(());
+        };
+        for news in resource_manager.news(event) {
+            match news {
+                News::Core(event) => self.event(event).await?,
+                News::Unregistered => self.ending.unregistered(),
+                News::Stop(why) => self.begin_end(&why).await?,
+                News::Shutdown(why) => {
+                    info!(%why, "the ResourceManager ends this attempt");
+                    self.cancel_all().await?;
+                    self.ending.fenced(why, self.clock.now());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn job_ended(&mut self, job: JobId, outcome: &Outcome) {
+        let why = outcome.failure.as_ref().map(ToString::to_string).unwrap_or_default();
+        info!(%job, status = %outcome.status, %why, "job ended");
+        if self.per_job {
+            self.ending.drain(final_status(outcome), self.clock.now());
+            self.finish_if_drained();
+        }
+    }
+
+    /// Cancels every job and ends when they have ended.
+    async fn begin_end(&mut self, why: &str) -> Result<(), Error> {
+        info!(%why, jobs = self.open.len(), "ending");
+        self.cancel_all().await?;
+        self.ending.drain(super::shutdown::stopped(why), self.clock.now());
+        self.finish_if_drained();
+        Ok(())
+    }
+
+    async fn cancel_all(&mut self) -> Result<(), Error> {
+        for job in self.open.clone() {
+            if let Err(refused) = self.apply(Event::Cancel { job }).await? {
+                debug!(%job, %refused, "not cancelled");
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_if_drained(&mut self) {
+        let resource_manager = self.resource_manager.as_ref().map(|(link, _)| link);
+        if let Some(finish) = self.ending.finish(self.open.is_empty(), resource_manager.is_some(), self.clock.now())
+            && let Some(resource_manager) = resource_manager
+        {
+            info!(status = ?finish.final_status, "unregistering from the ResourceManager");
+            resource_manager.finish(finish);
+        }
+    }
+
+    /// Tells everybody to go, and waits for what was spawned.
+    async fn wind_up(mut self) {
+        if self.resource_manager.is_some() {
+            for task_manager in self.links.task_manager_ids() {
+                let why = "the application has ended".to_owned();
+                self.links.to_task_manager(&task_manager, ToTaskManager::Shutdown { why });
+            }
+        }
+        self.children.shutdown().await;
+        self.links.close().await;
+    }
+}

@@ -1,0 +1,137 @@
+//! How a JobManager ends: wait for its jobs, unregister, go.
+
+use std::time::Duration;
+
+use super::error::Error;
+use super::job_master::Outcome;
+use crate::protocol::application_master::{FinalStatus, Finish};
+use crate::protocol::job::JobStatus;
+use crate::time::Now;
+
+/// How long workers may take to remove what a failed job will not publish, before the application ends under them.
+const DRAIN: Duration = Duration::from_secs(4);
+/// How long the ResourceManager may take to confirm the end.
+const UNREGISTER: Duration = Duration::from_secs(20);
+/// What remains to be done once the ResourceManager has ended the attempt.
+const FENCED: Duration = Duration::from_secs(1);
+
+/// How far the end has come.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// It has not begun.
+    No,
+    /// Jobs wind up.
+    Draining { finish: Finish, deadline: Now },
+    /// The ResourceManager has been told.
+    Unregistering { deadline: Now },
+    /// Over.
+    Done,
+    /// Ended from outside.
+    Fenced { why: String, deadline: Now },
+}
+
+impl Ending {
+    pub(super) fn begun(&self) -> bool {
+        !matches!(self, Self::No)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Now> {
+        match self {
+            Self::Draining { deadline, .. } | Self::Unregistering { deadline } | Self::Fenced { deadline, .. } => {
+                Some(*deadline)
+            }
+            Self::No | Self::Done => None,
+        }
+    }
+
+    pub(super) fn drain(&mut self, finish: Finish, now: Now) {
+        if let Self::No = self {
+            *self = Self::Draining { finish, deadline: now + DRAIN };
+        }
+    }
+
+    /// What to tell the ResourceManager now, if it is time. A job that has finished need not wait for its workers' exit.
+    pub(super) fn finish(&mut self, all_closed: bool, registered: bool, now: Now) -> Option<Finish> {
+        let Self::Draining { finish, deadline } = self else { return None };
+        if !all_closed && finish.final_status != FinalStatus::Succeeded && now < *deadline {
+            return None;
+        }
+        let finish = finish.clone();
+        *self = if registered { Self::Unregistering { deadline: now + UNREGISTER } } else { Self::Done };
+        Some(finish)
+    }
+
+    pub(super) fn unregistered(&mut self) {
+        if let Self::Unregistering { .. } = self {
+            *self = Self::Done;
+        }
+    }
+
+    pub(super) fn fenced(&mut self, why: String, now: Now) {
+        match self {
+            // After our goodbye a closed link is no news.
+            Self::Unregistering { .. } | Self::Done => *self = Self::Done,
+            Self::No | Self::Draining { .. } => *self = Self::Fenced { why, deadline: now + FENCED },
+            Self::Fenced { .. } => {}
+        }
+    }
+
+    /// With what the JobManager ends, once it is time.
+    pub(super) fn outcome(&self, now: Now) -> Option<Result<(), Error>> {
+        match self {
+            Self::Done => Some(Ok(())),
+            Self::Fenced { why, deadline } if *deadline <= now => Some(Err(Error::Fenced(why.clone()))),
+            Self::Unregistering { deadline } if *deadline <= now => Some(Ok(())),
+            Self::No | Self::Draining { .. } | Self::Unregistering { .. } | Self::Fenced { .. } => None,
+        }
+    }
+}
+
+/// What the ResourceManager is told of a job's end.
+pub(super) fn final_status(outcome: &Outcome) -> Finish {
+    let final_status = match outcome.status {
+        JobStatus::Finished => FinalStatus::Succeeded,
+        JobStatus::Canceled => FinalStatus::Killed,
+        JobStatus::Failed
+        | JobStatus::Initializing
+        | JobStatus::Created
+        | JobStatus::Running
+        | JobStatus::Failing
+        | JobStatus::Cancelling
+        | JobStatus::Restarting
+        | JobStatus::Suspended => FinalStatus::Failed,
+    };
+    let diagnostics = match &outcome.failure {
+        Some(failure) => failure.to_string(),
+        None => outcome.status.to_string(),
+    };
+    Finish { final_status, diagnostics, tracking_url: String::new() }
+}
+
+/// What the ResourceManager is told when somebody stopped the JobManager.
+pub(super) fn stopped(why: &str) -> Finish {
+    Finish { final_status: FinalStatus::Killed, diagnostics: why.to_owned(), tracking_url: String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn success_is_told_at_once_and_failure_after_the_workers_have_gone() {
+        let outcome = |status| Outcome { status, failure: None, at: Now(0) };
+        let mut ending = Ending::No;
+        ending.drain(final_status(&outcome(JobStatus::Finished)), Now(0));
+        assert_eq!(ending.finish(false, true, Now(0)).unwrap().final_status, FinalStatus::Succeeded);
+        assert!(ending.outcome(Now(0)).is_none());
+        ending.unregistered();
+        assert!(matches!(ending.outcome(Now(0)), Some(Ok(()))));
+
+        let mut ending = Ending::No;
+        ending.drain(final_status(&outcome(JobStatus::Failed)), Now(0));
+        assert_eq!(ending.finish(false, true, Now(3999)), None);
+        assert_eq!(ending.finish(false, true, Now(4000)).unwrap().final_status, FinalStatus::Failed);
+        ending.fenced("closed".to_owned(), Now(4001));
+        assert!(matches!(ending.outcome(Now(4001)), Some(Ok(()))), "closed after our goodbye");
+    }
+}

@@ -1,0 +1,76 @@
+//! Programs uploaded to a standalone JobManager, and the blobs its TaskManagers fetch. Flink's `web.upload.dir`.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::storage::{BlobId, BlobStore};
+use crate::time::Now;
+
+/// An uploaded program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// `<uuid>_<name>`.
+    pub id: String,
+    /// Its file name.
+    pub name: String,
+    /// Where its content lies.
+    pub blob: BlobId,
+    /// Its size.
+    pub bytes: u64,
+    /// When it came.
+    pub uploaded_at: Now,
+}
+
+/// All uploads. Known while the JobManager lives; their content stays in the blob store, for running jobs may need it.
+#[derive(Debug)]
+pub struct Uploads {
+    blobs: BlobStore,
+    uploads: Mutex<BTreeMap<String, Upload>>,
+}
+
+impl Uploads {
+    /// None yet.
+    pub fn new(blobs: BlobStore) -> Self {
+        Self { blobs, uploads: Mutex::new(BTreeMap::new()) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Upload>> {
+        self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where contents lie.
+    pub fn blobs(&self) -> &BlobStore {
+        &self.blobs
+    }
+
+    /// Notes an upload whose content is in the store, and gives it an id.
+    pub fn add(&self, name: &str, blob: BlobId, bytes: u64, now: Now) -> Upload {
+        let id = format!("{}_{name}", uuid());
+        let upload = Upload { id: id.clone(), name: name.to_owned(), blob, bytes, uploaded_at: now };
+        self.lock().insert(id, upload.clone());
+        upload
+    }
+
+    /// The upload of that id.
+    pub fn get(&self, id: &str) -> Option<Upload> {
+        self.lock().get(id).cloned()
+    }
+
+    /// All, newest first.
+    pub fn list(&self) -> Vec<Upload> {
+        let mut uploads: Vec<Upload> = self.lock().values().cloned().collect();
+        uploads.sort_by(|a, b| b.uploaded_at.cmp(&a.uploaded_at).then_with(|| a.id.cmp(&b.id)));
+        uploads
+    }
+
+    /// Forgets one; `false` if there is none of that id. Jobs that run it go on.
+    pub fn remove(&self, id: &str) -> bool {
+        self.lock().remove(id).is_some()
+    }
+}
+
+/// A random (version 4) UUID.
+fn uuid() -> String {
+    let hex = format!("{:032x}", fastrand::u128(..));
+    format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
+}

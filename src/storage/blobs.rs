@@ -1,0 +1,318 @@
+//! Content by its SHA-256: programs, shipped files, caches.
+
+use std::fmt;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Error;
+use super::files::{Temporary, sync_parent};
+
+/// The SHA-256 of some content: 64 lower-case hex digits.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BlobId(String);
+
+/// Why a text is not a [`BlobId`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a SHA-256 of 64 hex digits")]
+pub struct InvalidBlobId(String);
+
+impl BlobId {
+    /// Of content in memory.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self::from_digest(Sha256::new_with_prefix(bytes))
+    }
+
+    /// Of a file's content.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn of_file(path: &Path) -> Result<Self, Error> {
+        let mut digest = Sha256::new();
+        let mut file = File::open(path).map_err(Error::io("read", path))?;
+        copy(&mut file, |chunk| {
+            digest.update(chunk);
+            Ok(())
+        })
+        .map_err(Error::io("read", path))?;
+        Ok(Self::from_digest(digest))
+    }
+
+    fn from_digest(digest: Sha256) -> Self {
+        Self(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The hex digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for BlobId {
+    type Err = InvalidBlobId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidBlobId> {
+        let text = text.to_ascii_lowercase();
+        if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            Ok(Self(text))
+        } else {
+            Err(InvalidBlobId(text))
+        }
+    }
+}
+
+impl TryFrom<String> for BlobId {
+    type Error = InvalidBlobId;
+
+    fn try_from(text: String) -> Result<Self, InvalidBlobId> {
+        text.parse()
+    }
+}
+
+impl From<BlobId> for String {
+    fn from(id: BlobId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for BlobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for BlobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BlobId({})", self.0)
+    }
+}
+
+/// A directory of files named by their content's hash. Cheap to clone. Several puts of one blob at a time are fine, also by several
+/// processes: each writes a file of its own, and the last one to finish replaces equal content by equal content.
+///
+/// Files are read-only and executable, so that a hard link to a program can be run as it is.
+#[derive(Clone, Debug)]
+pub struct BlobStore {
+    dir: PathBuf,
+}
+
+impl BlobStore {
+    /// Opens or creates the directory.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+        Ok(Self { dir: dir.to_owned() })
+    }
+
+    /// Where the content is, if it is here.
+    pub fn get(&self, id: &BlobId) -> Option<PathBuf> {
+        let path = self.path(id);
+        path.is_file().then_some(path)
+    }
+
+    fn path(&self, id: &BlobId) -> PathBuf {
+        self.dir.join(id.as_str())
+    }
+
+    /// Begins to write the content announced as `id`. Blocking; for async code there is [`BlobStore::put_stream`].
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn writer(&self, id: &BlobId) -> Result<BlobWriter, Error> {
+        let path = self.path(id);
+        let (temporary, file) = Temporary::create(&path)?;
+        Ok(BlobWriter { id: id.clone(), path, temporary, file, digest: Sha256::new(), bytes: 0 })
+    }
+
+    /// Copies a file in. Blocking.
+    ///
+    /// # Errors
+    /// [`Error::WrongContent`] if it is not what it is said to be.
+    pub fn put_file(&self, id: &BlobId, from: &Path) -> Result<PathBuf, Error> {
+        if let Some(path) = self.get(id) {
+            return Ok(path);
+        }
+        let mut writer = self.writer(id)?;
+        let mut file = File::open(from).map_err(Error::io("read", from))?;
+        copy(&mut file, |chunk| writer.write(chunk).map_err(io::Error::other)).map_err(Error::io("read", from))?;
+        writer.finish()
+    }
+
+    /// Takes content as it arrives, at most `bytes_max`. Disk work is done on the runtime's blocking threads.
+    ///
+    /// # Errors
+    /// [`Error::WrongContent`], [`Error::TooLarge`], [`Error::Interrupted`] if the stream fails. Nothing remains then.
+    pub async fn put_stream<S, E>(&self, id: &BlobId, content: S, bytes_max: u64) -> Result<PathBuf, Error>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+        E: fmt::Display,
+    {
+        let store = self.clone();
+        let announced = id.clone();
+        let mut writer = blocking(move || store.writer(&announced)).await?;
+        let mut content = std::pin::pin!(content);
+        while let Some(chunk) = content.next().await {
+            let chunk = chunk.map_err(|error| Error::Interrupted { cause: error.to_string() })?;
+            if writer.bytes.saturating_add(chunk.len() as u64) > bytes_max {
+                return Err(Error::TooLarge { what: format!("the content of {id}"), limit_bytes: bytes_max });
+            }
+            writer = blocking(move || writer.write(&chunk).map(|()| writer)).await?;
+        }
+        blocking(move || writer.finish()).await
+    }
+
+    /// All blobs here, sorted.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn list(&self) -> Result<Vec<BlobId>, Error> {
+        Ok(super::files::list(&self.dir, "")?.into_iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// Removes a blob; links to it live on.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove(&self, id: &BlobId) -> Result<(), Error> {
+        super::files::remove(&self.path(id))
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(Error::Interrupted { cause: error.to_string() }),
+    }
+}
+
+/// Content on its way into a [`BlobStore`]; dropped unfinished, nothing remains.
+pub struct BlobWriter {
+    id: BlobId,
+    path: PathBuf,
+    temporary: Temporary,
+    file: File,
+    digest: Sha256,
+    bytes: u64,
+}
+
+impl BlobWriter {
+    /// Appends.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&mut self, chunk: &[u8]) -> Result<(), Error> {
+        self.digest.update(chunk);
+        self.bytes += chunk.len() as u64;
+        self.file.write_all(chunk).map_err(Error::io("write", &self.path))
+    }
+
+    /// Checks the content and publishes it. On return it is on the disk.
+    ///
+    /// # Errors
+    /// [`Error::WrongContent`] if it is not what was announced.
+    pub fn finish(self) -> Result<PathBuf, Error> {
+        let Self { id, path, temporary, file, digest, bytes: _ } = self;
+        let found = BlobId::from_digest(digest);
+        if found != id {
+            return Err(Error::WrongContent { expected: id, found });
+        }
+        let published = file
+            .set_permissions(Permissions::from_mode(0o555))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::rename(&temporary.path, &path));
+        published.map_err(Error::io("write", &path))?;
+        sync_parent(&path)?;
+        Ok(path)
+    }
+}
+
+impl fmt::Debug for BlobWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlobWriter").field("id", &self.id).field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+fn copy(from: &mut File, mut to: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(()),
+            read => to(&buffer[..read])?,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use futures_util::stream;
+
+    use super::*;
+
+    fn files_in(dir: &Path) -> usize {
+        fs::read_dir(dir).unwrap().count()
+    }
+
+    #[tokio::test]
+    async fn content_is_kept_only_if_it_is_what_it_is_said_to_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(dir.path()).unwrap();
+        let id = BlobId::of(b"hello world");
+        let chunks = |parts: &[&'static [u8]]| {
+            stream::iter(parts.iter().map(|part| Ok::<_, io::Error>(Bytes::from_static(part))).collect::<Vec<_>>())
+        };
+        assert!(matches!(
+            store.put_stream(&id, chunks(&[b"hello"]), 100).await,
+            Err(Error::WrongContent { found, .. }) if found == BlobId::of(b"hello")
+        ));
+        assert!(matches!(store.put_stream(&id, chunks(&[b"hello", b" world"]), 10).await, Err(Error::TooLarge { .. })));
+        let broken = stream::iter([Ok(Bytes::from_static(b"hello")), Err("connection reset by peer")]);
+        assert!(matches!(store.put_stream(&id, broken, 100).await, Err(Error::Interrupted { .. })));
+        assert_eq!((store.get(&id), files_in(dir.path())), (None, 0), "nothing remains of failures");
+
+        let path = store.put_stream(&id, chunks(&[b"hello", b" world"]), 11).await.unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"hello world");
+        assert_eq!(store.get(&id), Some(path.clone()));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o555);
+        assert_eq!(store.list().unwrap(), std::slice::from_ref(&id));
+        assert_eq!(BlobId::of_file(&path).unwrap(), id);
+        store.remove(&id).unwrap();
+        assert_eq!(store.get(&id), None);
+    }
+
+    #[test]
+    fn concurrent_puts_of_one_blob_agree() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(&dir.path().join("blobs")).unwrap();
+        let source = dir.path().join("source");
+        fs::write(&source, vec![3; 1 << 20]).unwrap();
+        let id = BlobId::of_file(&source).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| store.put_file(&id, &source).unwrap());
+            }
+        });
+        assert_eq!(files_in(&dir.path().join("blobs")), 1);
+        assert!(matches!(store.put_file(&BlobId::of(b""), &source), Err(Error::WrongContent { .. })));
+    }
+
+    #[test]
+    fn names_that_are_no_hash_are_refused() {
+        assert!("../../etc/passwd".parse::<BlobId>().is_err());
+        assert!("g".repeat(64).parse::<BlobId>().is_err());
+        assert!(serde_json::from_str::<BlobId>("\"abc\"").is_err());
+        let id: BlobId = "AB".repeat(32).parse().unwrap();
+        assert_eq!(serde_json::to_string(&id).unwrap(), format!("\"{}\"", "ab".repeat(32)));
+    }
+}
