@@ -42,6 +42,8 @@ pub(super) enum Done {
     Prepare(JobId),
     /// In a worker: a subtask is to be stepped.
     Step(ExecutionAttemptId),
+    /// In a worker: the moment that a waiting subtask named has come.
+    Alarm(ExecutionAttemptId),
     /// In a worker: an enumerator looks for splits.
     Discover(ExecutionAttemptId, NodeIndex),
     /// In a worker: output is published.
@@ -54,8 +56,6 @@ pub(super) enum Done {
     Turn(usize),
     /// At the client: the user cancels.
     Cancel(usize),
-    /// The end of an orderly exit.
-    Leave(i32),
 }
 
 impl Actor {

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::job_manager::LOST_AFTER;
 use super::messages::{Answer, Hello, LinkEvent, Message, Request, Welcome};
 use super::world::{Happening, Input, Pid, World};
 use crate::time::Now;
@@ -27,7 +28,7 @@ pub(super) struct Caller {
 
 const RECONNECT_FIRST_MS: u64 = 20;
 const RECONNECT_MAX_MS: u64 = 1_000;
-/// How long a session without connection is remembered.
+/// How long the ResourceManager remembers a session without connection.
 const SESSION_KEPT_MS: u64 = 60_000;
 /// How long an HTTP request waits for a host that does not answer.
 const HTTP_TIMEOUT_MS: u64 = 5_000;
@@ -466,7 +467,11 @@ impl World {
         let Some(server) = self.net.listeners.get(&link.address).copied() else {
             return self.attempt_failed(id, connection);
         };
-        let kept = link.server_up || now.since(link.server_down_since).as_millis() <= u128::from(SESSION_KEPT_MS);
+        let kept_ms = match &link.hello {
+            Hello::Node(_) | Hello::Master(_) => u128::from(SESSION_KEPT_MS),
+            Hello::TaskManager(_) | Hello::Worker(_) => LOST_AFTER.as_millis(),
+        };
+        let kept = link.server_up || now.since(link.server_down_since).as_millis() <= kept_ms;
         let resumed = link.server == Some(server) && kept;
         let tell_first = link.server == Some(server) && !link.server_told;
         (link.server_told, link.server_up) = (true, false);
