@@ -99,7 +99,7 @@ fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>) -> JobSpec {
         job: JobId(u128::from(number)),
         parallelism,
         slots: rng.u32(1..=2),
-        submit_at_ms: rng.u64(0..2_000),
+        submit_at_ms: rng.u64(0..4_000),
         cancel,
         restart_strategy: RestartStrategy::FixedDelay { attempts, delay: Duration::from_millis(rng.u64(0..500)) },
         plan,

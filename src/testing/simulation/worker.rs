@@ -193,7 +193,7 @@ impl Worker {
     fn step(&mut self, attempt: ExecutionAttemptId, me: Pid, world: &mut World) {
         let Some(task) = self.tasks.get_mut(&attempt) else { return };
         let mut events = Vec::new();
-        let budget = world.rng.u32(1..4);
+        let budget = world.rng.u32(1..3);
         let step = task.step(&self.blueprint, world.now, budget, &mut events);
         for event in events {
             if let TaskEvent::State { state, failure, .. } = &event
@@ -205,7 +205,7 @@ impl Worker {
             self.report(event.into(), me, world);
         }
         match step {
-            Step::Progress => world.later(1..25, me, Done::Step(attempt)),
+            Step::Progress => world.later(5..150, me, Done::Step(attempt)),
             Step::Wait { until } => {
                 self.waiting.insert(attempt);
                 if let Some(until) = until {
