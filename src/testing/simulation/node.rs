@@ -254,7 +254,10 @@ impl NodeManager {
             }
             Effect::DeleteApplication { application, .. } => {
                 world.note(&self.host, format!("deletes the directories of {application}"));
-                world.disks.node(&self.host).applications.remove(&application);
+                let disk = world.disks.node(&self.host);
+                disk.applications.remove(&application);
+                // They lie within it.
+                disk.containers.retain(|container| container.attempt.application != application);
             }
             Effect::WakeAt(at) => world.wake_at(me, at),
             Effect::Drained => world.exit(me, 0),
