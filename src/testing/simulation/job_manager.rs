@@ -188,6 +188,13 @@ impl JobManager {
             Effect::AbortPreparation { .. } => self.preparing = false,
             Effect::Persist { job, record } => self.persist(job, record, me, world),
             Effect::ToTaskManager { task_manager, message } => {
+                let what = match &message {
+                    ToTaskManager::StartWorker(start) => format!("start worker {}", start.worker.incarnation),
+                    ToTaskManager::StopWorker { worker, .. } => format!("stop worker {}", worker.incarnation),
+                    ToTaskManager::JobEnded { .. } => "the job has ended".to_owned(),
+                    ToTaskManager::Shutdown { .. } => "shut down".to_owned(),
+                };
+                world.note(&self.name, format!("tells {task_manager}: {what}"));
                 if let Some(link) = self.task_managers.get(&task_manager) {
                     world.send(me, *link, message);
                 }
@@ -332,6 +339,7 @@ impl JobManager {
             LinkEvent::Broken { why, resumable } => match self.peers.get(&link).cloned() {
                 Some(Peer::TaskManager(task_manager)) => {
                     let why = format!("its link broke: {why}");
+                    world.note(&self.name, format!("{task_manager}: {why}"));
                     if resumable {
                         return self.apply(Event::TaskManagerAway { task_manager, why }, me, world);
                     }
@@ -342,6 +350,7 @@ impl JobManager {
                 Some(Peer::Worker(worker)) => {
                     self.peers.remove(&link);
                     self.workers.remove(&worker);
+                    world.note(&self.name, format!("lost the link to {worker}: {why}"));
                     self.apply(Event::WorkerLost { worker, why }, me, world);
                 }
                 None => {}
@@ -356,6 +365,8 @@ impl JobManager {
                 let id = register.task_manager.clone();
                 let known = matches!(self.peers.get(&link), Some(Peer::TaskManager(known)) if *known == id);
                 world.accept(caller, Welcome::TaskManager);
+                let how = if resumed && known { "is back" } else { "registers" };
+                world.note(&self.name, format!("{id} {how}"));
                 if resumed && known {
                     return self.apply(Event::TaskManagerBack { task_manager: id }, me, world);
                 }
