@@ -10,7 +10,7 @@ struct Args {
     discard: bool,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> Result<(), flott::Error> {
     let args: Args = flott::parse();
     let env = StreamExecutionEnvironment::new();
     env.set_parallelism(1);

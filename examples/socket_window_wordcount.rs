@@ -25,7 +25,7 @@ struct Args {
     parallelism: Option<u32>,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> Result<(), flott::Error> {
     let args: Args = flott::parse();
 
     let env = StreamExecutionEnvironment::new();

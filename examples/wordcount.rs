@@ -37,7 +37,7 @@ struct Args {
     watch: bool,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> Result<(), flott::Error> {
     let args: Args = flott::parse();
     let keep_case = args.keep_case;
     let emission = args.emit.unwrap_or(if args.output.is_some() { Emission::Final } else { Emission::Updates });

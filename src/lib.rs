@@ -1,5 +1,50 @@
 //! flott runs batch and streaming jobs, written as typed Rust programs, on machines that a YARN-style resource manager
 //! hands out.
+//!
+//! A job is an ordinary program: it builds streams and calls `execute`. Started by itself it runs the job in its own process;
+//! given to `flott run` the same executable is planned, shipped and run on a cluster.
+//!
+//! ```
+//! use flott::prelude::*;
+//!
+//! fn main() -> Result<(), flott::Error> {
+//!     let env = StreamExecutionEnvironment::new();
+//!     env.from_collection(["to be or not to be".to_owned()])
+//!         .flat_map(|line, out| out.extend(line.split_whitespace().map(Str::from)))
+//!         .key_by(|word| word.clone())
+//!         .count()
+//!         .print(); // (be,2) (not,1) (or,1) (to,2), in any order
+//!     let result = env.execute("word count")?;
+//!     assert_eq!(result.bad_records(), 0);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Where things are
+//! What a program needs is in [`prelude`]: [`StreamExecutionEnvironment`] makes sources, [`DataStream`] has the transformations,
+//! [`KeyedStream`] and [`WindowedStream`] the aggregates. Beyond it: [`connectors`] (files, sockets, the terminal), [`text`]
+//! (words, fast), [`parse`] (a program's arguments), and for connectors of your own the traits
+//! [`Source`](engine::operators::Source) and [`Sink`](engine::operators::Sink). The rooms of the engine and the daemons:
+//!
+//! ```text
+//! faces       cli  testing  api  launch  rest  web  client
+//! processes   resourcemanager  nodemanager  jobmanager  taskmanager  worker      share: protocol
+//! engine      runtime  connectors  operators  network  record
+//! ground      graph  rpc  storage  config  telemetry  ids  resource  time        imports point down this list
+//! ```
+//!
+//! # What may be a record, and what a function
+//! A record is any type that is `Clone + Send + Serialize + Deserialize`; a key is also `Hash + Eq`. Derive them. [`Str`] is the
+//! string type to prefer: up to 24 bytes lie in the record itself.
+//!
+//! A function is a plain closure. Each subtask gets a clone of it, so what it captures must be the same in every process of the
+//! job; what may differ between two runs of `main` goes through [`StreamExecutionEnvironment::once`]. A function may keep
+//! state in what it captures, and that state is one subtask's own.
+//!
+//! # Batch and streaming
+//! The same program runs in both [`ExecutionMode`]s, and bounded input in batch mode gives what streaming gives in the end: an
+//! aggregate emits once a key in batch mode, and with each record in streaming mode, unless [`KeyedStream::emit`] is given
+//! [`Emission::Final`].
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
@@ -11,6 +56,7 @@ pub mod client;
 pub mod config;
 pub mod engine;
 pub mod graph;
+pub mod guide;
 pub mod ids;
 pub mod jobmanager;
 pub mod launch;

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use super::DataStreamSink;
 use super::KeyedStream;
 use super::graph_builder::{Node, SharedGraph, Upstream};
-use crate::engine::connectors::{DiscardSink, PrintSink, TextFileSink};
+use crate::engine::connectors::{CollectSink, DiscardSink, PrintSink, TextFileSink};
 use crate::engine::operators::{Collector, Filter, FlatMap, Map, Operator, ProgramCode, Sink, key_column};
 use crate::engine::record::{Key, Record, RowsType};
 use crate::graph::plan::{Chaining, NodeIndex, NodeKind, Partitioner};
+use crate::launch::{self, Error};
+use crate::protocol::roles;
 
 /// A stream of records of type `T`. Flink's class of that name.
 ///
@@ -176,6 +178,27 @@ impl<T: Record> DataStream<T> {
         T: std::fmt::Display,
     {
         self.write_text(dir, |record, line| write!(line, "{record}"))
+    }
+
+    /// Executes the job and returns this stream's records, in no order across subtasks. For tests and small results, and only
+    /// where the program runs the job in its own process. Flink's method of that name.
+    ///
+    /// # Errors
+    /// As [`StreamExecutionEnvironment::execute`](super::StreamExecutionEnvironment::execute); and on a cluster, whose
+    /// processes do not share memory with the program.
+    pub fn execute_and_collect(&self, name: &str) -> Result<Vec<T>, Error> {
+        let sink = CollectSink::new();
+        let collected = sink.collected();
+        self.sink(sink, "Collect");
+        if std::env::var_os(roles::ROLE).is_some() {
+            self.graph.lock().mistake(
+                "records are collected only where the program runs the job in its own process, and this job runs on a \
+                 cluster; write them to files instead",
+            );
+        }
+        let job = self.graph.lock().build(name)?;
+        launch::execute(job)?;
+        Ok(collected.take())
     }
 
     /// Drops every record.

@@ -149,6 +149,13 @@ impl StreamExecutionEnvironment {
     }
 }
 
+#[cfg(test)]
+impl StreamExecutionEnvironment {
+    pub(super) fn graph(&self) -> &SharedGraph {
+        &self.graph
+    }
+}
+
 fn describe(graph: &JobGraph) -> String {
     let mut text = format!("execution mode: {}\n", graph.execution_mode);
     for (vertex, index) in graph.vertices.iter().zip(0usize..) {

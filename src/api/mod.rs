@@ -15,6 +15,8 @@ mod data_stream_sink;
 mod environment;
 mod graph_builder;
 mod keyed_stream;
+#[cfg(test)]
+mod tests;
 pub mod text;
 mod windowed_stream;
 

@@ -1,1 +1,67 @@
-//! (room not furnished yet)
+//! The command line: `flott <verb>`. The only place that names every daemon.
+//!
+//! ```text
+//! arguments ─► flink_words (single-dash words) ─► Cli (clap) ─► daemons │ run │ jobs │ applications │ nodes │ settings
+//! ```
+//!
+//! Conventions: results go to stdout, everything else to stderr; `--output json` everywhere; exit code 0 only for success;
+//! an error is printed once, cause first, then what to do.
+
+mod applications;
+mod arguments;
+mod daemons;
+mod flink_words;
+mod jobs;
+mod output;
+mod progress;
+mod run;
+mod settings;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Cli, Verb};
+
+/// Runs the command line and says how it went. `arguments` begin with the program's own name.
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(flink_words::rewrite(arguments)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed pipe behind --help is nobody's failure.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            output::print_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.verb {
+        Verb::Resourcemanager(options) => daemons::resource_manager(options),
+        Verb::Nodemanager(options) => daemons::node_manager(options),
+        Verb::Jobmanager(options) => daemons::job_manager(options),
+        Verb::Taskmanager(options) => daemons::task_manager(options),
+        Verb::Run(options) => run::run(options),
+        Verb::List(options) => jobs::list(options),
+        Verb::Cancel(options) => jobs::cancel(options),
+        Verb::Stop(options) => jobs::stop(options),
+        Verb::App(options) => applications::app(options),
+        Verb::Node(options) => applications::node(options),
+        Verb::Config(options) => settings::config(options),
+        Verb::Simulate(_) => anyhow::bail!("x"),
+    }
+}
+
+/// A runtime for one command: the client needs no more than the calling thread.
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(future)
+}

@@ -1,1 +1,19 @@
-//! (room not furnished yet)
+//! The client: submit, follow, list, cancel. Never part of a daemon and never part of the data path; when it dies, jobs run on.
+//!
+//! ```text
+//! cli ─► Submitter ─► ResourceManager (YARN's REST) ─ per-job
+//!                └──► JobManager (Flink's REST) ───── standalone
+//!     ─► Follower ──► long polls of both, no tick
+//! ```
+
+mod follow;
+mod job_manager;
+mod program;
+mod resource_manager;
+mod submit;
+
+pub use follow::{Follower, Outcome, Progress};
+pub use job_manager::{JobManager, JobOverview};
+pub use program::{LocalProgram, ProgramError};
+pub use resource_manager::ResourceManager;
+pub use submit::{SubmitError, SubmitOptions, Submitted, new_job_id, submit_per_job, submit_standalone};

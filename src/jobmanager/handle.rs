@@ -17,12 +17,13 @@ use crate::time::Now;
 pub(super) const REQUESTS_LEN_MAX: usize = 256;
 
 type Reply<T> = oneshot::Sender<T>;
+type Look = Box<dyn FnOnce(&Core, Now) + Send>;
 
 pub(super) enum Request {
     Submit(Box<JobSubmission>, Reply<Result<(), Refused>>),
     Cancel(JobId, Reply<Result<(), Refused>>),
     Stop(JobId, Reply<Result<(), Refused>>),
-    View(Box<dyn FnOnce(&Core, Now) + Send>),
+    View(Look),
     Watch { job: JobId, since: u64, reply: Reply<()> },
     Shutdown { why: String, reply: Reply<()> },
 }

@@ -39,3 +39,8 @@ pub use self::error::{Error, Refused};
 pub use self::handle::{About, Handle};
 pub use self::service::Service;
 pub use self::setup::Setup;
+
+#[cfg(test)]
+pub(crate) mod fakes;
+#[cfg(test)]
+mod tests_per_job;

@@ -40,7 +40,7 @@ pub(super) struct Application {
 #[derive(Debug)]
 pub(super) enum News {
     /// For the core.
-    Core(Event),
+    Core(Box<Event>),
     /// The finish is durable.
     Unregistered,
     /// Somebody wants the job ended in an orderly way.
@@ -109,7 +109,7 @@ impl ResourceManager {
             self.allocate(AllocateRequest { releases, ..AllocateRequest::default() });
         }
         let first = !std::mem::replace(&mut self.opened_before, true);
-        if first { Vec::new() } else { vec![News::Core(Event::ResourceManagerForgot)] }
+        if first { Vec::new() } else { vec![News::Core(Box::new(Event::ResourceManagerForgot))] }
     }
 
     fn allocated(&mut self, response: AllocateResponse) -> Vec<News> {
@@ -119,7 +119,7 @@ impl ResourceManager {
         self.last_response = response.response_id;
         self.allocate(AllocateRequest::default());
         let stop = response.stop_requested.clone().map(News::Stop);
-        let mut news = vec![News::Core(Event::Allocated(Box::new(response)))];
+        let mut news = vec![News::Core(Box::new(Event::Allocated(Box::new(response))))];
         news.extend(stop);
         news
     }

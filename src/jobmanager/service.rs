@@ -341,13 +341,14 @@ impl Service {
         };
         for news in resource_manager.news(event) {
             match news {
-                News::Core(event) => self.event(event).await?,
+                News::Core(event) => self.event(*event).await?,
                 News::Unregistered => self.ending.unregistered(),
                 News::Stop(why) => self.begin_end(&why).await?,
                 News::Shutdown(why) => {
                     info!(%why, "the ResourceManager ends this attempt");
-                    self.cancel_all().await?;
                     self.ending.fenced(why, self.clock.now());
+                    self.cancel_all().await?;
+                    self.finish_if_drained();
                 }
             }
         }

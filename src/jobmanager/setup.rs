@@ -56,7 +56,10 @@ impl Setup {
         Self::from_variables(configuration, |name| std::env::var(name).ok())
     }
 
-    fn from_variables(configuration: Configuration, variable: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
+    pub(crate) fn from_variables(
+        configuration: Configuration,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Error> {
         let invalid = |error: crate::config::Error| Error::Setup(error.to_string());
         let container = match variable(roles::JOB_MANAGER) {
             Some(json) => Some(Container::new(&json, variable)?),
@@ -184,7 +187,7 @@ fn preparation(
         }
         None => {
             let blobs = storage_dir.join("blobs");
-            let uploads = Uploads::new(BlobStore::open(&blobs).map_err(Error::Storage)?);
+            let uploads = Uploads::new(BlobStore::open(&blobs).map_err(Error::Storage)?, storage_dir.to_owned());
             (Programs::new(storage_dir.join("fetched"), Some(blobs)), storage_dir.join("scratch"), Some(uploads))
         }
     };

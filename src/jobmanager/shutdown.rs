@@ -52,6 +52,11 @@ impl Ending {
 
     /// What to tell the ResourceManager now, if it is time. A job that has finished need not wait for its workers' exit.
     pub(crate) fn finish(&mut self, all_closed: bool, registered: bool, now: Now) -> Option<Finish> {
+        if let Self::Fenced { deadline, .. } = self
+            && all_closed
+        {
+            *deadline = now;
+        }
         let Self::Draining { finish, deadline } = self else { return None };
         if !all_closed && finish.final_status != FinalStatus::Succeeded && now < *deadline {
             return None;

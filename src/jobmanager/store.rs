@@ -32,8 +32,7 @@ pub(super) struct Store {
 #[derive(Serialize, Deserialize)]
 struct Stamped<T> {
     attempt: u32,
-    #[serde(flatten)]
-    record: T,
+    record: T, // Not flattened: serde would no longer read numbers as keys.
 }
 
 /// What an earlier JobManager has left of a job.
@@ -127,11 +126,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = Store::new(dir.path().to_owned(), 1);
         assert!(first.find(JOB).unwrap().plan.is_none());
-        let decision = Record::Decision(Decision::default());
+        let operator = crate::graph::plan::NodeIndex(3);
+        let file = crate::graph::task::Committable { operator, payload: serde_json::json!("part") };
+        let decided = Decision { committables: [(operator, vec![file])].into() };
+        let decision = Record::Decision(decided.clone());
         first.put(JOB, &decision).unwrap();
         first.put(JOB, &decision).unwrap();
         let second = Store::new(dir.path().to_owned(), 2);
-        assert_eq!(second.find(JOB).unwrap().decision, Some(Decision::default()));
+        assert_eq!(second.find(JOB).unwrap().decision, Some(decided));
         let error = second.put(JOB, &decision).unwrap_err().to_string();
         assert!(error.starts_with("attempt 1 of this JobManager has written"), "{error}");
 

@@ -1,6 +1,7 @@
 //! Programs uploaded to a standalone JobManager, and the blobs its TaskManagers fetch. Flink's `web.upload.dir`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::storage::{BlobId, BlobStore};
@@ -25,13 +26,14 @@ pub struct Upload {
 #[derive(Debug)]
 pub struct Uploads {
     blobs: BlobStore,
+    incoming: PathBuf,
     uploads: Mutex<BTreeMap<String, Upload>>,
 }
 
 impl Uploads {
-    /// None yet.
-    pub fn new(blobs: BlobStore) -> Self {
-        Self { blobs, uploads: Mutex::new(BTreeMap::new()) }
+    /// None yet. What arrives is first written below `incoming`, an existing directory on the same file system.
+    pub fn new(blobs: BlobStore, incoming: PathBuf) -> Self {
+        Self { blobs, incoming, uploads: Mutex::new(BTreeMap::new()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Upload>> {
@@ -41,6 +43,11 @@ impl Uploads {
     /// Where contents lie.
     pub fn blobs(&self) -> &BlobStore {
         &self.blobs
+    }
+
+    /// A new path for content that is arriving.
+    pub fn incoming_path(&self) -> PathBuf {
+        self.incoming.join(format!(".upload-{:016x}", fastrand::u64(..)))
     }
 
     /// Notes an upload whose content is in the store, and gives it an id.

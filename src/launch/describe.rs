@@ -9,11 +9,27 @@ use crate::protocol::roles;
 /// as JSON and exits instead, so that clients and the Web UI can show a form.
 pub fn parse<A: Parser>() -> A {
     if std::env::var_os(roles::ROLE).is_some_and(|role| role == roles::ROLE_DESCRIBE) {
-        let json = serde_json::to_string(&description(&A::command())).expect("a description has a JSON form");
-        println!("{json}");
-        std::process::exit(0);
+        let mut description = description(&A::command());
+        // What clap takes for the name is that of the package, which an executable may share with others.
+        description.name = program_name().unwrap_or(description.name);
+        exit_described(&description);
     }
     A::parse()
+}
+
+/// A program that gets to `execute` in the describe role does not use [`parse`]: it has no description, and must not run.
+pub(super) fn exit_undescribed() -> ! {
+    exit_described(&Description { name: program_name().unwrap_or_default(), about: None, args: Vec::new() })
+}
+
+fn exit_described(description: &Description) -> ! {
+    println!("{}", serde_json::to_string(description).expect("a description has a JSON form"));
+    std::process::exit(0)
+}
+
+fn program_name() -> Option<String> {
+    let program = std::env::current_exe().ok()?;
+    Some(program.file_stem()?.to_string_lossy().into_owned())
 }
 
 #[derive(Debug, Serialize)]

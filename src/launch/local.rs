@@ -7,7 +7,7 @@
 //! The calling thread is the loop. The one TaskManager and its worker are imagined: the process has as many slots as the job
 //! needs, and a worker that is stopped is a [`TaskExecutor`] that is wound up.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,7 +117,7 @@ struct Local {
     reports: (Sender<TaskEvent>, Receiver<TaskEvent>),
     worker: Option<(WorkerId, TaskExecutor)>,
     slots: u32,
-    wake: Option<Now>,
+    wakes: BTreeSet<Now>,
     closed: bool,
 }
 
@@ -132,7 +132,7 @@ impl Local {
             reports: bounded(EVENTS_LEN_MAX),
             worker: None,
             slots: 0,
-            wake: None,
+            wakes: BTreeSet::new(),
             closed: false,
         }
     }
@@ -174,7 +174,9 @@ impl Local {
             Effect::ToWorker { worker, message } => self.order(&worker, message),
             // A job of this process ends with it: there is nobody to read a record.
             Effect::Persist(_) | Effect::Ended(_) => {}
-            Effect::Wake { at } => self.wake = Some(self.wake.map_or(at, |earlier| earlier.min(at))),
+            Effect::Wake { at } => {
+                self.wakes.insert(at);
+            }
             Effect::StatusChanged { from, to } => {
                 tracing::info!(job = %self.master.job(), %from, %to, "job status changed");
             }
@@ -231,15 +233,14 @@ impl Local {
 
     /// Waits for whatever happens next; nothing when it does not concern the job.
     fn next_event(&mut self, interrupts: &Interrupts) -> Option<Event> {
-        let timeout = self.wake.map_or(Duration::MAX, |at| at.since(self.clock.now()));
-        let timeout = match timeout {
-            Duration::MAX => crossbeam_channel::never(),
-            timeout => crossbeam_channel::after(timeout),
+        let timeout = match self.wakes.first() {
+            Some(at) => crossbeam_channel::after(at.since(self.clock.now())),
+            None => crossbeam_channel::never(),
         };
         crossbeam_channel::select_biased! {
             recv(interrupts.receiver()) -> _ => Some(Event::Cancel),
             recv(timeout) -> _ => {
-                self.wake = None;
+                self.wakes.pop_first();
                 Some(Event::Wake)
             }
             recv(self.reports.1) -> report => {
@@ -306,4 +307,4 @@ impl VertexResult {
 
 #[cfg(test)]
 #[path = "local_tests.rs"]
-mod tests;
+pub(super) mod tests;

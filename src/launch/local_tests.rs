@@ -14,7 +14,7 @@ use crate::launch::execute;
 use crate::rpc::ErrorKind;
 
 /// `tens ─► a ═► numbers`.
-fn job(behaviour: Behaviour, splits: u64) -> (Job, Arc<Numbers>) {
+pub(crate) fn job(behaviour: Behaviour, splits: u64) -> (Job, Arc<Numbers>) {
     let mut graph = Graph::new();
     let sink = Arc::new(Numbers::default());
     let source = graph.node("tens", NodeKind::Source { bounded: true }, tens(splits));

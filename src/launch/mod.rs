@@ -10,6 +10,8 @@
 //! Invariants: `execute` returns in the local role alone; it blocks the calling thread and never enters the caller's async
 //! runtime, so it works inside `#[tokio::main]` too; a program is one job, so a second `execute` is refused.
 
+#[cfg(test)]
+mod cluster_tests;
 mod configuration;
 mod describe;
 mod error;
@@ -56,7 +58,8 @@ pub(crate) fn execute(job: Job) -> Result<JobResult, Error> {
         return Err(Error::SecondExecution);
     }
     match Role::from_environment()? {
-        Role::Local | Role::Describe => local::run(job, &configuration::given()?),
+        Role::Local => local::run(job, &configuration::given()?),
+        Role::Describe => describe::exit_undescribed(),
         Role::Plan { file } => role::exit(role::write_plan(&job.plan, &file)),
         Role::Worker { plan, environment } => join_as_worker(job, &plan, *environment),
     }

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::handle::ContainerView;
 use super::resources::ResourceKey;
 use crate::ids::ContainerId;
 use crate::process::{Identity, MemoryWatch};
@@ -101,6 +102,21 @@ impl Container {
             State::Running { .. } => "RUNNING",
             State::Killing { .. } => "KILLING",
             State::Done { .. } => "DONE",
+        }
+    }
+
+    /// As shown to people.
+    pub(super) fn view(&self) -> ContainerView {
+        ContainerView {
+            container: self.lease.container,
+            user: self.lease.user.clone(),
+            state: self.state_name(),
+            resource: self.lease.resource.clone(),
+            accepted_at: self.lease.accepted_at,
+            process: self.process(),
+            rss_bytes: if self.is_done() { 0 } else { self.memory.rss_bytes() },
+            peak_mb: self.memory.peak_mb(),
+            exit: if let State::Done { exit, .. } = &self.state { Some(exit.clone()) } else { None },
         }
     }
 

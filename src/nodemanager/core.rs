@@ -15,6 +15,7 @@ pub use self::events::{Effect, Event, Launch, RequestId};
 use super::admission::Registration;
 use super::container::Container;
 use super::error::Illegal;
+use super::handle::{ApplicationView, ContainerView};
 use super::resources::Downloads;
 use crate::ids::{ApplicationId, ContainerId, NodeId};
 use crate::process::Identity;
@@ -83,6 +84,22 @@ impl Core {
     pub fn processes(&self) -> Vec<(ContainerId, Identity)> {
         let with_process = |container: &Container| Some((container.lease.container, container.process()?));
         self.containers.values().filter_map(with_process).collect()
+    }
+
+    /// What containers use, when last measured.
+    pub fn memory_used_bytes(&self) -> u64 {
+        let alive = self.containers.values().filter(|container| !container.is_done());
+        alive.map(|container| container.memory.rss_bytes()).sum()
+    }
+
+    /// Applications and containers as shown to people.
+    pub fn views(&self) -> (Vec<ApplicationView>, Vec<ContainerView>) {
+        let applications = self.applications.iter().map(|(id, application)| ApplicationView {
+            application: *id,
+            user: application.user.clone(),
+            state: if application.finished { "FINISHING_CONTAINERS_WAIT" } else { "RUNNING" },
+        });
+        (applications.collect(), self.containers.values().map(Container::view).collect())
     }
 
     /// Takes `event` in, at `now`. What is to be done about it is appended to `out`, in order.

@@ -32,4 +32,4 @@ pub use self::memory_watch::MemoryWatch;
 pub use self::platform::{GlibcVersion, Platform};
 pub use self::spawn::{Child, Command, Ended, Leads, Output, StandardInput};
 pub use self::table::{Entry, Table, Usage};
-pub use self::tree::{Signal, end_tree, marked, signal_group, signal_tree};
+pub use self::tree::{Signal, end_tree, marked, signal_group, signal_process, signal_tree};

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use rustix::process::{Pid, kill_process, kill_process_group};
+use rustix::process::{Pid, PidfdFlags, kill_process, kill_process_group, pidfd_open, pidfd_send_signal};
 
 use super::{Identity, Table};
 use crate::time::Deadline;
@@ -61,6 +61,26 @@ pub fn signal_tree(leader: Identity, signal: Signal) -> io::Result<usize> {
         }
     }
     Ok(members.len())
+}
+
+/// Sends `signal` to this very process; one that has ended is no error.
+///
+/// # Errors
+/// If the system does not permit it.
+pub fn signal_process(process: Identity, signal: Signal) -> io::Result<()> {
+    let Some(pid) = process.pid() else {
+        return Ok(());
+    };
+    let descriptor = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(descriptor) => descriptor,
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(errno) => return Err(errno.into()),
+    };
+    // IMPORTANT: asked after opening, so the descriptor is known to be that of this very process.
+    if !process.is_alive() {
+        return Ok(());
+    }
+    permit(pidfd_send_signal(descriptor, signal.into()))
 }
 
 fn permit(sent: rustix::io::Result<()>) -> io::Result<()> {
@@ -171,7 +191,9 @@ mod tests {
         let found = marked("FAMILY", "smith").unwrap();
         assert!(found.contains(&child.identity()), "{found:?}");
         assert!(!marked("FAMILY", "smit").unwrap().contains(&child.identity()));
-        signal_tree(child.identity(), Signal::Kill).unwrap();
+        signal_process(Identity { started_ticks: 0, ..child.identity() }, Signal::Kill).unwrap();
+        assert!(child.identity().is_alive(), "a signal to another process of that number");
+        signal_process(child.identity(), Signal::Kill).unwrap();
         child.wait().await.unwrap();
         assert_eq!(signal_tree(child.identity(), Signal::Kill).unwrap(), 0);
         signal_group(child.identity(), Signal::Kill).unwrap();

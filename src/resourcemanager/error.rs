@@ -84,3 +84,57 @@ impl RefusalCode {
         }
     }
 }
+
+/// Why a ResourceManager could not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store.
+    #[error(transparent)]
+    Storage(#[from] crate::storage::Error),
+    /// A write failed; what is durable is not known, so nothing more may be said.
+    #[error("the ResourceManager stops because its store failed: {0}; free the disk or repair it, then start it again")]
+    Store(std::sync::Arc<crate::storage::Error>),
+    /// A record is not one of ours.
+    #[error("record {key} of the store cannot be read: {cause}; it was written by another version, or is damaged")]
+    Record {
+        /// Its key.
+        key: String,
+        /// The cause.
+        cause: String,
+    },
+    /// The system gives no randomness.
+    #[error("cannot make the cluster's key: {}", crate::rpc::io_cause(.0))]
+    Randomness(std::io::Error),
+}
+
+impl Error {
+    /// What the caller can do: start again, for a person has to look first.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Storage(error) => error.kind(),
+            Self::Store(error) => error.kind(),
+            Self::Record { .. } | Self::Randomness(_) => ErrorKind::Permanent,
+        }
+    }
+}
+
+/// Why a request to a running ResourceManager failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// It was refused.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The ResourceManager is stopping, or has too much to do.
+    #[error("the ResourceManager is stopping or overloaded; try again")]
+    Unavailable,
+}
+
+impl RequestError {
+    /// What the asker can do.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Refused(refused) => refused.kind(),
+            Self::Unavailable => ErrorKind::Transient,
+        }
+    }
+}

@@ -7,7 +7,7 @@
 //! masters ═ link, or HTTP ════════════► │                  └─ scheduler: pure       └─► answers
 //! ```
 //!
-//! Reads: [`core`](self::core) decides; [`service`](self::service) is the only interpreter of its effects.
+//! [`core`](self::core) decides; the service is the only interpreter of its effects.
 //!
 //! Invariants:
 //! * An acknowledged submission survives a restart; what is acknowledged or shown has been stored before.
@@ -25,15 +25,22 @@ mod container;
 pub mod core;
 mod error;
 pub mod event;
+mod handle;
 mod mailbox;
 mod node;
+mod outbound;
+mod peers;
 pub mod record;
 pub mod report;
 mod scheduler;
+mod service;
 mod settings;
+mod store;
 mod timers;
 
 pub use self::application::Final;
-pub use self::error::{Illegal, RefusalCode, Refused};
+pub use self::error::{Error, Illegal, RefusalCode, Refused, RequestError};
+pub use self::handle::Handle;
 pub use self::scheduler::Placement;
+pub use self::service::{Service, Started, start};
 pub use self::settings::Settings;

@@ -7,6 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::level_filters::LevelFilter;
 
 use super::error::Error;
 use super::orders::{Next, perform};
@@ -20,6 +21,7 @@ use crate::graph::plan::Plan;
 use crate::protocol::roles::WorkerEnvironment;
 use crate::protocol::worker::{self as protocol, Register, Registered, ToJobManager, ToWorker};
 use crate::rpc::link::{self, LinkEvent, LinkOptions, LinkReceiver, LinkSender, LinkTarget, Refusal};
+use crate::telemetry::{LogTarget, init_logging};
 use crate::time::SystemClock;
 
 /// Reports that wait to be sent. When full, subtasks wait.
@@ -46,15 +48,26 @@ pub(crate) struct Membership {
 
 /// Takes part in the job until its end; the process's exit code. Blocks; uses threads and a runtime of its own.
 pub(crate) fn run(membership: Membership) -> i32 {
-    // The program may have installed a subscriber of its own.
-    let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).try_init();
-    match Worker::start(membership).and_then(Worker::serve) {
+    if let Err(error) = init_logging(&LogTarget::Stderr, LevelFilter::INFO) {
+        eprintln!("{error}");
+    }
+    let watching = orphan::end_with_task_manager().map_err(system("the watch on the TaskManager"));
+    match watching.and_then(|()| take_part(membership)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("{error}");
             error.exit_code()
         }
     }
+}
+
+/// The same without the ties to a process of its own.
+pub(crate) fn take_part(membership: Membership) -> Result<i32, Error> {
+    Worker::start(membership).and_then(Worker::serve)
+}
+
+fn system(what: &'static str) -> impl Fn(std::io::Error) -> Error {
+    move |cause| Error::System { what, cause }
 }
 
 struct Worker {
@@ -74,8 +87,6 @@ impl Worker {
         stored.check_same(&here)?;
         let configuration = Configuration::new().with_submitted(&environment.configuration)?;
         let config = JobConfig::from_configuration(&configuration)?;
-        let system = |what| move |cause| Error::System { what, cause };
-        orphan::end_with_task_manager().map_err(system("the watch on the TaskManager"))?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("flott-network")
@@ -132,8 +143,7 @@ impl Worker {
     }
 
     async fn obey(&mut self) -> Result<End, Error> {
-        let system = |cause| Error::System { what: "the watch on signals", cause };
-        let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(system("the watch on signals"))?;
         let mut registered = false;
         loop {
             let event = tokio::select! {

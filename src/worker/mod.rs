@@ -20,5 +20,7 @@ mod orphan;
 mod reports;
 
 pub use self::error::Error;
+#[cfg(test)]
+pub(crate) use self::membership::take_part;
 pub(crate) use self::membership::{Membership, run};
 pub(crate) use self::orders::{Next, perform};

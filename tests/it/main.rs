@@ -1,1 +1,11 @@
+//! Real processes on loopback: each module is one behaviour, seen from outside through the `flott` binary.
+//!
+//! Every cluster takes free ports and a directory of its own, conditions are waited for with a deadline, and whatever a test
+//! leaves running is killed when its cluster is dropped.
 
+mod cluster;
+mod failures;
+mod kills;
+mod per_job;
+mod processes;
+mod standalone;

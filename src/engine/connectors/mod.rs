@@ -6,6 +6,7 @@
 //!
 //! Each is built on the public traits of [`operators`](super::operators) alone, as a connector of a user's own would be.
 
+mod collect;
 mod collection;
 mod discard;
 mod files;
@@ -16,6 +17,7 @@ mod socket;
 mod text;
 mod text_file_sink;
 
+pub use collect::{CollectSink, Collected};
 pub use collection::CollectionSource;
 pub use discard::DiscardSink;
 pub use files::TextFileSource;

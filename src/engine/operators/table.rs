@@ -1,41 +1,32 @@
-//! A hash table of keys that are hashed already.
-
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
+//! The state of the aggregates: what was folded, by key.
 
 use super::aggregate::Aggregate;
-use crate::engine::record::{Key, KeyRef, Record};
+use crate::engine::record::{Key, KeyRef, KeyedTable, Record, key_hash};
 
-/// Keys with what was folded of their values. The hash that routed a key probes the table: nothing is hashed twice.
+/// Keys with what was folded of their values.
 pub(crate) struct Table<K, A> {
-    slots: HashTable<Slot<K, A>>,
-}
-
-struct Slot<K, A> {
-    hash: u64,
-    key: K,
-    accumulator: A,
+    entries: KeyedTable<K, A>,
 }
 
 impl<K: Key, A: Send> Table<K, A> {
     /// An empty table.
     pub(crate) fn new() -> Self {
-        Self { slots: HashTable::new() }
+        Self { entries: KeyedTable::new() }
     }
 
     /// Number of keys.
     pub(crate) fn len(&self) -> usize {
-        self.slots.len()
+        self.entries.len()
     }
 
-    /// Memory that the slots take, not counting what keys and values own beside them.
+    /// Memory that the entries take, not counting what keys and values own beside them.
     pub(crate) fn bytes(&self) -> usize {
-        self.slots.allocation_size()
+        self.entries.bytes()
     }
 
     /// How many new keys it takes before it grows.
     pub(crate) fn room(&self) -> usize {
-        self.slots.capacity() - self.slots.len()
+        self.entries.room()
     }
 
     /// Folds `value` into its key's accumulator. The key is copied only when it is new.
@@ -47,18 +38,9 @@ impl<K: Key, A: Send> Table<K, A> {
         key: KeyRef<'_, K>,
         value: V,
     ) -> (&K, &A) {
-        match self.slots.entry(hash, |slot| slot.hash == hash && key.matches(&slot.key), |slot| slot.hash) {
-            Entry::Occupied(entry) => {
-                let slot = entry.into_mut();
-                aggregate.add(&mut slot.accumulator, value);
-                (&slot.key, &slot.accumulator)
-            }
-            Entry::Vacant(entry) => {
-                let slot = Slot { hash, key: key.to_owned(), accumulator: aggregate.start(value) };
-                let slot = entry.insert(slot).into_mut();
-                (&slot.key, &slot.accumulator)
-            }
-        }
+        let (start, add) = (|value| aggregate.start(value), |folded: &mut A, value| aggregate.add(folded, value));
+        let (key, folded) = self.entries.fold(hash, key, value, start, add);
+        (key, folded)
     }
 
     /// As [`Table::fold`], with a key that may be kept.
@@ -70,21 +52,17 @@ impl<K: Key, A: Send> Table<K, A> {
         key: K,
         value: V,
     ) {
-        match self.slots.entry(hash, |slot| slot.hash == hash && slot.key == key, |slot| slot.hash) {
-            Entry::Occupied(entry) => aggregate.add(&mut entry.into_mut().accumulator, value),
-            Entry::Vacant(entry) => {
-                entry.insert(Slot { hash, key, accumulator: aggregate.start(value) });
-            }
-        }
+        let (start, add) = (|value| aggregate.start(value), |folded: &mut A, value| aggregate.add(folded, value));
+        self.entries.fold_owned(hash, key, value, start, add);
     }
 
     /// Takes everything out; the memory stays for what comes.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = (u64, K, A)> + '_ {
-        self.slots.drain().map(|slot| (slot.hash, slot.key, slot.accumulator))
+        self.entries.drain().map(|(key, folded)| (key_hash(&key), key, folded))
     }
 
     /// Takes everything out, and gives the memory up behind it.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = (u64, K, A)> + use<K, A> {
-        std::mem::take(&mut self.slots).into_iter().map(|slot| (slot.hash, slot.key, slot.accumulator))
+        self.entries.take().map(|(key, folded)| (key_hash(&key), key, folded))
     }
 }

@@ -83,3 +83,26 @@ impl CodecError {
         Self { action: "read", type_name: std::any::type_name::<T>(), cause: cause.to_string() }
     }
 }
+
+/// The open batches of [`Batch::scatter`] that get rows, as their concrete type and with room for them; absent ones are made.
+pub(super) fn open_parts<'a, B: Batch>(
+    targets: &[u32],
+    open: &'a mut [Option<Box<dyn Batch>>],
+    new: impl Fn(usize) -> B,
+    reserve: impl Fn(&mut B, usize),
+) -> Vec<Option<&'a mut B>> {
+    let mut rows = vec![0usize; open.len()];
+    for target in targets {
+        rows[*target as usize] += 1;
+    }
+    let part = |(slot, rows): (&'a mut Option<Box<dyn Batch>>, usize)| {
+        if rows == 0 {
+            return None;
+        }
+        let batch: &mut dyn Any = &mut **slot.get_or_insert_with(|| Box::new(new(rows)));
+        let part = batch.downcast_mut().expect("open batches are of the scattered batch's type");
+        reserve(part, rows);
+        Some(part)
+    };
+    open.iter_mut().zip(rows).map(part).collect()
+}

@@ -1,82 +1,40 @@
 //! What a keyed exchange ships: hash, key and value, as columns.
 
 use std::any::{Any, type_name};
-use std::hash::Hash;
 use std::marker::PhantomData;
 
-use super::{Batch, BatchType, CodecError, Record, Str};
-
-/// What can be a key: a record that is `Hash + Eq` (so floats do not compile).
-pub trait Key: Record + Hash + Eq {}
-
-impl<T: Record + Hash + Eq> Key for T {}
-
-/// A key as it lies in a batch: borrowed, so that only a new key is ever copied.
-#[derive(Clone, Copy, Debug)]
-pub enum KeyRef<'a, K> {
-    /// A whole value.
-    Value(&'a K),
-    /// The text of a `Str` or `String` key in a flat column.
-    Text(&'a str),
-}
-
-impl<K: Key> KeyRef<'_, K> {
-    /// Whether it is `key`.
-    #[inline]
-    pub fn matches(&self, key: &K) -> bool {
-        match self {
-            Self::Value(value) => *value == key,
-            Self::Text(text) => {
-                let any: &dyn Any = key;
-                let own = any.downcast_ref::<Str>().map(Str::as_str);
-                own.or_else(|| any.downcast_ref::<String>().map(String::as_str)) == Some(*text)
-            }
-        }
-    }
-
-    /// The key itself: a copy, where it lies in a flat column.
-    ///
-    /// # Panics
-    /// Never: only `Str` and `String` keys lie in text columns.
-    pub fn to_owned(&self) -> K {
-        match self {
-            Self::Value(value) => (*value).clone(),
-            Self::Text(text) => {
-                let mut key: Option<K> = None;
-                let slot: &mut dyn Any = &mut key;
-                if let Some(slot) = slot.downcast_mut::<Option<Str>>() {
-                    *slot = Some(Str::from(*text));
-                } else if let Some(slot) = slot.downcast_mut::<Option<String>>() {
-                    *slot = Some(String::from(*text));
-                }
-                key.expect("a text column holds Str or String keys")
-            }
-        }
-    }
-}
+use super::batch::open_parts;
+use super::column::{self, FrameReader, Malformed, read_flat, write_flat, write_head};
+use super::{Batch, BatchType, CodecError, Key, KeyColumn, KeyRef, Record};
 
 /// A batch of hash, key and value columns.
 #[derive(Clone, Debug)]
 pub struct Keyed<K, V> {
     hashes: Vec<u64>,
-    keys: Vec<K>,
+    keys: KeyColumn<K>,
     values: Vec<V>,
 }
 
 impl<K: Key, V: Record> Keyed<K, V> {
     /// An empty batch with room for `capacity` rows.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self {
-            hashes: Vec::with_capacity(capacity),
-            keys: Vec::with_capacity(capacity),
-            values: Vec::with_capacity(capacity),
-        }
+        Self::from_columns(Vec::with_capacity(capacity), Vec::with_capacity(capacity), Vec::with_capacity(capacity))
+    }
+
+    /// A batch of columns that are filled already: the cheapest way to make one.
+    ///
+    /// # Panics
+    /// When they are not of one length.
+    pub fn from_columns(hashes: Vec<u64>, keys: Vec<K>, values: Vec<V>) -> Self {
+        assert!(hashes.len() == keys.len() && keys.len() == values.len(), "columns of a batch are of one length");
+        Self { hashes, keys: KeyColumn::Values(keys), values }
     }
 
     /// Adds a row; `hash` is [`key_hash`](super::key_hash) of `key`.
+    #[inline]
     pub fn push(&mut self, hash: u64, key: K, value: V) {
         self.hashes.push(hash);
-        self.keys.push(key);
+        self.keys.values().push(key);
         self.values.push(value);
     }
 
@@ -89,10 +47,23 @@ impl<K: Key, V: Record> Keyed<K, V> {
     }
 
     /// Calls `row` with hash, key and value of each row, in order.
+    #[inline]
     pub fn for_each(self, mut row: impl FnMut(u64, KeyRef<'_, K>, V)) {
-        for ((hash, key), value) in self.hashes.into_iter().zip(&self.keys).zip(self.values) {
-            row(hash, KeyRef::Value(key), value);
+        let rows = self.hashes.into_iter().zip(self.values);
+        match &self.keys {
+            // Two loops, so that neither asks for each row which of both it is.
+            KeyColumn::Values(keys) => {
+                rows.zip(keys).for_each(|((hash, value), key)| row(hash, KeyRef::Value(key), value));
+            }
+            KeyColumn::Texts(keys) => {
+                rows.zip(keys.iter()).for_each(|((hash, value), key)| row(hash, KeyRef::Text(key), value));
+            }
         }
+    }
+
+    /// The columns: for operators that look ahead.
+    pub fn into_columns(self) -> (Vec<u64>, KeyColumn<K>, Vec<V>) {
+        (self.hashes, self.keys, self.values)
     }
 }
 
@@ -102,7 +73,7 @@ impl<K: Key, V: Record> Batch for Keyed<K, V> {
     }
 
     fn bytes(&self) -> usize {
-        self.hashes.len() * (8 + size_of::<K>() + size_of::<V>())
+        self.hashes.len() * size_of::<u64>() + self.keys.bytes() + column::bytes_of(&self.values)
     }
 
     fn hashes(&self) -> Option<&[u64]> {
@@ -110,18 +81,42 @@ impl<K: Key, V: Record> Batch for Keyed<K, V> {
     }
 
     fn scatter(self: Box<Self>, targets: &[u32], open: &mut [Option<Box<dyn Batch>>]) {
-        let mut parts = open_parts::<Self>(open);
-        let Self { hashes, keys, values } = *self;
-        for (((hash, key), value), target) in hashes.into_iter().zip(keys).zip(values).zip(targets) {
-            parts[*target as usize].get_or_insert_with(|| Self::with_capacity(0)).push(hash, key, value);
+        let mut this = *self;
+        let mut parts = open_parts::<Self>(
+            targets,
+            open,
+            |rows| Self::with_capacity(rows),
+            |part, rows| {
+                part.hashes.reserve(rows);
+                part.keys.values().reserve(rows);
+                part.values.reserve(rows);
+            },
+        );
+        let keys = std::mem::take(this.keys.values());
+        // Column by column: each loop is small, and the targets stay in the first cache.
+        let mut columns: Vec<(&mut Vec<u64>, &mut Vec<K>, &mut Vec<V>)> = Vec::new();
+        let mut column_of = vec![0usize; parts.len()];
+        for (part, column) in parts.iter_mut().zip(&mut column_of) {
+            if let Some(Self { hashes, keys, values }) = part {
+                *column = columns.len();
+                columns.push((hashes, keys.values(), values));
+            }
         }
-        close_parts(parts, open);
+        for (hash, target) in this.hashes.into_iter().zip(targets) {
+            columns[column_of[*target as usize]].0.push(hash);
+        }
+        for (key, target) in keys.into_iter().zip(targets) {
+            columns[column_of[*target as usize]].1.push(key);
+        }
+        for (value, target) in this.values.into_iter().zip(targets) {
+            columns[column_of[*target as usize]].2.push(value);
+        }
     }
 
     fn append(&mut self, other: Box<dyn Batch>) {
         let mut other = Self::of(other);
         self.hashes.append(&mut other.hashes);
-        self.keys.append(&mut other.keys);
+        self.keys.values().append(other.keys.values());
         self.values.append(&mut other.values);
     }
 
@@ -130,31 +125,14 @@ impl<K: Key, V: Record> Batch for Keyed<K, V> {
     }
 
     fn encode(&self, frame: &mut Vec<u8>) -> Result<(), CodecError> {
-        let bytes =
-            postcard::to_stdvec(&(&self.hashes, &self.keys, &self.values)).map_err(CodecError::write::<(K, V)>)?;
-        frame.extend_from_slice(&bytes);
-        Ok(())
+        write_head(self.hashes.len(), frame).map_err(CodecError::write::<(K, V)>)?;
+        write_flat(&self.hashes, frame, |hash, bytes| *bytes = hash.to_le_bytes());
+        self.keys.write(frame).map_err(CodecError::write::<K>)?;
+        column::write(&self.values, frame).map_err(CodecError::write::<V>)
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
         self
-    }
-}
-
-/// Takes the open batches of [`Batch::scatter`] as their concrete type.
-pub(super) fn open_parts<B: Batch>(open: &mut [Option<Box<dyn Batch>>]) -> Vec<Option<B>> {
-    open.iter_mut()
-        .map(|part| {
-            part.take()
-                .map(|batch| *batch.into_any().downcast().expect("open batches are of the scattered batch's type"))
-        })
-        .collect()
-}
-
-/// Puts them back.
-pub(super) fn close_parts<B: Batch>(parts: Vec<Option<B>>, open: &mut [Option<Box<dyn Batch>>]) {
-    for (part, slot) in parts.into_iter().zip(open) {
-        *slot = part.map(|batch| Box::new(batch) as Box<dyn Batch>);
     }
 }
 
@@ -180,7 +158,83 @@ impl<K: Key, V: Record> BatchType for KeyedType<K, V> {
     }
 
     fn decode(&self, frame: &[u8]) -> Result<Box<dyn Batch>, CodecError> {
-        let (hashes, keys, values) = postcard::from_bytes(frame).map_err(CodecError::read::<(K, V)>)?;
-        Ok(Box::new(Keyed::<K, V> { hashes, keys, values }))
+        let read = || {
+            let (mut frame, rows) = FrameReader::new(frame)?;
+            let hashes = read_flat(&mut frame, rows, u64::from_le_bytes)?;
+            let keys = KeyColumn::read(&mut frame, rows)?;
+            let values = column::read(&mut frame, rows)?;
+            frame.finish()?;
+            Ok(Keyed::<K, V> { hashes, keys, values })
+        };
+        let keyed = read().map_err(|malformed: Malformed| CodecError::read::<(K, V)>(malformed))?;
+        Ok(Box::new(keyed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::record::{Str, key_hash};
+
+    fn words(words: &[&str]) -> Keyed<Str, u64> {
+        let mut batch = Keyed::with_capacity(0);
+        for (word, count) in words.iter().zip(0..) {
+            let key = Str::from(*word);
+            batch.push(key_hash(&key), key, count);
+        }
+        batch
+    }
+
+    fn rows<K: Key, V: Record>(batch: Box<dyn Batch>) -> Vec<(K, V)> {
+        let mut rows = Vec::new();
+        Keyed::<K, V>::of(batch).for_each(|hash, key, value| {
+            assert_eq!(hash, key_hash(&key.to_owned()));
+            rows.push((key.to_owned(), value));
+        });
+        rows
+    }
+
+    fn sent(batch: &dyn Batch) -> Box<dyn Batch> {
+        let mut frame = Vec::new();
+        batch.encode(&mut frame).unwrap();
+        KeyedType::<Str, u64>::new().decode(&frame).unwrap()
+    }
+
+    #[test]
+    fn received_text_keys_are_borrowed() {
+        let received = sent(&words(&["to", "be", "ör", "not"]));
+        assert_eq!(received.len(), 4);
+        Keyed::<Str, u64>::of(received.clone_batch()).for_each(|_, key, _| assert!(matches!(key, KeyRef::Text(_))));
+        let (hashes, keys, values) = Keyed::<Str, u64>::of(received.clone_batch()).into_columns();
+        assert!(keys.get(2).matches(&Str::from("ör")));
+        assert_eq!((hashes.len(), values), (4, vec![0, 1, 2, 3]));
+        // What was received can be sent on, joined and scattered.
+        let mut again = sent(&*received);
+        again.append(received);
+        again.append(Box::new(words(&["that"])));
+        let mut open = vec![None, Some(Box::new(words(&["x"])) as Box<dyn Batch>), None];
+        again.scatter(&[0, 1, 0, 1, 0, 1, 0, 1, 0], &mut open);
+        let texts = |batch: Option<Box<dyn Batch>>| -> Vec<String> {
+            rows::<Str, u64>(batch.unwrap()).into_iter().map(|(key, value)| format!("{key}{value}")).collect()
+        };
+        assert_eq!(texts(open[0].take()), ["to0", "ör2", "to0", "ör2", "that0"]);
+        assert_eq!(texts(open[1].take()), ["x0", "be1", "not3", "be1", "not3"]);
+        assert!(open[2].is_none(), "a target without rows gets no batch");
+    }
+
+    #[test]
+    fn other_keys_and_values_round_trip() {
+        let mut batch = Keyed::with_capacity(0);
+        for i in 0..100u32 {
+            let key = (i, format!("key {i}"));
+            batch.push(key_hash(&key), key, vec![i; 3]);
+        }
+        let mut frame = Vec::new();
+        batch.encode(&mut frame).unwrap();
+        let received = KeyedType::<(u32, String), Vec<u32>>::new().decode(&frame).unwrap();
+        assert_eq!(rows::<(u32, String), Vec<u32>>(received), rows(Box::new(batch)));
+        for len in 0..frame.len() {
+            assert!(KeyedType::<(u32, String), Vec<u32>>::new().decode(&frame[..len]).is_err());
+        }
     }
 }

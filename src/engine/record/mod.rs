@@ -8,19 +8,26 @@
 //! nothing of its type, which both ends know from the graph.
 
 mod batch;
+mod column;
 mod element;
 mod hash;
+mod key;
 mod keyed;
 mod rows;
+mod table;
 mod text;
+mod text_column;
 mod waker;
 
 pub use batch::{Batch, BatchType, CodecError, Record};
 pub use element::Element;
-pub use hash::{key_group, key_group_owners, key_hash, subtask_of_hash, subtask_of_key_group};
-pub use keyed::{Key, KeyRef, Keyed, KeyedType};
+pub use hash::{KEY_HASH_SCHEME, key_group, key_group_owners, key_hash, subtask_of_hash, subtask_of_key_group};
+pub use key::{Key, KeyColumn, KeyRef};
+pub use keyed::{Keyed, KeyedType};
 pub use rows::{Rows, RowsType};
+pub use table::KeyedTable;
 pub use text::Str;
+pub use text_column::TextColumn;
 pub use waker::Waker;
 
 /// Records in a full batch.

@@ -3,6 +3,8 @@
 use std::any::{Any, type_name};
 use std::marker::PhantomData;
 
+use super::batch::open_parts;
+use super::column::{self, FrameReader, Malformed, write_head};
 use super::{Batch, BatchType, CodecError, Record};
 
 /// A batch that holds its records in a vector.
@@ -25,7 +27,7 @@ impl<T: Record> Batch for Rows<T> {
     }
 
     fn bytes(&self) -> usize {
-        self.0.len() * size_of::<T>()
+        column::bytes_of(&self.0)
     }
 
     fn hashes(&self) -> Option<&[u64]> {
@@ -33,12 +35,13 @@ impl<T: Record> Batch for Rows<T> {
     }
 
     fn scatter(self: Box<Self>, targets: &[u32], open: &mut [Option<Box<dyn Batch>>]) {
-        let parts = super::keyed::open_parts::<Self>(open);
-        let mut parts: Vec<_> = parts;
+        let new = |rows| Self(Vec::with_capacity(rows));
+        let mut parts = open_parts::<Self>(targets, open, new, |part, rows| part.0.reserve(rows));
         for (row, target) in self.0.into_iter().zip(targets) {
-            parts[*target as usize].get_or_insert_with(|| Self(Vec::new())).0.push(row);
+            if let Some(part) = &mut parts[*target as usize] {
+                part.0.push(row);
+            }
         }
-        super::keyed::close_parts(parts, open);
     }
 
     fn append(&mut self, other: Box<dyn Batch>) {
@@ -50,9 +53,8 @@ impl<T: Record> Batch for Rows<T> {
     }
 
     fn encode(&self, frame: &mut Vec<u8>) -> Result<(), CodecError> {
-        let bytes = postcard::to_stdvec(&self.0).map_err(CodecError::write::<T>)?;
-        frame.extend_from_slice(&bytes);
-        Ok(())
+        write_head(self.0.len(), frame).map_err(CodecError::write::<T>)?;
+        column::write(&self.0, frame).map_err(CodecError::write::<T>)
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
@@ -82,7 +84,34 @@ impl<T: Record> BatchType for RowsType<T> {
     }
 
     fn decode(&self, frame: &[u8]) -> Result<Box<dyn Batch>, CodecError> {
-        let rows: Vec<T> = postcard::from_bytes(frame).map_err(CodecError::read::<T>)?;
-        Ok(Box::new(Rows(rows)))
+        let read = || {
+            let (mut frame, rows) = FrameReader::new(frame)?;
+            let values = column::read(&mut frame, rows)?;
+            frame.finish()?;
+            Ok(Rows::<T>(values))
+        };
+        let rows = read().map_err(|malformed: Malformed| CodecError::read::<T>(malformed))?;
+        Ok(Box::new(rows))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_scatter_in_order_and_round_trip() {
+        let rows = Rows((0..1000u32).map(|i| (i, i.to_string())).collect());
+        let targets: Vec<u32> = (0..1000).map(|i| i % 3).collect();
+        let mut open = vec![None, None, None, None];
+        Box::new(rows).scatter(&targets, &mut open);
+        assert!(open[3].is_none());
+        for (part, first) in open.into_iter().flatten().zip(0..) {
+            let mut frame = Vec::new();
+            part.encode(&mut frame).unwrap();
+            let part = Rows::<(u32, String)>::of(RowsType::<(u32, String)>::new().decode(&frame).unwrap());
+            let expected: Vec<_> = (first..1000).step_by(3).map(|i| (i, i.to_string())).collect();
+            assert_eq!(part.0, expected);
+        }
     }
 }

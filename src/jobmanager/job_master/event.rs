@@ -139,8 +139,7 @@ pub enum Effect {
 }
 
 /// What of a job must survive its JobManager.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "record", rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Record {
     /// The job's output is complete and will be published: from here it only rolls forward.
     Decision(Decision),

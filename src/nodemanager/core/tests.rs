@@ -343,7 +343,7 @@ fn a_draining_node_ends_everything_and_then_says_so() {
 #[test]
 fn what_makes_no_sense_is_refused_and_changes_nothing() {
     let mut node = Node::new();
-    let mut refuse = |node: &mut Node, event| {
+    let refuse = |node: &mut Node, event| {
         let mut out = Vec::new();
         let illegal = node.core.apply(event, node.now, &mut out).unwrap_err();
         assert!(out.is_empty());

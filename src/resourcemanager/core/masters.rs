@@ -16,6 +16,7 @@ use crate::resourcemanager::error::{Illegal, RefusalCode, Refused};
 use crate::resourcemanager::event::{Answer, Effect, Registering, RequestId};
 use crate::resourcemanager::mailbox::Channel;
 use crate::resourcemanager::timers::Timer;
+use crate::rpc::token::Token;
 use crate::time::Now;
 
 impl Core {
@@ -48,17 +49,9 @@ impl Core {
     }
 
     fn may_register(&self, register: &Register, by: Registering) -> Result<(), Refused> {
-        let Register { attempt: id, token, .. } = register;
-        let forbidden = |why: String| Err(Refused::new(RefusalCode::Forbidden, why));
-        if token.kind != AM_RM_TOKEN {
-            return forbidden(format!("a {} is no right to register a master; show the {AM_RM_TOKEN}", token.kind));
-        }
-        if let Err(forged) = self.key.verify(token) {
-            return forbidden(forged.to_string());
-        }
-        let claimed = serde_json::from_slice::<AmRmTokenIdentifier>(&token.identifier).map(|claim| claim.attempt);
-        if !claimed.is_ok_and(|claimed| claimed == *id) {
-            return forbidden(format!("the token is not that of {id}"));
+        let id = &register.attempt;
+        if self.attempt_of(&register.token)? != *id {
+            return Err(Refused::new(RefusalCode::Forbidden, format!("the token is not that of {id}")));
         }
         let current = self.applications.get(&id.application).and_then(application::Application::current_attempt);
         let attempt = self.attempts.get(id).filter(|_| current == Some(*id));
@@ -77,6 +70,21 @@ impl Core {
                 Err(Refused::new(RefusalCode::AttemptNotFound, why))
             }
         }
+    }
+
+    /// Whom an AM-RM token lets speak.
+    ///
+    /// # Errors
+    /// [`Refused`] if it is not one, or was not signed here.
+    pub fn attempt_of(&self, token: &Token) -> Result<ApplicationAttemptId, Refused> {
+        let forbidden = |why: String| Refused::new(RefusalCode::Forbidden, why);
+        if token.kind != AM_RM_TOKEN {
+            let why = format!("a {} is no right to speak for a master; show the {AM_RM_TOKEN}", token.kind);
+            return Err(forbidden(why));
+        }
+        self.key.verify(token).map_err(|forged| forbidden(forged.to_string()))?;
+        let claim: Result<AmRmTokenIdentifier, _> = serde_json::from_slice(&token.identifier);
+        claim.map(|claim| claim.attempt).map_err(|error| forbidden(format!("the token cannot be read: {error}")))
     }
 
     fn connect_master(&mut self, id: ApplicationAttemptId, by: Registering, now: Now) {

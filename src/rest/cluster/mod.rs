@@ -1,1 +1,90 @@
-//! The ResourceManager's REST API: YARN's.
+//! The ResourceManager's REST interface: YARN's, with its JSON, on the ResourceManager's [`Handle`].
+//!
+//! ```text
+//! request ─► guard (Origin, secret) ─► handler ─ Handle ─► ResourceManager
+//!                                         └─► yarn_rest types ─► JSON, errors as RemoteException
+//! ```
+//!
+//! Extensions to YARN, all optional for clients: `GET /apps/{id}?wait_ms=&since=` waits for a newer `version`;
+//! `/blobs/{sha256}` takes uploads; `/application-master/…` is the master's protocol as plain HTTP; `waitingReason` and
+//! `exitCause` on an application. It knows how things look, never how they are decided.
+
+mod applications;
+mod blobs;
+mod convert;
+mod error;
+mod filter;
+mod guard;
+mod master;
+mod nodes;
+mod overview;
+mod proxy;
+mod submit;
+#[cfg(test)]
+mod tests;
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use serde::Serialize;
+
+use self::error::Error;
+use crate::resourcemanager::Handle;
+
+/// What handlers share.
+#[derive(Clone)]
+struct Context {
+    handle: Handle,
+    /// For the proxy; keeps connections to masters.
+    http: reqwest::Client,
+}
+
+/// The interface over `handle`: `/ws/v1/cluster/…`, `/proxy/…`, and `/cluster` for clients that probe for the active one.
+pub fn router(handle: Handle) -> Router {
+    let context = Context { http: proxy::client(), handle };
+    let cluster = Router::new()
+        .route("/", get(overview::info))
+        .route("/info", get(overview::info))
+        .route("/metrics", get(overview::metrics))
+        .route("/scheduler", get(overview::scheduler))
+        .route("/nodes", get(nodes::list))
+        .route("/nodes/{id}", get(nodes::one))
+        .route("/apps", get(applications::list).post(submit::submit))
+        .route("/apps/new-application", post(submit::new_application))
+        .route("/apps/{id}", get(applications::one))
+        .route("/apps/{id}/state", get(applications::state).put(submit::put_state))
+        .route("/apps/{id}/queue", get(applications::queue))
+        .route("/apps/{id}/priority", get(applications::priority))
+        .route("/apps/{id}/appattempts", get(applications::attempts))
+        .route("/apps/{id}/appattempts/{attempt}", get(applications::attempt))
+        .route("/apps/{id}/appattempts/{attempt}/containers", get(applications::containers))
+        .route("/apps/{id}/appattempts/{attempt}/containers/{container}", get(applications::container))
+        .route("/appstatistics", get(applications::statistics))
+        .route("/blobs/{sha256}", get(blobs::get).put(blobs::put))
+        .route("/application-master/register", post(master::register))
+        .route("/application-master/allocate", post(master::allocate))
+        .route("/application-master/finish", post(master::finish))
+        .fallback(not_found);
+    Router::new()
+        .route("/ws/v1/cluster", get(overview::info))
+        .nest("/ws/v1/cluster/", cluster)
+        .route("/cluster", get(overview::page))
+        .route("/proxy/{id}", any(proxy::to_slash))
+        .route("/proxy/{id}/", any(proxy::forward))
+        .route("/proxy/{id}/{*path}", any(proxy::forward))
+        .layer(axum::middleware::from_fn_with_state(context.clone(), guard::guard))
+        .with_state(context)
+}
+
+async fn not_found(uri: axum::http::Uri) -> Error {
+    Error::not_found(format!("null for uri: {uri}"))
+}
+
+/// JSON as YARN labels it.
+fn json<T: Serialize>(value: &T) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => ([(CONTENT_TYPE, "application/json; charset=utf-8")], body).into_response(),
+        Err(error) => Error::internal(error.to_string()).into_response(),
+    }
+}

@@ -1,1 +1,150 @@
-//! The NodeManager's REST API: YARN's.
+//! A NodeManager over HTTP: YARN's `/ws/v1/node` and its container management.
+//!
+//! ```text
+//! master ── POST containers, containers/stop ──► Handle ──► NodeManager
+//! people, tools ── GET info, apps, containers ──► Handle::view ──► YARN's JSON keys
+//!               └─ GET logs ──► files of the container's log directory, by ranges, or followed
+//! ```
+
+mod logs;
+#[cfg(test)]
+mod tests;
+mod views;
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+
+use self::views::{application_json, container_json, info_json, list};
+use crate::ids::{ApplicationId, ContainerId};
+use crate::nodemanager::{ContainerView, Handle, NodeView, Refused};
+use crate::protocol::node::{CONTAINERS_PATH, StartContainer, Started, StopContainers};
+use crate::protocol::yarn_rest::RemoteException;
+use crate::rpc::ErrorKind;
+
+/// The API of the node behind `handle`.
+pub fn router(handle: Handle) -> Router {
+    const NODE: &str = "/ws/v1/node";
+    let under = |path: &str| format!("{NODE}{path}");
+    let containers = |path: &str| format!("{CONTAINERS_PATH}{path}");
+    Router::new()
+        .route(NODE, get(info))
+        .route(&under("/info"), get(info))
+        .route(&under("/apps"), get(applications))
+        .route(&under("/apps/{application}"), get(application))
+        .route(CONTAINERS_PATH, get(all_containers).post(start))
+        .route(&containers("/stop"), post(stop))
+        .route(&containers("/{container}"), get(container))
+        .route(&containers("/{container}/logs"), get(logs::list))
+        .route(&containers("/{container}/logs/{file}"), get(logs::content))
+        .route(&under("/containerlogs/{container}/{file}"), get(logs::content))
+        .with_state(handle)
+}
+
+/// A refusal in YARN's words.
+#[derive(Debug)]
+struct Failure {
+    status: StatusCode,
+    exception: &'static str,
+    message: String,
+}
+
+impl Failure {
+    fn not_found(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::NOT_FOUND, exception: "NotFoundException", message: message.into() }
+    }
+
+    fn bad_request(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, exception: "BadRequestException", message: message.into() }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        let (status, exception) = match (&refused, refused.kind()) {
+            (Refused::BadToken { .. }, _) => (StatusCode::FORBIDDEN, "InvalidContainerException"),
+            (Refused::NoSuchContainer { .. }, _) => (StatusCode::NOT_FOUND, "NotFoundException"),
+            (_, ErrorKind::Transient) => (StatusCode::SERVICE_UNAVAILABLE, "NMNotYetReadyException"),
+            (_, ErrorKind::Fenced) => (StatusCode::CONFLICT, "InvalidContainerException"),
+            (_, ErrorKind::Permanent | ErrorKind::User) => (StatusCode::BAD_REQUEST, "BadRequestException"),
+        };
+        Self { status, exception, message: refused.to_string() }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.status, Json(RemoteException::new(self.exception, self.message))).into_response()
+    }
+}
+
+async fn info(State(node): State<Handle>) -> Result<Response, Failure> {
+    let view = node.view().await?;
+    Ok(Json(info_json(&view)).into_response())
+}
+
+#[derive(Deserialize)]
+struct ApplicationFilter {
+    state: Option<String>,
+    user: Option<String>,
+}
+
+async fn applications(
+    State(node): State<Handle>,
+    Query(filter): Query<ApplicationFilter>,
+) -> Result<Response, Failure> {
+    let view = node.view().await?;
+    let wanted =
+        |wanted: &Option<String>, is: &str| wanted.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(is));
+    let applications = view
+        .applications
+        .iter()
+        .filter(|it| wanted(&filter.state, it.state) && wanted(&filter.user, &it.user))
+        .map(|it| application_json(it, &view))
+        .collect();
+    Ok(Json(list("apps", "app", applications)).into_response())
+}
+
+async fn application(State(node): State<Handle>, Path(application): Path<String>) -> Result<Response, Failure> {
+    let id: ApplicationId = application.parse().map_err(|error| Failure::bad_request(format!("{error}")))?;
+    let view = node.view().await?;
+    let found = view.applications.iter().find(|it| it.application == id);
+    let found = found.ok_or_else(|| Failure::not_found(format!("app with id {id} not found")))?;
+    Ok(Json(serde_json::json!({ "app": application_json(found, &view) })).into_response())
+}
+
+async fn all_containers(State(node): State<Handle>) -> Result<Response, Failure> {
+    let view = node.view().await?;
+    let containers = view.containers.iter().map(|it| container_json(it, &node)).collect();
+    Ok(Json(list("containers", "container", containers)).into_response())
+}
+
+async fn container(State(node): State<Handle>, Path(container): Path<String>) -> Result<Response, Failure> {
+    let id = container_id(&container)?;
+    let view = node.view().await?;
+    let found = find(&view, id).ok_or(Refused::NoSuchContainer { container })?;
+    Ok(Json(serde_json::json!({ "container": container_json(found, &node) })).into_response())
+}
+
+async fn start(State(node): State<Handle>, Json(request): Json<StartContainer>) -> Result<Json<Started>, Failure> {
+    Ok(Json(node.start(request).await?))
+}
+
+async fn stop(
+    State(node): State<Handle>,
+    Json(request): Json<StopContainers>,
+) -> Result<Json<serde_json::Value>, Failure> {
+    let containers = node.stop(request).await?;
+    Ok(Json(serde_json::json!({ "containers": containers })))
+}
+
+fn container_id(text: &str) -> Result<ContainerId, Failure> {
+    text.parse().map_err(|error| Failure::bad_request(format!("{error}")))
+}
+
+fn find(view: &NodeView, id: ContainerId) -> Option<&ContainerView> {
+    view.containers.iter().find(|it| it.container == id)
+}

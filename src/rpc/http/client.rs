@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use reqwest::header::CONTENT_LENGTH;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Body, Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -143,6 +143,48 @@ impl Client {
         call.limit += transfer_time(length);
         let body = Body::wrap_stream(ReaderStream::with_capacity(content, 256 << 10));
         call.once(|request| request.header(CONTENT_LENGTH, length).body(body)).await
+    }
+
+    /// Whether `path` is there, by HEAD. Tried again while that may help.
+    ///
+    /// # Errors
+    /// As [`Client::get`]; an absent path is no error.
+    pub async fn exists(&self, path: &str) -> Result<bool, Error> {
+        match self.call(Method::HEAD, path).repeat(|request| request).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.status() == Some(404) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// POST of a file as the only part of a multipart form, streamed, answered in JSON. Tried once; has as much more time as a
+    /// slow transfer needs.
+    ///
+    /// # Errors
+    /// As [`Client::get`], or [`Error::File`].
+    pub async fn post_form_file<T: DeserializeOwned>(&self, path: &str, name: &str, file: &Path) -> Result<T, Error> {
+        const BOUNDARY: &str = "flott-form-boundary-7c1d9a52e4";
+        let failed = |source| Error::File { verb: "read", path: file.to_owned(), source };
+        let content = File::open(file).await.map_err(failed)?;
+        let name = name.replace(['"', '\r', '\n'], "_");
+        let head = format!(
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"jarfile\"; filename=\"{name}\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n"
+        );
+        let tail = format!("\r\n--{BOUNDARY}--\r\n");
+        let file_bytes = content.metadata().await.map_err(failed)?.len();
+        let length = file_bytes + head.len() as u64 + tail.len() as u64;
+        let text = |text: String| futures_util::stream::iter([io::Result::Ok(bytes::Bytes::from(text))]);
+        let body = text(head).chain(ReaderStream::with_capacity(content, 256 << 10)).chain(text(tail));
+        let mut call = self.call(Method::POST, path);
+        call.limit += transfer_time(length);
+        let answer = call
+            .once(|request| {
+                let kind = format!("multipart/form-data; boundary={BOUNDARY}");
+                request.header(CONTENT_TYPE, kind).header(CONTENT_LENGTH, length).body(Body::wrap_stream(body))
+            })
+            .await?;
+        call.decode(&answer)
     }
 
     /// GET into a file (created or overwritten, not synced), streamed. `path` may be a whole `http://` address. Each chunk has the

@@ -116,7 +116,7 @@ fn a_worker_that_ends_is_reported_with_its_cause() {
     ] {
         let id = worker(1, incarnation);
         tm.running(&id, 10);
-        assert_eq!(tm.core.worker_ids(), [id.clone()]);
+        assert_eq!(tm.core.worker_ids(), std::slice::from_ref(&id));
         assert_eq!(tm.exited(&id, ended), [format!("exited: {cause}"), "remove".to_owned()]);
         assert!(tm.core.worker_ids().is_empty());
     }

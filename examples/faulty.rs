@@ -1,0 +1,57 @@
+//! A program that misbehaves on request, to see what flott says about it.
+
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use flott::prelude::*;
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Fault {
+    /// `main` panics before `execute`
+    PanicInMain,
+    /// `main` ends without `execute`
+    NeverExecute,
+    /// `main` calls `execute` twice
+    ExecuteTwice,
+    /// `main` exits with code 3
+    #[value(name = "exit-3")]
+    Exit3,
+    /// `main` never reaches `execute`
+    Hang,
+    /// A function panics while the job runs
+    PanicInMap,
+    /// A function kills the process while the job runs
+    AbortInMap,
+}
+
+/// Misbehaves on request.
+#[derive(Parser)]
+struct Arguments {
+    /// What goes wrong
+    #[arg(value_enum)]
+    fault: Fault,
+}
+
+fn main() -> anyhow::Result<()> {
+    let Arguments { fault } = flott::parse::<Arguments>();
+    match fault {
+        Fault::PanicInMain => panic!("the main function panics on request"),
+        Fault::NeverExecute => return Ok(()),
+        Fault::Exit3 => std::process::exit(3),
+        Fault::Hang => loop {
+            std::thread::park_timeout(Duration::from_secs(3600));
+        },
+        Fault::ExecuteTwice | Fault::PanicInMap | Fault::AbortInMap => {}
+    }
+    let env = StreamExecutionEnvironment::new();
+    let numbers = env.from_sequence(0, 9).map(move |number| match fault {
+        Fault::PanicInMap => panic!("the map function panics on request"),
+        Fault::AbortInMap => std::process::abort(),
+        Fault::PanicInMain | Fault::NeverExecute | Fault::Exit3 | Fault::Hang | Fault::ExecuteTwice => number,
+    });
+    numbers.print();
+    env.execute("faulty")?;
+    env.execute("faulty, again")?;
+    Ok(())
+}

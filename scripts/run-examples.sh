@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Runs every example job once in-process and compares its result with what coreutils say.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+examples=${EXAMPLES:-target/debug/examples}
+work=$(mktemp -d)
+lines_pid=
+trap '[ -z "$lines_pid" ] || kill "$lines_pid" 2>/dev/null || true; rm -rf "$work"' EXIT
+
+# A sample in plain ASCII: coreutils and the job then agree on what white space and lower case are.
+head -c 300000 "$(ls examples/data/*.txt | head -n 1)" | LC_ALL=C tr -cd '\11\12\15\40-\176' >"$work/sample.txt"
+LC_ALL=C tr 'A-Z' 'a-z' <"$work/sample.txt" | LC_ALL=C tr -s '[:space:]' '\n' | sed '/^$/d' | LC_ALL=C sort | LC_ALL=C uniq -c |
+  awk '{print $2, $1}' | LC_ALL=C sort >"$work/expected"
+
+for mode in batch streaming; do
+  for parallelism in 1 2; do
+    "$examples/wordcount" --input "$work/sample.txt" --output "$work/$mode-$parallelism" --execution-mode "$mode" --parallelism "$parallelism" >/dev/null
+    cat "$work/$mode-$parallelism"/part-* | LC_ALL=C sort | cmp - "$work/expected"
+    echo "wordcount, $mode, parallelism $parallelism: $(wc -l <"$work/expected") words as coreutils count them"
+  done
+done
+
+"$examples/line_server" --file "$work/sample.txt" --port 0 --rate 20000 --lines 2000 >"$work/lines.out" &
+lines_pid=$!
+until grep -q serving "$work/lines.out" 2>/dev/null; do sleep 0.02; done
+"$examples/socket_window_wordcount" --hostname 127.0.0.1 --port "$(sed 's/.*://' "$work/lines.out")" --window 100ms >"$work/windows.out"
+head -n 2000 "$work/sample.txt" | wc -w >"$work/words"
+awk -F'[(,)]' '/^\(/ {total += $(NF - 1)} END {print total + 0}' "$work/windows.out" | cmp - "$work/words"
+echo "socket_window_wordcount: $(cat "$work/words") words in windows"

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Everything a reviewer would run, in one target directory: formatting, lints, docs, tests, doc tests, examples, simulation.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never} RUSTDOCFLAGS="-D warnings ${RUSTDOCFLAGS:-}"
+
+step() { printf '\n==> %s\n' "$*"; }
+
+step "scripts parse"
+for script in scripts/*.sh scripts/lib/*.sh .ci/run; do bash -n "$script"; done
+step "formatting"
+cargo fmt --check
+step "lints"
+cargo clippy --workspace --all-targets -- -D warnings
+step "documentation"
+cargo doc --no-deps --lib
+step "examples and binary"
+cargo build --bins --examples
+step "simulation: 200 seeds"
+target/debug/flott simulate --seed 1 --seeds 200 --quiet
+step "examples run"
+scripts/run-examples.sh
+step "tests and doc tests"
+cargo test

@@ -1,0 +1,200 @@
+//! Verbs about the cluster: applications and nodes, as the resource manager knows them.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use super::arguments::{App, AppChoice, AppVerb, Node, NodeVerb, Output, Settings};
+use super::block_on;
+use super::output::{print, table};
+use super::run::user;
+use crate::client::ResourceManager;
+use crate::protocol::yarn_rest::{Application, Container};
+use crate::rpc::http;
+
+impl Settings {
+    fn resource_manager(&self) -> anyhow::Result<ResourceManager> {
+        let (_, client) = self.client()?;
+        Ok(ResourceManager::new(&client.resource_manager, &user(), client.secret.as_ref()))
+    }
+}
+
+/// `flott app`.
+pub(super) fn app(options: App) -> anyhow::Result<ExitCode> {
+    match options.verb {
+        AppVerb::List { settings, all, output } => list(&settings, all, output),
+        AppVerb::Status { choice } => status(&choice),
+        AppVerb::Kill { choice } => kill(&choice),
+        AppVerb::Logs { choice, container, file } => logs(&choice, container.as_deref(), file.as_deref()),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(settings: &Settings, all: bool, output: Output) -> anyhow::Result<()> {
+    let cluster = settings.resource_manager()?;
+    let mut applications = block_on(async { Ok(cluster.applications().await?) })?;
+    applications.retain(|application| all || !application.state.is_terminal());
+    print(output, &applications, || {
+        if applications.is_empty() {
+            println!("No applications{}.", if all { "" } else { " running; --all shows ended ones" });
+            return;
+        }
+        table(
+            ["APPLICATION", "NAME", "USER", "QUEUE", "STATE", "FINAL", "CONTAINERS", "WHY IT WAITS"],
+            applications.iter().map(|application| {
+                let containers = application.running_containers.max(0);
+                [
+                    application.id.clone(),
+                    application.name.clone(),
+                    application.user.clone(),
+                    application.queue.clone(),
+                    application.state.to_string(),
+                    final_status(application),
+                    containers.to_string(),
+                    application.waiting_reason.clone().unwrap_or_default(),
+                ]
+            }),
+        );
+    })
+}
+
+fn final_status(application: &Application) -> String {
+    let status = serde_json::to_value(application.final_status).unwrap_or(Value::Null);
+    status.as_str().unwrap_or_default().to_owned()
+}
+
+fn status(choice: &AppChoice) -> anyhow::Result<()> {
+    let cluster = choice.settings.resource_manager()?;
+    let application = block_on(async { Ok(cluster.application(choice.application).await?) })?;
+    print(choice.output, &application, || {
+        let line = |name: &str, value: &str| {
+            if !value.is_empty() {
+                println!("{name:<14} {value}");
+            }
+        };
+        line("application", &application.id);
+        line("name", &application.name);
+        line("user", &application.user);
+        line("queue", &application.queue);
+        line("state", &application.state.to_string());
+        if application.state.is_terminal() {
+            line("final status", &final_status(&application));
+        }
+        line("waits because", application.waiting_reason.as_deref().unwrap_or_default());
+        line("diagnostics", application.diagnostics.trim());
+        line("tracking URL", application.tracking_url.as_deref().unwrap_or_default());
+        if application.running_containers >= 0 {
+            let (memory, cores) = (application.allocated_mb, application.allocated_vcores);
+            line("containers", &format!("{} with {memory} MB and {cores} vcores", application.running_containers));
+        }
+        line(
+            "used",
+            &format!("{} MB-seconds, {} vcore-seconds", application.memory_seconds, application.vcore_seconds),
+        );
+    })
+}
+
+fn kill(choice: &AppChoice) -> anyhow::Result<()> {
+    let cluster = choice.settings.resource_manager()?;
+    block_on(async { Ok(cluster.kill(choice.application).await?) })?;
+    let requested = json!({ "application": choice.application, "requested": "kill" });
+    print(choice.output, &requested, || println!("Killing {}.", choice.application))
+}
+
+/// Prints each file of each container; with one `file` wanted, its bare content.
+fn logs(choice: &AppChoice, container: Option<&str>, file: Option<&str>) -> anyhow::Result<()> {
+    let cluster = choice.settings.resource_manager()?;
+    block_on(async {
+        let containers = cluster.containers(choice.application).await?;
+        for found in containers.iter().filter(|found| container.is_none_or(|wanted| wanted == found.container_id)) {
+            // A node that is gone has taken its logs along; the others still have theirs.
+            if let Err(error) = container_logs(found, file).await {
+                eprintln!("{} on {}: {error}", found.container_id, found.node_http_address);
+            }
+        }
+        Ok(())
+    })
+}
+
+async fn container_logs(container: &Container, file: Option<&str>) -> anyhow::Result<()> {
+    let node = http::Client::new(&container.node_http_address);
+    let listing: Value = node.get(&format!("/ws/v1/node/containers/{}/logs", container.container_id)).await?;
+    for name in log_files(&listing).into_iter().filter(|name| file.is_none_or(|wanted| is_wanted(name, wanted))) {
+        let path = format!("/ws/v1/node/containerlogs/{}/{name}", container.container_id);
+        let text = node.get_text(&path).await?;
+        if text.is_empty() {
+            continue;
+        }
+        let mut out = io::stdout().lock();
+        if file.is_none() {
+            writeln!(out, "--- {name} of {} on {}", container.container_id, container.node_http_address)?;
+        }
+        out.write_all(text.as_bytes()).context("cannot print")?;
+        if !text.ends_with('\n') {
+            writeln!(out)?;
+        }
+    }
+    Ok(())
+}
+
+/// `stdout` stands for what programs printed: `stdout` itself and the `.out` files.
+fn is_wanted(name: &str, wanted: &str) -> bool {
+    name == wanted || (wanted == "stdout" && name.ends_with(".out")) || (wanted == "stderr" && name.ends_with(".err"))
+}
+
+/// The names in YARN's listing, wherever they nest.
+fn log_files(listing: &Value) -> Vec<String> {
+    match listing {
+        Value::Object(fields) => match fields.get("fileName").and_then(Value::as_str) {
+            Some(name) => vec![name.to_owned()],
+            None => fields.values().flat_map(log_files).collect(),
+        },
+        Value::Array(items) => items.iter().flat_map(log_files).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    }
+}
+
+/// `flott node`.
+pub(super) fn node(options: Node) -> anyhow::Result<ExitCode> {
+    let NodeVerb::List { settings, all, output } = options.verb;
+    let cluster = settings.resource_manager()?;
+    let nodes = block_on(async { Ok(cluster.nodes(all).await?) })?;
+    print(output, &nodes, || {
+        if nodes.is_empty() {
+            println!("No nodes; start one with: flott nodemanager -D resourcemanager.address=…");
+            return;
+        }
+        table(
+            ["NODE", "STATE", "HTTP", "CONTAINERS", "MEMORY USED", "MEMORY FREE", "VCORES USED", "VCORES FREE"],
+            nodes.iter().map(|node| {
+                [
+                    node.id.clone(),
+                    node.state.to_string(),
+                    node.node_http_address.clone(),
+                    node.num_containers.to_string(),
+                    format!("{} MB", node.used_memory_mb),
+                    format!("{} MB", node.avail_memory_mb),
+                    node.used_virtual_cores.to_string(),
+                    node.available_virtual_cores.to_string(),
+                ]
+            }),
+        );
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_names_are_found_in_yarns_listing() {
+        let listing = json!({"containerLogsInfo": [{"containerLogInfo": [{"fileName": "stdout", "fileSize": "3"}, {"fileName": "jobmanager.err"}]}]});
+        assert_eq!(log_files(&listing), ["stdout", "jobmanager.err"]);
+        assert!(
+            is_wanted("5e20.out", "stdout") && is_wanted("stdout", "stdout") && !is_wanted("jobmanager.err", "stdout")
+        );
+    }
+}

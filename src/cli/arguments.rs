@@ -1,0 +1,288 @@
+//! What the command line accepts: Flink's verbs for jobs, YARN's for the cluster, one verb a daemon.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::ids::{ApplicationId, JobId};
+
+/// flott runs batch and streaming jobs on machines that its resource manager hands out.
+#[derive(Debug, Parser)]
+#[command(name = "flott", version, propagate_version = true, max_term_width = 110)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Submit a program as a job
+    Run(Run),
+    /// List jobs
+    List(List),
+    /// Cancel a job
+    Cancel(JobChoice),
+    /// Stop a job in an orderly way: sources end, what is under way is finished
+    Stop(Stop),
+    /// Applications of the resource manager
+    App(App),
+    /// Nodes of the resource manager
+    Node(Node),
+    /// Show the configuration
+    Config(Config),
+    /// Run a resource manager
+    Resourcemanager(Daemon),
+    /// Run a node manager: offers this machine to the resource manager
+    Nodemanager(Daemon),
+    /// Run a job manager: standalone, or as an application's master
+    Jobmanager(Daemon),
+    /// Run a task manager: offers slots to a job manager
+    Taskmanager(Daemon),
+    /// Run a whole cluster and a word count in one seeded simulation
+    Simulate(Simulate),
+}
+
+/// Where configuration comes from.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct Settings {
+    /// Directory of flott.yaml
+    #[arg(long, value_name = "DIR", env = "FLOTT_CONF_DIR")]
+    pub(super) conf_dir: Option<PathBuf>,
+    /// Set a configuration key, e.g. -D parallelism.default=4
+    #[arg(short = 'D', value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(super) define: Vec<(String, String)>,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE, e.g. parallelism.default=4".to_owned()),
+    }
+}
+
+/// Which cluster a client talks to.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct Cluster {
+    #[command(flatten)]
+    pub(super) settings: Settings,
+    /// Where the job runs: local, remote, yarn-per-job (also called yarn-application)
+    #[arg(short = 't', long, value_name = "TARGET", visible_alias = "executor")]
+    pub(super) target: Option<String>,
+    /// Address of a standalone job manager, host:port
+    #[arg(short = 'm', long, value_name = "HOST:PORT", alias = "job-manager")]
+    pub(super) jobmanager: Option<String>,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum OutputFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(super) struct Output {
+    /// How to print results
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) output: OutputFormat,
+}
+
+/// `flott run`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    flott run -t yarn-per-job -p 4 target/release/examples/wordcount --input books/ --output counts/\n  \
+    flott run -m localhost:8081 -d ./my-job")]
+pub(super) struct Run {
+    #[command(flatten)]
+    pub(super) cluster: Cluster,
+    /// Return as soon as the job is submitted
+    #[arg(short, long)]
+    pub(super) detached: bool,
+    /// Parallelism of operators that set none themselves
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32768))]
+    pub(super) parallelism: Option<u32>,
+    /// Files the program finds in its working directory, separated by commas
+    #[arg(long, value_name = "FILE", value_delimiter = ',')]
+    pub(super) files: Vec<PathBuf>,
+    /// Environment variable the program sees, e.g. --env RUST_LOG=debug; without a value: as it is here
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub(super) env: Vec<String>,
+    /// Name of the application
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// Queue of the resource manager
+    #[arg(short, long, value_name = "QUEUE")]
+    pub(super) queue: Option<String>,
+    #[command(flatten)]
+    pub(super) output: Output,
+    /// The job's executable
+    pub(super) program: PathBuf,
+    /// Arguments of the program; everything behind the program is its own
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) arguments: Vec<String>,
+}
+
+/// `flott list`.
+#[derive(Debug, Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    pub(super) cluster: Cluster,
+    /// Only running jobs
+    #[arg(short, long)]
+    pub(super) running: bool,
+    /// Only jobs that have not started
+    #[arg(short, long)]
+    pub(super) scheduled: bool,
+    /// Ended jobs as well
+    #[arg(short, long)]
+    pub(super) all: bool,
+    /// Also how many records each job has read
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+/// A verb about one job.
+#[derive(Debug, Args)]
+pub(super) struct JobChoice {
+    #[command(flatten)]
+    pub(super) cluster: Cluster,
+    #[command(flatten)]
+    pub(super) output: Output,
+    /// The job: 32 hex digits, as `flott list` shows it
+    pub(super) job: JobId,
+}
+
+/// `flott stop`.
+#[derive(Debug, Args)]
+pub(super) struct Stop {
+    #[command(flatten)]
+    pub(super) choice: JobChoice,
+    /// Emit what windows and aggregates hold, as if the input had ended
+    #[arg(short, long)]
+    pub(super) drain: bool,
+}
+
+/// `flott app`.
+#[derive(Debug, Args)]
+pub(super) struct App {
+    #[command(subcommand)]
+    pub(super) verb: AppVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AppVerb {
+    /// List applications
+    List {
+        #[command(flatten)]
+        settings: Settings,
+        /// Ended ones as well
+        #[arg(short, long)]
+        all: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show one application: state, why it waits, how it ended
+    Status {
+        #[command(flatten)]
+        choice: AppChoice,
+    },
+    /// End an application and its containers
+    Kill {
+        #[command(flatten)]
+        choice: AppChoice,
+    },
+    /// Print what its containers wrote
+    Logs {
+        #[command(flatten)]
+        choice: AppChoice,
+        /// Only this container
+        #[arg(long, value_name = "CONTAINER")]
+        container: Option<String>,
+        /// Only files with this name, e.g. stdout
+        #[arg(long, value_name = "FILE")]
+        file: Option<String>,
+    },
+}
+
+/// One application.
+#[derive(Debug, Args)]
+pub(super) struct AppChoice {
+    #[command(flatten)]
+    pub(super) settings: Settings,
+    #[command(flatten)]
+    pub(super) output: Output,
+    /// The application, e.g. application_1760000000000_0001
+    pub(super) application: ApplicationId,
+}
+
+/// `flott node`.
+#[derive(Debug, Args)]
+pub(super) struct Node {
+    #[command(subcommand)]
+    pub(super) verb: NodeVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum NodeVerb {
+    /// List nodes
+    List {
+        #[command(flatten)]
+        settings: Settings,
+        /// Lost and decommissioned ones as well
+        #[arg(short, long)]
+        all: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// `flott config`.
+#[derive(Debug, Args)]
+pub(super) struct Config {
+    #[command(subcommand)]
+    pub(super) verb: ConfigVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigVerb {
+    /// Print every key with its value
+    Show {
+        #[command(flatten)]
+        settings: Settings,
+        /// Also where each value comes from
+        #[arg(long)]
+        origin: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// A daemon.
+#[derive(Debug, Args)]
+pub(super) struct Daemon {
+    #[command(flatten)]
+    pub(super) settings: Settings,
+    /// Write {"pid","address"} to this file once ready
+    #[arg(long, value_name = "FILE")]
+    pub(super) ready_file: Option<PathBuf>,
+}
+
+/// `flott simulate`.
+#[derive(Debug, Args)]
+pub(super) struct Simulate {
+    /// Seed of everything that happens; the same seed gives the same trace
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+    /// How many seeds to run, counting up from --seed; only failures are printed when more than one
+    #[arg(long, default_value_t = 1)]
+    pub(super) seeds: u64,
+    /// Do not print the trace
+    #[arg(long)]
+    pub(super) quiet: bool,
+}

@@ -1,0 +1,170 @@
+//! Verbs about jobs: list, cancel, stop. A job is looked for where `-m` says, else in the resource manager's applications,
+//! else at the standalone job manager.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use serde_json::json;
+
+use super::arguments::{Cluster, JobChoice, List, OutputFormat, Stop};
+use super::block_on;
+use super::output::{print, table};
+use super::run::user;
+use crate::client::{JobManager, JobOverview, ResourceManager};
+use crate::config::ClientConfig;
+use crate::ids::JobId;
+use crate::protocol::job::JobStatus;
+use crate::rpc::http;
+
+/// Where jobs are looked for.
+enum Place {
+    Standalone(JobManager),
+    Applications(ResourceManager),
+}
+
+impl Cluster {
+    /// `-m`, else `-t`, else whoever answers.
+    async fn place(&self) -> anyhow::Result<(Place, ClientConfig)> {
+        let (_, client) = self.settings.client()?;
+        let cluster = ResourceManager::new(&client.resource_manager, &user(), client.secret.as_ref());
+        let standalone = || JobManager::at(self.jobmanager.as_deref().unwrap_or(&client.job_manager));
+        let target = self.target.as_deref().or(client.target.as_deref());
+        let place = match (&self.jobmanager, target) {
+            (Some(_), _) | (None, Some("remote")) => Place::Standalone(standalone()),
+            (None, Some(_)) => Place::Applications(cluster),
+            (None, None) => match (cluster.applications().await, standalone().jobs().await) {
+                (Ok(_), _) => Place::Applications(cluster),
+                (Err(_), Ok(_)) => Place::Standalone(standalone()),
+                (Err(from_cluster), Err(from_job_manager)) => bail!(
+                    "neither a resource manager nor a job manager answers ({from_cluster}; {from_job_manager}); \
+                     name one with -D resourcemanager.port=… or -m host:port"
+                ),
+            },
+        };
+        Ok((place, client))
+    }
+
+    /// The job manager that has `job`.
+    async fn job_manager_of(&self, job: JobId) -> anyhow::Result<JobManager> {
+        let (place, _) = self.place().await?;
+        let cluster = match place {
+            Place::Standalone(job_manager) => return Ok(job_manager),
+            Place::Applications(cluster) => cluster,
+        };
+        match cluster.application_of(job).await? {
+            Some(application) if application.state.is_terminal() => {
+                bail!("job {job} has ended: {} ended {:?}", application.id, application.final_status)
+            }
+            Some(application) => Ok(JobManager::of_application(&cluster, &application.id)),
+            None => bail!("no application was submitted for job {job}; see: flott list --all"),
+        }
+    }
+}
+
+/// `flott list`.
+pub(super) fn list(options: List) -> anyhow::Result<ExitCode> {
+    let jobs = block_on(async {
+        let (place, _) = options.cluster.place().await?;
+        let mut jobs = Vec::new();
+        match place {
+            Place::Standalone(job_manager) => jobs_of(&job_manager, None, options.verbose, &mut jobs).await?,
+            Place::Applications(cluster) => {
+                for application in cluster.running_masters().await? {
+                    let job_manager = JobManager::of_application(&cluster, &application.id);
+                    // A master that ends meanwhile takes its jobs along; the next listing knows.
+                    let _ = jobs_of(&job_manager, Some(&application.id), options.verbose, &mut jobs).await;
+                }
+            }
+        }
+        jobs.sort_by_key(|job: &JobOverview| job.start_time);
+        Ok(jobs)
+    })?;
+    let wanted: Vec<_> = jobs.into_iter().filter(|job| is_wanted(&options, job.state)).collect();
+    print(options.output, &wanted, || print_jobs(&wanted))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn jobs_of(
+    job_manager: &JobManager,
+    application: Option<&str>,
+    verbose: bool,
+    jobs: &mut Vec<JobOverview>,
+) -> Result<(), http::Error> {
+    for mut job in job_manager.jobs().await? {
+        job.application = application.map(str::to_owned);
+        if verbose {
+            job.read_records = Some(job_manager.read_records(job.jid).await?);
+        }
+        jobs.push(job);
+    }
+    Ok(())
+}
+
+fn is_scheduled(state: JobStatus) -> bool {
+    matches!(state, JobStatus::Initializing | JobStatus::Created)
+}
+
+/// Running and scheduled ones unless asked otherwise, as Flink does.
+fn is_wanted(options: &List, state: JobStatus) -> bool {
+    let running = !is_scheduled(state) && !state.is_globally_terminal();
+    match (options.all, options.running, options.scheduled) {
+        (true, _, _) => true,
+        (false, false, false) => !state.is_globally_terminal(),
+        (false, want_running, want_scheduled) => (want_running && running) || (want_scheduled && is_scheduled(state)),
+    }
+}
+
+fn print_jobs(jobs: &[JobOverview]) {
+    if jobs.is_empty() {
+        println!("No jobs.");
+        return;
+    }
+    table(
+        ["JOB", "STATE", "RUNTIME", "NAME", "APPLICATION"],
+        jobs.iter().map(|job| {
+            let runtime = format!(
+                "{:.1} s",
+                std::time::Duration::from_millis(u64::try_from(job.duration).unwrap_or(0)).as_secs_f64()
+            );
+            [
+                job.jid.to_string(),
+                job.state.to_string(),
+                runtime,
+                job.name.clone(),
+                job.application.clone().unwrap_or_default(),
+            ]
+        }),
+    );
+}
+
+/// `flott cancel`.
+pub(super) fn cancel(options: JobChoice) -> anyhow::Result<ExitCode> {
+    let job = options.job;
+    let text = options.output.output == OutputFormat::Text;
+    if text {
+        println!("Cancelling job {job}.");
+    }
+    block_on(async {
+        let job_manager = options.cluster.job_manager_of(job).await?;
+        job_manager.cancel(job).await.with_context(|| format!("could not cancel job {job}"))
+    })?;
+    print(options.output, &json!({ "job": job, "requested": "cancel" }), || println!("Cancelled job {job}."))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `flott stop`.
+pub(super) fn stop(options: Stop) -> anyhow::Result<ExitCode> {
+    let job = options.choice.job;
+    if !options.drain {
+        bail!(
+            "this flott stops jobs only with --drain: savepoints are not there yet; to end it without its results: flott cancel {job}"
+        );
+    }
+    block_on(async {
+        let job_manager = options.choice.cluster.job_manager_of(job).await?;
+        job_manager.stop_with_drain(job).await.with_context(|| format!("could not stop job {job}"))
+    })?;
+    let requested = json!({ "job": job, "requested": "stop", "drain": true });
+    print(options.choice.output, &requested, || println!("Draining job {job}."))?;
+    Ok(ExitCode::SUCCESS)
+}

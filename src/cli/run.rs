@@ -1,0 +1,281 @@
+//! `flott run`: submit, and follow to the end unless detached.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::io::{self, BufRead, Write};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, bail};
+use serde_json::json;
+use tokio::signal::ctrl_c;
+
+use super::arguments::{OutputFormat, Run};
+use super::block_on;
+use super::output::is_terminal;
+use super::progress::ProgressLine;
+use crate::client::{
+    Follower, JobManager, LocalProgram, Outcome, ResourceManager, SubmitError, SubmitOptions, Submitted,
+    submit_per_job, submit_standalone,
+};
+use crate::config::ClientConfig;
+use crate::protocol::job::JobStatus;
+use crate::protocol::roles;
+use crate::resource::Resource;
+use crate::rpc::http;
+
+/// Where a job runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    /// In the program's own process.
+    Local,
+    /// At a standalone JobManager.
+    Remote,
+    /// In an application of its own.
+    PerJob,
+}
+
+impl Target {
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        match text {
+            "local" => Ok(Self::Local),
+            "remote" => Ok(Self::Remote),
+            "yarn-per-job" | "yarn-application" => Ok(Self::PerJob),
+            _ => bail!("`{text}` is not a target; choose local, remote, yarn-per-job or yarn-application"),
+        }
+    }
+}
+
+/// `flott run`.
+pub(super) fn run(options: Run) -> anyhow::Result<ExitCode> {
+    let (configuration, client) = options.cluster.settings.client()?;
+    let target = match (&options.cluster.target, &options.cluster.jobmanager) {
+        (Some(target), _) => Target::parse(target)?,
+        (None, Some(_)) => Target::Remote,
+        (None, None) => client.target.as_deref().map_or(Ok(Target::Remote), Target::parse)?,
+    };
+    let mut job_configuration = configuration.job_level();
+    job_configuration.extend(options.cluster.settings.define.iter().cloned());
+    if let Some(parallelism) = options.parallelism {
+        job_configuration.insert("parallelism.default".to_owned(), parallelism.to_string());
+    }
+    if target == Target::Local {
+        return run_locally(&options, &job_configuration);
+    }
+    let submit = SubmitOptions {
+        program: options.program.clone(),
+        arguments: options.arguments.clone(),
+        environment: recorded_environment(&options.env)?,
+        files: options.files.iter().chain(&client.ship_files).cloned().collect(),
+        name: options.name.clone().or_else(|| client.application_name.clone()),
+        queue: options.queue.clone().or_else(|| Some(client.queue.clone())),
+        user: user(),
+        job_manager: Resource::new(client.jobmanager_memory.mebibytes(), 1),
+        configuration: job_configuration,
+    };
+    block_on(async {
+        let (submitted, follower) = match target {
+            Target::PerJob => per_job(&client, submit).await?,
+            Target::Remote | Target::Local => standalone(&options, &client, submit).await?,
+        };
+        announce(&options, &submitted);
+        if options.detached { Ok(ExitCode::SUCCESS) } else { attached(&options, &submitted, &follower).await }
+    })
+}
+
+/// Runs the program as a child: its `execute` then runs the job in its own process.
+fn run_locally(options: &Run, configuration: &BTreeMap<String, String>) -> anyhow::Result<ExitCode> {
+    let program = LocalProgram::executable(&options.program)?;
+    let path = std::path::absolute(&program.path)?;
+    let properties: String = configuration.iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
+    let status = Command::new(&path)
+        .args(&options.arguments)
+        .envs(recorded_environment(&options.env)?)
+        .env("FLOTT_PROPERTIES", properties)
+        .status()
+        .with_context(|| format!("cannot start {}", path.display()))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn per_job(client: &ClientConfig, submit: SubmitOptions) -> anyhow::Result<(Submitted, Follower)> {
+    let cluster = ResourceManager::new(&client.resource_manager, &submit.user, client.secret.as_ref());
+    let uploading = |file: &LocalProgram| {
+        if is_terminal() {
+            eprintln!("uploading {} ({} kB)", file.name, file.size / 1000);
+        }
+    };
+    let submitted = submit_per_job(&cluster, submit, uploading).await.map_err(|error| {
+        explain(error, "no resource manager answers there; start one with scripts/start-yarn.sh, or set resourcemanager.address and resourcemanager.port")
+    })?;
+    let application = submitted.application.context("a per-job submission has an application")?;
+    Ok((submitted, Follower::of_application(cluster, application, submitted.job)))
+}
+
+async fn standalone(
+    options: &Run,
+    client: &ClientConfig,
+    submit: SubmitOptions,
+) -> anyhow::Result<(Submitted, Follower)> {
+    let job_manager = JobManager::at(options.cluster.jobmanager.as_deref().unwrap_or(&client.job_manager));
+    let submitted = submit_standalone(&job_manager, submit).await.map_err(|error| {
+        explain(error, "no job manager answers there; start one with scripts/start-cluster.sh, name it with -m host:port, or use -t yarn-per-job")
+    })?;
+    Ok((submitted, Follower::of_job_manager(job_manager, submitted.job)))
+}
+
+/// A refused connection gets its hint; everything else speaks for itself.
+fn explain(error: SubmitError, hint: &str) -> anyhow::Error {
+    match error {
+        SubmitError::Http(error @ http::Error::Connect { .. }) => anyhow::anyhow!("{error}; {hint}"),
+        other => other.into(),
+    }
+}
+
+fn announce(options: &Run, submitted: &Submitted) {
+    match options.output.output {
+        OutputFormat::Json if options.detached => {
+            println!("{}", json!({ "application": submitted.application, "job": submitted.job }));
+        }
+        OutputFormat::Json => {}
+        OutputFormat::Text => {
+            if let Some(application) = submitted.application {
+                println!("Submitted application {application}");
+            }
+            println!("Job has been submitted with JobID {}", submitted.job);
+        }
+    }
+}
+
+async fn attached(options: &Run, submitted: &Submitted, follower: &Follower) -> anyhow::Result<ExitCode> {
+    let mut line = ProgressLine::new("submitted");
+    let outcome = loop {
+        // The follower remembers nothing that is lost here: it asks again for the present state.
+        tokio::select! {
+            biased;
+            () = interrupted() => match line.suspend(ask_about_cancelling) {
+                Answer::Cancel => follower.cancel().await?,
+                Answer::Continue => {}
+                Answer::Leave => {
+                    line.finish();
+                    eprintln!("The job runs on; cancel it with: flott cancel {}", submitted.job);
+                    return Ok(ExitCode::from(130));
+                }
+            },
+            outcome = follower.follow(|progress| line.show(progress)) => break outcome,
+        }
+    };
+    line.finish();
+    let outcome = outcome.with_context(|| {
+        format!("lost sight of the job; it may still run: flott list, flott cancel {}", submitted.job)
+    })?;
+    report(options, submitted, &outcome);
+    Ok(if outcome.state == JobStatus::Finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Resolves at Ctrl-C; never, where signals cannot be listened to.
+async fn interrupted() {
+    if ctrl_c().await.is_err() {
+        pending::<()>().await;
+    }
+}
+
+enum Answer {
+    Cancel,
+    Continue,
+    Leave,
+}
+
+fn ask_about_cancelling() -> Answer {
+    if !is_terminal() {
+        return Answer::Leave;
+    }
+    eprint!("\nCancel the job? [y = cancel, n = keep watching, d = detach] ");
+    let _ = io::stderr().flush();
+    let mut line = String::new();
+    match io::stdin().lock().read_line(&mut line) {
+        Ok(read) if read > 0 => match line.trim() {
+            "y" | "Y" | "yes" => Answer::Cancel,
+            "n" | "N" | "no" => Answer::Continue,
+            _ => Answer::Leave,
+        },
+        Ok(_) | Err(_) => Answer::Leave,
+    }
+}
+
+fn report(options: &Run, submitted: &Submitted, outcome: &Outcome) {
+    let millis = outcome.duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+    if options.output.output == OutputFormat::Json {
+        println!(
+            "{}",
+            json!({
+                "application": submitted.application, "job": submitted.job, "state": outcome.state,
+                "duration": millis, "failure": outcome.failure,
+            })
+        );
+        return;
+    }
+    match outcome.state {
+        JobStatus::Finished => {
+            println!("Program execution finished");
+            println!("Job with JobID {} has finished.", submitted.job);
+        }
+        JobStatus::Canceled => println!("Job with JobID {} was cancelled.", submitted.job),
+        _ => {
+            println!("Job with JobID {} has failed.", submitted.job);
+            eprintln!("error: {}", outcome.failure.as_deref().unwrap_or("the job failed without saying why"));
+            if let Some(application) = submitted.application {
+                eprintln!("logs: flott app logs {application}");
+            }
+        }
+    }
+    if let Some(millis) = millis {
+        println!("Job Runtime: {millis} ms");
+    }
+}
+
+/// `NAME=VALUE`, or `NAME` for its value here. Nothing else of this process's environment is recorded.
+fn recorded_environment(wanted: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut recorded = BTreeMap::new();
+    for text in wanted {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, value.to_owned()),
+            None => {
+                let value =
+                    std::env::var(text).with_context(|| format!("--env {text}: the variable is not set here"))?;
+                (text.as_str(), value)
+            }
+        };
+        if name.is_empty() || name.starts_with(roles::PREFIX) {
+            bail!("--env {text}: the name is empty or reserved");
+        }
+        recorded.insert(name.to_owned(), value);
+    }
+    Ok(recorded)
+}
+
+/// The name of who runs this: as the system knows them.
+pub(super) fn user() -> String {
+    let named = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok()).filter(|name| !name.is_empty());
+    named.unwrap_or_else(|| user_by_id(Path::new("/etc/passwd")).unwrap_or_else(|| "unknown".to_owned()))
+}
+
+fn user_by_id(passwd: &Path) -> Option<String> {
+    let id = rustix::process::getuid().as_raw().to_string();
+    let text = std::fs::read_to_string(passwd).ok()?;
+    let line = text.lines().find(|line| line.split(':').nth(2) == Some(&id))?;
+    line.split(':').next().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_named_variables_are_recorded_and_reserved_ones_refused() {
+        let recorded = recorded_environment(&["A=b=c".to_owned()]).unwrap();
+        assert_eq!(recorded, BTreeMap::from([("A".to_owned(), "b=c".to_owned())]));
+        for text in ["=x", "FLOTT_INTERNAL_ROLE=plan", "NOT_SET_ANYWHERE_AT_ALL"] {
+            assert!(recorded_environment(&[text.to_owned()]).is_err(), "{text}");
+        }
+    }
+}

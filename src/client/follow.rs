@@ -1,0 +1,169 @@
+//! Following a submitted job to its end by long polls: of the ResourceManager while the JobManager is not there, else of the
+//! JobManager. Nothing here waits for a tick.
+
+use std::time::Duration;
+
+use super::job_manager::{JobDetails, JobManager};
+use super::resource_manager::ResourceManager;
+use crate::ids::{ApplicationId, JobId};
+use crate::protocol::application_master::FinalStatus;
+use crate::protocol::job::JobStatus;
+use crate::protocol::submission::ApplicationState;
+use crate::protocol::yarn_rest::Application;
+use crate::rpc::ErrorKind;
+use crate::rpc::http::Error;
+
+/// Pause before asking again somebody who does not answer.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How a job stands, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// `RUNNING`, or the application's state while there is no job yet.
+    pub state: String,
+    /// Why it waits, if it does.
+    pub waiting: Option<String>,
+    /// Tasks that run, and all.
+    pub tasks: (u64, u64),
+    /// Records read and written by its tasks.
+    pub records: (u64, u64),
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// `Finished`, `Failed` or `Canceled`.
+    pub state: JobStatus,
+    /// As the JobManager measured it; absent when it was gone before it could say.
+    pub duration: Option<Duration>,
+    /// Why, when it failed.
+    pub failure: Option<String>,
+}
+
+/// Follows one job.
+pub struct Follower {
+    job: JobId,
+    job_manager: JobManager,
+    application: Option<(ResourceManager, ApplicationId)>,
+}
+
+impl Follower {
+    /// Follows a job in an application of its own.
+    pub fn of_application(resource_manager: ResourceManager, application: ApplicationId, job: JobId) -> Self {
+        let job_manager = JobManager::of_application(&resource_manager, &application.to_string());
+        Self { job, job_manager, application: Some((resource_manager, application)) }
+    }
+
+    /// Follows a job of a standalone JobManager.
+    pub fn of_job_manager(job_manager: JobManager, job: JobId) -> Self {
+        Self { job, job_manager, application: None }
+    }
+
+    /// Follows until the job has ended; `progress` hears of every change. Cancel-safe: dropping it leaves the job alone.
+    ///
+    /// # Errors
+    /// When nobody can say how the job stands.
+    pub async fn follow(&self, mut progress: impl FnMut(&Progress)) -> Result<Outcome, Error> {
+        match &self.application {
+            None => self.follow_job(&mut progress, 0).await,
+            Some((cluster, id)) => self.follow_application(cluster, *id, &mut progress).await,
+        }
+    }
+
+    async fn follow_application(
+        &self,
+        cluster: &ResourceManager,
+        id: ApplicationId,
+        progress: &mut impl FnMut(&Progress),
+    ) -> Result<Outcome, Error> {
+        let mut since = 0;
+        loop {
+            let application = match cluster.application_changed(id, since).await {
+                Ok(application) => application,
+                // The ResourceManager may be restarting; the job does not mind, so neither do we.
+                Err(error) if error.kind() == ErrorKind::Transient && since > 0 => {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            since = application.version;
+            if application.state.is_terminal() {
+                return Ok(ended(&application));
+            }
+            if application.state != ApplicationState::Running {
+                progress(&waiting(&application));
+                continue;
+            }
+            // A JobManager that does not answer (any more) sends us back to the ResourceManager, who knows why.
+            if let Ok(outcome) = self.follow_job(progress, 0).await {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    async fn follow_job(&self, progress: &mut impl FnMut(&Progress), mut since: u64) -> Result<Outcome, Error> {
+        loop {
+            let details = self.job_manager.job_changed(self.job, since).await?;
+            since = details.version;
+            if details.state.is_globally_terminal() {
+                return self.outcome(&details).await;
+            }
+            progress(&running(&details));
+        }
+    }
+
+    async fn outcome(&self, details: &JobDetails) -> Result<Outcome, Error> {
+        let failure = match details.state {
+            JobStatus::Failed => self.job_manager.failure(self.job).await?,
+            _ => None,
+        };
+        let duration = u64::try_from(details.duration).ok().map(Duration::from_millis);
+        Ok(Outcome { state: details.state, duration, failure })
+    }
+
+    /// Asks the job to be cancelled.
+    ///
+    /// # Errors
+    /// When neither JobManager nor ResourceManager take the request.
+    pub async fn cancel(&self) -> Result<(), Error> {
+        match (self.job_manager.cancel(self.job).await, &self.application) {
+            (Ok(()), _) => Ok(()),
+            (Err(_), Some((cluster, id))) => cluster.kill(*id).await,
+            (Err(error), None) => Err(error),
+        }
+    }
+}
+
+fn waiting(application: &Application) -> Progress {
+    let state = application.state.to_string();
+    Progress { state, waiting: application.waiting_reason.clone(), tasks: (0, 0), records: (0, 0) }
+}
+
+fn running(details: &JobDetails) -> Progress {
+    let mut progress = Progress {
+        state: details.state.to_string(),
+        waiting: details.waiting_reason.clone(),
+        tasks: (0, 0),
+        records: (0, 0),
+    };
+    for vertex in &details.vertices {
+        let count = |state: &str| vertex.tasks.get(state).copied().unwrap_or(0);
+        progress.tasks.0 += count("RUNNING");
+        progress.tasks.1 += vertex.tasks.values().sum::<u64>();
+        progress.records.0 += vertex.metrics.read_records;
+        progress.records.1 += vertex.metrics.write_records;
+    }
+    progress
+}
+
+/// The job's end as the ResourceManager remembers it, when its JobManager is gone.
+fn ended(application: &Application) -> Outcome {
+    let state = match application.final_status {
+        FinalStatus::Succeeded => JobStatus::Finished,
+        FinalStatus::Killed => JobStatus::Canceled,
+        FinalStatus::Failed | FinalStatus::Undefined => JobStatus::Failed,
+    };
+    let failure = (state == JobStatus::Failed).then(|| application.diagnostics.clone());
+    Outcome { state, duration: None, failure }
+}

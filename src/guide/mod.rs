@@ -1,0 +1,10 @@
+//! Chapters for people: what the words mean, and how flott's messages relate to YARN's and Flink's.
+//!
+//! * [`glossary`]: Flink's and YARN's words, and what they are here.
+//! * [`yarn_protocol`]: each message between processes, its YARN verb and fields.
+
+#[doc = include_str!("glossary.md")]
+pub mod glossary {}
+
+#[doc = include_str!("yarn_protocol.md")]
+pub mod yarn_protocol {}

@@ -1,0 +1,121 @@
+//! TaskManagers and the containers they come in: who is there, who is away, who is gone.
+
+use super::{Core, TaskManager};
+use crate::graph::task::Failure;
+use crate::ids::{ContainerId, TaskManagerId};
+use crate::jobmanager::containers::{Ended, why};
+use crate::jobmanager::error::Refused;
+use crate::jobmanager::event::Effect;
+use crate::jobmanager::job_master;
+use crate::protocol::application_master::AllocateResponse;
+use crate::protocol::task_manager::{Register, ToJobManager, ToTaskManager};
+use crate::time::Now;
+
+impl Core {
+    pub(super) fn task_manager_registered(&mut self, register: Register, now: Now, out: &mut Vec<Effect>) {
+        let id = register.task_manager.clone();
+        if self.task_managers.contains_key(&id) {
+            self.task_manager_lost(&id, "it has started anew", now, out);
+        }
+        if let (Some(containers), Some(container)) = (&mut self.containers, register.container) {
+            containers.registered(container, id.clone());
+        }
+        // Whatever runs there was started by a JobManager before this one.
+        for worker in register.workers.clone() {
+            let message = ToTaskManager::StopWorker { worker, grace_ms: 0 };
+            out.push(Effect::ToTaskManager { task_manager: id.clone(), message });
+        }
+        let slots = register.slots;
+        self.task_managers.insert(id.clone(), TaskManager { register, registered_at: now, away: None });
+        let grants = self.pool.register(id, slots);
+        self.hand_out(grants, now, out);
+    }
+
+    pub(super) fn task_manager_away(&mut self, id: &TaskManagerId, why: String, now: Now, out: &mut Vec<Effect>) {
+        if let Some(task_manager) = self.task_managers.get_mut(id) {
+            task_manager.away = Some((now, why));
+            self.pool.set_away(id, true);
+            out.push(Effect::Wake { at: now + self.settings.lost_after });
+        }
+    }
+
+    pub(super) fn task_manager_back(&mut self, id: &TaskManagerId, now: Now, out: &mut Vec<Effect>) {
+        if let Some(task_manager) = self.task_managers.get_mut(id) {
+            task_manager.away = None;
+            let grants = self.pool.set_away(id, false);
+            self.hand_out(grants, now, out);
+        }
+    }
+
+    pub(super) fn task_manager_lost(&mut self, id: &TaskManagerId, why: &str, now: Now, out: &mut Vec<Effect>) {
+        if self.task_managers.remove(id).is_none() {
+            return;
+        }
+        if let Some(containers) = &mut self.containers
+            && let Some(container) = containers.of(id)
+        {
+            containers.ended(container);
+            out.push(Effect::ReleaseContainer(container)); // Fenced: should it live on, it is stopped.
+        }
+        out.push(Effect::DropTaskManager { task_manager: id.clone(), why: why.to_owned() });
+        for job in self.pool.lose(id) {
+            let lost = job_master::Event::SlotsLost { task_manager: id.clone(), why: why.to_owned() };
+            let _ = self.of_job(job, lost, now, out); // A job that is gone lost nothing.
+        }
+    }
+
+    pub(super) fn task_manager_says(
+        &mut self,
+        id: &TaskManagerId,
+        message: ToJobManager,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Refused> {
+        match message {
+            ToJobManager::WorkerStarted { worker, pid } => {
+                self.of_job(worker.job, job_master::Event::WorkerStarted { worker, pid }, now, out)
+            }
+            ToJobManager::WorkerExited { worker, cause, diagnostics } => {
+                self.of_job(worker.job, job_master::Event::WorkerExited { worker, cause, diagnostics }, now, out)
+            }
+            ToJobManager::Leaving { why } => {
+                self.task_manager_lost(id, &format!("it leaves: {why}"), now, out);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn allocated(&mut self, response: AllocateResponse, now: Now, out: &mut Vec<Effect>) {
+        for status in &response.completed {
+            self.container_ended(status.container, &why(status), now, out);
+        }
+        self.pending = response.pending.into_iter().map(|pending| pending.reason).collect();
+        let missing = self.pool.missing();
+        let Some(containers) = &mut self.containers else { return };
+        for action in containers.granted(response.allocated, missing) {
+            out.push(action.into());
+        }
+    }
+
+    pub(super) fn container_ended(&mut self, container: ContainerId, why: &str, now: Now, out: &mut Vec<Effect>) {
+        let Some(containers) = &mut self.containers else { return };
+        match containers.ended(container) {
+            Ended::Unknown | Ended::Start { give_up: false } => {}
+            Ended::TaskManager(id) => self.task_manager_lost(&id, why, now, out),
+            Ended::Start { give_up: true } => {
+                let message = format!("no TaskManager can be started: {why}");
+                for job in self.pool.waiting() {
+                    let refused = job_master::Event::SlotsRefused(Failure::permanent(message.clone()));
+                    let _ = self.of_job(job, refused, now, out); // A job that is gone waits for nothing.
+                }
+            }
+        }
+    }
+
+    pub(super) fn reconcile_containers(&mut self, out: &mut Vec<Effect>) {
+        let missing = self.pool.missing();
+        if let Some(action) = self.containers.as_mut().and_then(|containers| containers.reconcile(missing)) {
+            out.push(action.into());
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The cluster as a whole: info, metrics, scheduler.
+
+use axum::extract::State;
+use axum::response::{Html, Response};
+use serde_json::{Value, json};
+
+use super::convert::percentage;
+use super::error::Error;
+use super::{Context, json as answer};
+use crate::protocol::node::NodeState;
+use crate::protocol::submission::ApplicationState;
+use crate::protocol::yarn_rest::{ClusterInfo, ClusterInfoEnvelope, ResourceObject};
+use crate::resource::Resource;
+use crate::resourcemanager::report::ClusterSummary;
+
+/// The Hadoop release whose REST interface this is.
+const HADOOP_VERSION: &str = "3.4.0";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+pub(super) async fn info(State(context): State<Context>) -> Result<Response, Error> {
+    let summary = context.handle.summary().await?;
+    let cluster_info = ClusterInfo {
+        id: summary.identity,
+        started_on: summary.identity,
+        state: "STARTED".to_owned(),
+        ha_state: "ACTIVE".to_owned(),
+        rm_state_store_name: "sled".to_owned(),
+        resource_manager_version: VERSION.to_owned(),
+        resource_manager_build_version: format!("flott {VERSION}"),
+        resource_manager_version_built_on: String::new(),
+        hadoop_version: HADOOP_VERSION.to_owned(),
+        hadoop_build_version: HADOOP_VERSION.to_owned(),
+        hadoop_version_built_on: String::new(),
+        ha_zoo_keeper_connection_state:
+            "Could not find leader elector. Verify both HA and automatic failover are enabled.".to_owned(),
+        epoch: summary.epoch,
+    };
+    Ok(answer(&ClusterInfoEnvelope { cluster_info }))
+}
+
+pub(super) async fn page() -> Html<&'static str> {
+    Html(
+        "<!doctype html><title>flott ResourceManager</title><p>flott ResourceManager, active. \
+          REST: <a href=\"/ws/v1/cluster/info\">/ws/v1/cluster/info</a>",
+    )
+}
+
+pub(super) async fn metrics(State(context): State<Context>) -> Result<Response, Error> {
+    let summary = context.handle.summary().await?;
+    Ok(answer(&cluster_metrics(&summary)))
+}
+
+fn cluster_metrics(summary: &ClusterSummary) -> Value {
+    use ApplicationState::{Accepted, Failed, Finished, Killed, New, NewSaving, Running, Submitted};
+    let apps = |states: &[ApplicationState]| -> usize {
+        states.iter().filter_map(|state| summary.applications.get(state)).sum()
+    };
+    let nodes = |state: NodeState| summary.nodes.iter().find(|(of, _)| *of == state).map_or(0, |(_, count)| *count);
+    let free_mb = summary.total.memory_mb.saturating_sub(summary.allocated.memory_mb);
+    let free_vcores = summary.total.vcores.saturating_sub(summary.allocated.vcores);
+    let active = nodes(NodeState::Running) + nodes(NodeState::Decommissioning);
+    json!({ "clusterMetrics": {
+        "appsSubmitted": summary.applications.values().sum::<usize>(),
+        "appsCompleted": apps(&[Finished]),
+        "appsPending": apps(&[New, NewSaving, Submitted, Accepted]),
+        "appsRunning": apps(&[Running]),
+        "appsFailed": apps(&[Failed]),
+        "appsKilled": apps(&[Killed]),
+        "reservedMB": 0,
+        "availableMB": free_mb,
+        "allocatedMB": summary.allocated.memory_mb,
+        "pendingMB": summary.pending.memory_mb,
+        "reservedVirtualCores": 0,
+        "availableVirtualCores": free_vcores,
+        "allocatedVirtualCores": summary.allocated.vcores,
+        "pendingVirtualCores": summary.pending.vcores,
+        "containersAllocated": summary.containers,
+        "containersReserved": 0,
+        "containersPending": summary.containers_pending,
+        "totalMB": summary.total.memory_mb,
+        "totalVirtualCores": summary.total.vcores,
+        "totalNodes": active + nodes(NodeState::Unhealthy),
+        "lostNodes": nodes(NodeState::Lost),
+        "unhealthyNodes": nodes(NodeState::Unhealthy),
+        "decommissioningNodes": nodes(NodeState::Decommissioning),
+        "decommissionedNodes": nodes(NodeState::Decommissioned),
+        "rebootedNodes": nodes(NodeState::Rebooted),
+        "activeNodes": active,
+        "shutdownNodes": nodes(NodeState::Shutdown),
+        "totalUsedResourcesAcrossPartition": ResourceObject::from(&summary.allocated),
+        "totalClusterResourcesAcrossPartition": ResourceObject::from(&summary.total),
+        "totalReservedResourcesAcrossPartition": ResourceObject::from(&Resource::default()),
+        "totalAllocatedContainersAcrossPartition": summary.containers,
+        "crossPartitionMetricsAvailable": true,
+    }})
+}
+
+pub(super) async fn scheduler(State(context): State<Context>) -> Result<Response, Error> {
+    let summary = context.handle.summary().await?;
+    let (root, leaf) = (root_queue(&summary), leaf_queue(&summary));
+    let mut root = root;
+    root["queues"] = json!({ "queue": [leaf] });
+    Ok(answer(&json!({ "scheduler": { "schedulerInfo": root } })))
+}
+
+fn common(summary: &ClusterSummary, name: &str, path: &str) -> Value {
+    let used = percentage(&summary.allocated, &summary.total);
+    let total = ResourceObject::from(&summary.total);
+    json!({
+        "queueName": name,
+        "queuePath": path,
+        "capacity": 100.0,
+        "usedCapacity": used,
+        "maxCapacity": 100.0,
+        "absoluteCapacity": 100.0,
+        "absoluteMaxCapacity": 100.0,
+        "absoluteUsedCapacity": used,
+        "numApplications": live(summary),
+        "isAbsoluteResource": false,
+        "state": "RUNNING",
+        "resourcesUsed": ResourceObject::from(&summary.allocated),
+        "hideReservationQueues": false,
+        "nodeLabels": ["*"],
+        "allocatedContainers": summary.containers,
+        "reservedContainers": 0,
+        "pendingContainers": summary.containers_pending,
+        "capacities": { "queueCapacitiesByPartition": [{
+            "partitionName": "",
+            "capacity": 100.0,
+            "usedCapacity": used,
+            "maxCapacity": 100.0,
+            "absoluteCapacity": 100.0,
+            "absoluteUsedCapacity": used,
+            "absoluteMaxCapacity": 100.0,
+            "maxAMLimitPercentage": percentage(&summary.masters_limit, &summary.total),
+            "configuredMinResource": ResourceObject::default(),
+            "configuredMaxResource": ResourceObject::default(),
+            "effectiveMinResource": total,
+            "effectiveMaxResource": total,
+        }]},
+        "resources": { "resourceUsagesByPartition": [{
+            "partitionName": "",
+            "used": ResourceObject::from(&summary.allocated),
+            "reserved": ResourceObject::default(),
+            "pending": ResourceObject::from(&summary.pending),
+            "amUsed": ResourceObject::from(&summary.masters_used),
+            "amLimit": ResourceObject::from(&summary.masters_limit),
+            "userAmLimit": ResourceObject::from(&summary.masters_limit),
+        }]},
+        "minEffectiveCapacity": total,
+        "maxEffectiveCapacity": total,
+        "maximumAllocation": ResourceObject::from(&summary.maximum),
+        "queueAcls": { "queueAcl": [
+            { "accessType": "ADMINISTER_QUEUE", "accessControlList": "*" },
+            { "accessType": "SUBMIT_APP", "accessControlList": "*" },
+        ]},
+        "queuePriority": 0,
+        "orderingPolicyInfo": "fifo",
+        "autoCreateChildQueueEnabled": false,
+        "leafQueueTemplate": {},
+    })
+}
+
+fn live(summary: &ClusterSummary) -> usize {
+    summary.applications.iter().filter(|(state, _)| !state.is_terminal()).map(|(_, count)| *count).sum()
+}
+
+fn root_queue(summary: &ClusterSummary) -> Value {
+    let mut root = common(summary, "root", "root");
+    root["type"] = json!("capacityScheduler");
+    root["queueType"] = json!("parent");
+    root["health"] = json!({ "lastrun": 0, "operationsInfo": [], "lastRunDetails": [] });
+    root
+}
+
+fn leaf_queue(summary: &ClusterSummary) -> Value {
+    let mut leaf = common(summary, "default", "root.default");
+    let running = summary.applications.get(&ApplicationState::Running).copied().unwrap_or(0);
+    let limit = ResourceObject::from(&summary.masters_limit);
+    let more = json!({
+        "type": "capacitySchedulerLeafQueueInfo",
+        "queueType": "leaf",
+        "numActiveApplications": running,
+        "numPendingApplications": live(summary).saturating_sub(running),
+        "numContainers": summary.containers,
+        "maxApplications": 10_000,
+        "maxApplicationsPerUser": 10_000,
+        "userLimit": 100.0,
+        "users": {},
+        "userLimitFactor": 1.0,
+        "configuredMaxAMResourceLimit": percentage(&summary.masters_limit, &summary.total) / 100.0,
+        "AMResourceLimit": limit,
+        "usedAMResource": ResourceObject::from(&summary.masters_used),
+        "userAMResourceLimit": limit,
+        "preemptionDisabled": true,
+        "intraQueuePreemptionDisabled": true,
+        "defaultPriority": 0,
+        "isAutoCreatedLeafQueue": false,
+        "maxApplicationLifetime": -1,
+        "defaultApplicationLifetime": -1,
+    });
+    if let (Value::Object(leaf), Value::Object(more)) = (&mut leaf, more) {
+        leaf.extend(more);
+    }
+    leaf
+}

@@ -1,0 +1,118 @@
+//! `/proxy/{application}/…`: a running application's own web interface, behind the ResourceManager's address.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+
+use super::Context;
+use super::applications::report;
+use super::error::Error;
+use crate::rpc::SECRET_HEADER;
+
+/// Headers that concern one connection, and what must not leave the cluster's front.
+const NOT_FORWARDED: [HeaderName; 9] = [
+    CONNECTION,
+    CONTENT_LENGTH,
+    HOST,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// One client for every proxied request. Redirects are for the browser to follow; answers may take as long as they like.
+pub(super) fn client() -> reqwest::Client {
+    let builder = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(5))
+        .pool_idle_timeout(Duration::from_secs(30));
+    builder.build().expect("a client without TLS needs nothing from the system")
+}
+
+/// Relative links need the slash.
+pub(super) async fn to_slash(Path(id): Path<String>) -> Redirect {
+    Redirect::temporary(&format!("/proxy/{id}/"))
+}
+
+pub(super) async fn forward(State(context): State<Context>, request: Request) -> Result<Response, Error> {
+    let uri = request.uri().clone();
+    let rest = uri.path().strip_prefix("/proxy/").unwrap_or_default();
+    let (id, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let report = report(&context, id).await?;
+    let Some(base) = context.handle.tracking_url(report.id).await? else {
+        let because = match (&report.waiting_reason, report.state.is_terminal()) {
+            (_, true) => "it has ended".to_owned(),
+            (Some(reason), false) => reason.clone(),
+            (None, false) => "its master has not registered an address".to_owned(),
+        };
+        let message = format!("{id} ({}) has no web interface to show: {because}", report.state);
+        return Err(Error::not_found(message));
+    };
+    let base = base.trim_end_matches('/');
+    let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let target = format!("{base}/{path}{query}");
+    send(&context, request, &target, &base, id).await
+}
+
+async fn send(context: &Context, request: Request, target: &str, base: &str, id: &str) -> Result<Response, Error> {
+    let method = request.method().clone();
+    let mut headers = request.headers().clone();
+    let forwarded_host = headers.get(HOST).cloned();
+    let has_body = headers.contains_key(TRANSFER_ENCODING)
+        || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
+    let length = headers.get(CONTENT_LENGTH).cloned();
+    strip(&mut headers);
+    headers.remove(SECRET_HEADER);
+    if let Some(host) = forwarded_host {
+        headers.entry("x-forwarded-host").or_insert(host);
+    }
+    let mut outgoing = context.http.request(method.clone(), target).headers(headers);
+    if has_body && method != Method::GET && method != Method::HEAD {
+        if let Some(length) = length {
+            outgoing = outgoing.header(CONTENT_LENGTH, length);
+        }
+        outgoing = outgoing.body(reqwest::Body::wrap_stream(request.into_body().into_data_stream()));
+    }
+    let answer = outgoing.send().await.map_err(|error| {
+        let why = if error.is_connect() { "it does not answer" } else { "it broke off" };
+        let message = format!("cannot reach the web interface of {id} at {base}: {why}");
+        Error::Plain { status: StatusCode::BAD_GATEWAY, message }
+    })?;
+    let status = answer.status();
+    let mut headers = answer.headers().clone();
+    // How long it is stays true: the bytes are passed on as they come.
+    let length = headers.get(CONTENT_LENGTH).cloned();
+    strip(&mut headers);
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, length);
+    }
+    relocate(&mut headers, base, id);
+    let body = if method == Method::HEAD { Body::empty() } else { Body::from_stream(answer.bytes_stream()) };
+    Ok((status, headers, body).into_response())
+}
+
+fn strip(headers: &mut HeaderMap) {
+    for name in NOT_FORWARDED {
+        headers.remove(name);
+    }
+}
+
+/// A redirect within the interface stays behind the proxy.
+fn relocate(headers: &mut HeaderMap, base: &str, id: &str) {
+    let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else { return };
+    let inside = location.strip_prefix(base).or_else(|| location.starts_with('/').then_some(location));
+    if let Some(value) = inside.and_then(|path| HeaderValue::from_str(&format!("/proxy/{id}{path}")).ok()) {
+        headers.insert(LOCATION, value);
+    }
+}

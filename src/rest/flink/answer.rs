@@ -1,0 +1,91 @@
+//! Answers in Flink's form.
+
+use axum::body::Body;
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::jobmanager::Refused;
+
+/// An answer in JSON.
+#[derive(Debug)]
+pub(super) struct Answer {
+    status: StatusCode,
+    body: Value,
+}
+
+impl Answer {
+    pub(super) fn ok(body: Value) -> Self {
+        Self { status: StatusCode::OK, body }
+    }
+
+    /// Flink's answer to what has begun.
+    pub(super) fn accepted(body: Value) -> Self {
+        Self { status: StatusCode::ACCEPTED, body }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body.to_string()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
+        if self.status == StatusCode::OK {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        }
+        response
+    }
+}
+
+/// A request that is not met: `{"errors": [text]}`, that member alone, or Flink's clients do not see an error in it.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    message: String,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        let status = match &refused {
+            Refused::NoSuchJob(_) => StatusCode::NOT_FOUND,
+            Refused::Conflict(_) => StatusCode::CONFLICT,
+            Refused::Invalid(_) => StatusCode::BAD_REQUEST,
+            Refused::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, refused.to_string())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = json!({ "errors": [self.message] });
+        let mut response = Answer { status: self.status, body }.into_response();
+        response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        response
+    }
+}
+
+impl From<Refusal> for Response {
+    fn from(refusal: Refusal) -> Self {
+        refusal.into_response()
+    }
+}
+
+/// What handlers return.
+pub(super) type Result<T = Answer> = std::result::Result<T, Refusal>;

@@ -1,0 +1,253 @@
+//! Routes about jobs.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Refusal, Result};
+use super::view;
+use crate::ids::{JobId, VertexId};
+use crate::jobmanager::core::Core;
+use crate::jobmanager::job::Job;
+use crate::jobmanager::{Handle, Refused};
+use crate::protocol::job::JobStatus;
+use crate::time::Now;
+
+/// A client may wait this long for news of a job.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Failures shown by default.
+const EXCEPTIONS_DEFAULT: usize = 20;
+
+pub(super) fn routes() -> Router<Handle> {
+    Router::new()
+        .route("/jobs", get(list).post(refuse_java))
+        .route("/jobs/overview", get(overview))
+        .route("/jobs/{job}", get(details).patch(terminate))
+        .route("/jobs/{job}/status", get(status))
+        .route("/jobs/{job}/execution-result", get(execution_result))
+        .route("/jobs/{job}/exceptions", get(exceptions))
+        .route("/jobs/{job}/plan", get(plan))
+        .route("/jobs/{job}/config", get(config))
+        .route("/jobs/{job}/accumulators", get(accumulators))
+        .route("/jobs/{job}/yarn-cancel", get(cancel))
+        .route("/jobs/{job}/stop", post(stop))
+        .route("/jobs/{job}/savepoints", post(no_savepoints))
+        .route("/jobs/{job}/savepoints/{trigger}", get(stop_progress))
+        .route("/jobs/{job}/checkpoints", get(no_checkpoints))
+        .route("/jobs/{job}/checkpoints/config", get(no_checkpoints))
+        .route("/jobs/{job}/vertices/{vertex}", get(vertex))
+        .route("/jobs/{job}/vertices/{vertex}/taskmanagers", get(vertex_task_managers))
+        .route("/jobs/{job}/vertices/{vertex}/subtasktimes", get(vertex_times))
+        .route("/jobs/{job}/vertices/{vertex}/accumulators", get(vertex_accumulators))
+}
+
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T> {
+    text.parse().map_err(|error: T::Err| Refusal::bad_request(error.to_string()))
+}
+
+fn not_found(job: JobId) -> Refusal {
+    Refusal::not_found(format!("org.apache.flink.runtime.rest.NotFoundException: Job {job} not found"))
+}
+
+fn refused(refused: Refused) -> Refusal {
+    match refused {
+        Refused::NoSuchJob(job) => not_found(job),
+        refused @ (Refused::Conflict(_) | Refused::Invalid(_) | Refused::ShuttingDown) => refused.into(),
+    }
+}
+
+/// Looks at one job.
+async fn look<T: Send + 'static>(
+    handle: &Handle,
+    job: &str,
+    look: impl FnOnce(&Core, &Job, Now) -> T + Send + 'static,
+) -> Result<T> {
+    let id: JobId = parse(job)?;
+    let found = handle.view(move |core, now| core.job(id).map(|job| look(core, job, now))).await?;
+    found.ok_or_else(|| not_found(id))
+}
+
+async fn list(State(handle): State<Handle>) -> Result {
+    let jobs = handle
+        .view(|core, _| core.jobs().map(|job| json!({ "id": job.id(), "status": job.status() })).collect::<Value>())
+        .await?;
+    Ok(Answer::ok(json!({ "jobs": jobs })))
+}
+
+/// Flink's client sends serialised Java here.
+async fn refuse_java() -> Refusal {
+    Refusal::new(
+        StatusCode::NOT_IMPLEMENTED,
+        "jobs here are native programs: upload one with POST /jars/upload and run it with POST /jars/:id/run, or use flott run",
+    )
+}
+
+async fn overview(State(handle): State<Handle>) -> Result {
+    let jobs = handle.view(|core, now| core.jobs().map(|job| view::job_overview(job, now)).collect::<Value>()).await?;
+    Ok(Answer::ok(json!({ "jobs": jobs })))
+}
+
+#[derive(Deserialize)]
+struct Wait {
+    since: Option<u64>,
+    wait_ms: Option<u64>,
+}
+
+async fn details(State(handle): State<Handle>, Path(job): Path<String>, Query(wait): Query<Wait>) -> Result {
+    if let Some(since) = wait.since {
+        let limit = Duration::from_millis(wait.wait_ms.unwrap_or(0)).min(WAIT_MAX);
+        handle.watch(parse(&job)?, since, limit).await?;
+    }
+    look(&handle, &job, view::job).await.map(Answer::ok)
+}
+
+async fn status(State(handle): State<Handle>, Path(job): Path<String>) -> Result {
+    let status = look(&handle, &job, |_, job, _| job.status()).await?;
+    Ok(Answer::ok(json!({ "status": status })))
+}
+
+async fn execution_result(State(handle): State<Handle>, Path(job): Path<String>) -> Result {
+    look(&handle, &job, |_, job, now| view::execution_result(job, now)).await.map(Answer::ok)
+}
+
+#[derive(Deserialize)]
+struct Exceptions {
+    #[serde(rename = "maxExceptions")]
+    max: Option<usize>,
+}
+
+async fn exceptions(State(handle): State<Handle>, Path(job): Path<String>, Query(wanted): Query<Exceptions>) -> Result {
+    let max = wanted.max.unwrap_or(EXCEPTIONS_DEFAULT);
+    look(&handle, &job, move |core, job, _| view::exceptions(core, job, max)).await.map(Answer::ok)
+}
+
+async fn plan(State(handle): State<Handle>, Path(job): Path<String>) -> Result {
+    let plan = look(&handle, &job, |_, job, _| view::plan(job)).await?;
+    Ok(Answer::ok(json!({ "plan": plan })))
+}
+
+async fn config(State(handle): State<Handle>, Path(job): Path<String>) -> Result {
+    look(&handle, &job, |_, job, _| view::job_config(job)).await.map(Answer::ok)
+}
+
+async fn accumulators(State(handle): State<Handle>, Path(job): Path<String>) -> Result {
+    look(&handle, &job, |_, _, _| ()).await?;
+    let none = json!({
+        "job-accumulators": [], "user-task-accumulators": [], "serialized-user-task-accumulators": {},
+    });
+    Ok(Answer::ok(none))
+}
+
+async fn cancel(State(handle): State<Handle>, Path(job): Path<String>) -> Result {
+    handle.cancel(parse(&job)?).await.map_err(refused)?;
+    Ok(Answer::accepted(json!({})))
+}
+
+#[derive(Deserialize)]
+struct Terminate {
+    mode: Option<String>,
+}
+
+async fn terminate(state: State<Handle>, job: Path<String>, Query(wanted): Query<Terminate>) -> Result {
+    match wanted.mode.unwrap_or_default().to_ascii_lowercase().as_str() {
+        "" | "cancel" => cancel(state, job).await,
+        "stop" => Err(Refusal::new(
+            StatusCode::PERMANENT_REDIRECT,
+            "The termination mode \"stop\" has been removed; use POST /jobs/:id/stop",
+        )),
+        other => Err(Refusal::bad_request(format!("`{other}` is not a termination mode; use cancel"))),
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct Stop {
+    #[serde(default)]
+    drain: bool,
+}
+
+const NO_SAVEPOINTS: &str = "this version takes no savepoints";
+
+/// The answer's `request-id` is the job's own id: there is one drain of a job.
+async fn stop(State(handle): State<Handle>, Path(job): Path<String>, body: Bytes) -> Result {
+    let id: JobId = parse(&job)?;
+    let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
+    let stop: Stop = serde_json::from_slice(body).map_err(|error| Refusal::bad_request(error.to_string()))?;
+    if !stop.drain {
+        let message = format!("{NO_SAVEPOINTS}, so it cannot stop with one; stop with drain, or cancel the job");
+        return Err(Refusal::bad_request(message));
+    }
+    handle.stop(id).await.map_err(refused)?;
+    Ok(Answer::accepted(json!({ "request-id": id })))
+}
+
+async fn stop_progress(State(handle): State<Handle>, Path((job, trigger)): Path<(String, String)>) -> Result {
+    if job != trigger {
+        return Err(Refusal::not_found(format!(
+            "There is no savepoint operation with triggerId={trigger} for job {job}."
+        )));
+    }
+    let status = look(&handle, &job, |_, job, _| job.status()).await?;
+    let body = match status {
+        JobStatus::Finished => json!({ "status": { "id": "COMPLETED" }, "operation": { "location": "" } }),
+        JobStatus::Failed | JobStatus::Canceled => json!({
+            "status": { "id": "COMPLETED" },
+            "operation": { "failure-cause": view::throwable(&format!("the job did not finish: it is {status}")) },
+        }),
+        JobStatus::Initializing
+        | JobStatus::Created
+        | JobStatus::Running
+        | JobStatus::Failing
+        | JobStatus::Cancelling
+        | JobStatus::Restarting
+        | JobStatus::Suspended => json!({ "status": { "id": "IN_PROGRESS" }, "operation": null }),
+    };
+    Ok(Answer::ok(body))
+}
+
+async fn no_savepoints(State(handle): State<Handle>, Path(job): Path<String>) -> Result {
+    look(&handle, &job, |_, _, _| ()).await?;
+    Err(Refusal::bad_request(NO_SAVEPOINTS))
+}
+
+async fn no_checkpoints(State(handle): State<Handle>, Path(job): Path<String>) -> Result {
+    look(&handle, &job, |_, _, _| ()).await?;
+    Err(Refusal::not_found("Checkpointing was not enabled."))
+}
+
+/// Looks at one vertex of a job.
+async fn look_at_vertex(
+    handle: &Handle,
+    (job, vertex): (String, String),
+    look_at: impl FnOnce(&Core, &Job, usize, Now) -> Option<Value> + Send + 'static,
+) -> Result {
+    let id: VertexId = parse(&vertex)?;
+    let found = look(handle, &job, move |core, job, now| {
+        let index = job.master()?.graph().vertex_index(id)?;
+        look_at(core, job, index, now)
+    })
+    .await?;
+    found.map(Answer::ok).ok_or_else(|| Refusal::not_found(format!("Vertex {id} not found")))
+}
+
+async fn vertex(State(handle): State<Handle>, Path(path): Path<(String, String)>) -> Result {
+    look_at_vertex(&handle, path, view::vertex).await
+}
+
+async fn vertex_task_managers(State(handle): State<Handle>, Path(path): Path<(String, String)>) -> Result {
+    look_at_vertex(&handle, path, view::vertex_task_managers).await
+}
+
+async fn vertex_times(State(handle): State<Handle>, Path(path): Path<(String, String)>) -> Result {
+    look_at_vertex(&handle, path, view::vertex_times).await
+}
+
+async fn vertex_accumulators(State(handle): State<Handle>, Path(path): Path<(String, String)>) -> Result {
+    let id = path.1.clone();
+    look_at_vertex(&handle, path, move |_, _, _, _| Some(json!({ "id": id, "user-accumulators": [] }))).await
+}

@@ -1,0 +1,322 @@
+//! The API against recorded answers of a real Flink, and over HTTP against a running JobManager.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{router, view};
+use crate::graph::job_graph::{self, JobGraph};
+use crate::graph::task::{ExecutionState, Failure};
+use crate::ids::{ExecutionAttemptId, JobId, TaskManagerId, WorkerId};
+use crate::jobmanager::Setup;
+use crate::jobmanager::core::{Core, Settings};
+use crate::jobmanager::event::{Event, Prepared};
+use crate::jobmanager::fakes::{self, Behaviour};
+use crate::jobmanager::job_master::{RestartStrategy, tests::plan};
+use crate::protocol::container::{LocalResource, LocalResourceType, Visibility};
+use crate::protocol::job::{JobSubmission, Program};
+use crate::protocol::worker;
+use crate::rpc::http::Server;
+use crate::time::Now;
+
+const JOB: JobId = JobId(7);
+
+/// A JobManager with one TaskManager and one running job, and one that could not be planned.
+fn core() -> Core {
+    let settings = Settings {
+        attempt: 1,
+        job_manager: "jm:1".to_owned(),
+        secret: "s".to_owned(),
+        lost_after: Duration::from_secs(5),
+        containers: None,
+        seed: 1,
+    };
+    let mut core = Core::new(settings);
+    let plan = plan(2);
+    let graph = JobGraph::new(&plan, job_graph::Settings { default_parallelism: 1, chaining: true });
+    let vertex = graph.vertices[0].id;
+    let prepared = Prepared {
+        plan: (*plan).clone(),
+        graph,
+        configuration: [("parallelism.default".to_owned(), "2".to_owned())].into(),
+        restart_strategy: RestartStrategy::None,
+        cancel_timeout: Duration::from_secs(1),
+        decision: None,
+    };
+    let worker = WorkerId { task_manager: TaskManagerId("tm-1".to_owned()), job: JOB, incarnation: 1 };
+    let register = worker::Register {
+        worker: worker.clone(),
+        pid: 1,
+        data_address: "h:9".to_owned(),
+        plan_hash: plan.hash(),
+        secret: "s".to_owned(),
+    };
+    let running = worker::ToJobManager::TaskState {
+        attempt: ExecutionAttemptId { vertex, subtask: 0, attempt: 0 },
+        state: ExecutionState::Running,
+        failure: None,
+        committables: Vec::new(),
+        metrics: Default::default(),
+    };
+    let events = [
+        Event::Submitted(Box::new(submission(JOB))),
+        Event::Planned { job: JOB, prepared: Box::new(prepared) },
+        Event::TaskManagerRegistered(Box::new(fakes::register("tm-1", None, None))),
+        Event::WorkerRegistered(register),
+        Event::Worker { worker, message: running },
+        Event::Submitted(Box::new(submission(JobId(8)))),
+        Event::PlanFailed { job: JobId(8), failure: Failure::user("no such luck") },
+    ];
+    for (event, at) in events.into_iter().zip(100..) {
+        core.apply(event, Now(at), &mut Vec::new()).unwrap();
+    }
+    core
+}
+
+fn submission(job: JobId) -> JobSubmission {
+    let executable = LocalResource {
+        url: String::new(),
+        size: 0,
+        sha256: None,
+        kind: LocalResourceType::File,
+        visibility: Visibility::Public,
+        executable: true,
+    };
+    let program = Program {
+        name: "count".to_owned(),
+        executable,
+        arguments: Vec::new(),
+        environment: Default::default(),
+        files: Default::default(),
+    };
+    JobSubmission { job, program, configuration: Default::default() }
+}
+
+/// Every key of the recorded answer is in ours, with a value of the same kind.
+fn check_shape(at: &str, recorded: &Value, ours: &Value) {
+    match (recorded, ours) {
+        (Value::Object(recorded), Value::Object(ours)) => {
+            for (key, value) in recorded {
+                let found = ours.get(key).unwrap_or_else(|| panic!("{at}.{key} is missing"));
+                check_shape(&format!("{at}.{key}"), value, found);
+            }
+        }
+        (Value::Array(recorded), Value::Array(ours)) => {
+            if let (Some(recorded), Some(ours)) = (recorded.first(), ours.first()) {
+                check_shape(&format!("{at}[0]"), recorded, ours);
+            }
+        }
+        (Value::Number(recorded), Value::Number(ours)) => {
+            assert_eq!(recorded.is_f64(), ours.is_f64(), "{at}: {recorded} and {ours}");
+        }
+        (Value::String(_), Value::String(_)) | (Value::Bool(_), Value::Bool(_)) | (Value::Null, _) => {}
+        (recorded, ours) => panic!("{at}: recorded {recorded}, ours {ours}"),
+    }
+}
+
+macro_rules! check {
+    ($name:literal, $ours:expr) => {
+        let recorded: Value = serde_json::from_str(include_str!(concat!("golden/", $name, ".json"))).unwrap();
+        check_shape($name, &recorded, &$ours);
+    };
+}
+
+#[test]
+fn views_have_every_key_that_flink_has() {
+    let (core, now) = (core(), Now(1000));
+    let job = core.job(JOB).unwrap();
+    let vertex = 1;
+    let id = TaskManagerId("tm-1".to_owned());
+    check!("job", view::job(&core, job, now));
+    check!("jobs_overview", json!({ "jobs": [view::job_overview(job, now)] }));
+    check!("job_plan", json!({ "plan": view::plan(job) }));
+    check!("job_config", view::job_config(job));
+    check!("job_exceptions", view::exceptions(&core, job, 20));
+    check!("vertex", view::vertex(&core, job, vertex, now).unwrap());
+    check!("vertex_taskmanagers", view::vertex_task_managers(&core, job, vertex, now).unwrap());
+    check!("vertex_subtasktimes", view::vertex_times(&core, job, vertex, now).unwrap());
+    check!("taskmanagers", json!({ "taskmanagers": [view::task_manager(&core, &id, now)] }));
+    check!("taskmanager", view::task_manager_details(&core, &id, now));
+}
+
+#[test]
+fn what_is_unknown_is_minus_one_and_what_never_was_is_zero() {
+    let (core, now) = (core(), Now(1000));
+    let job = view::job(&core, core.job(JOB).unwrap(), now);
+    assert_eq!((&job["end-time"], &job["duration"], &job["start-time"]), (&json!(-1), &json!(900), &json!(100)));
+    assert_eq!((&job["timestamps"]["FAILED"], &job["timestamps"]["RUNNING"]), (&json!(0), &json!(103)));
+    assert_eq!(job["vertices"][0]["status"], "RUNNING");
+    assert_eq!(job["vertices"][0]["tasks"]["DEPLOYING"], 1);
+    assert_eq!(job["plan"]["nodes"][1]["inputs"][0]["ship_strategy"], "HASH");
+    let failed = core.job(JobId(8)).unwrap();
+    let result = view::execution_result(failed, now);
+    assert_eq!(result["job-execution-result"]["failure-cause"]["stack-trace"], "no such luck");
+    let exceptions = view::exceptions(&core, failed, 20);
+    assert_eq!(exceptions["exceptionHistory"]["entries"][0]["stacktrace"], "no such luck");
+    assert_eq!(exceptions["root-exception"], "no such luck");
+}
+
+/// A standalone JobManager over HTTP.
+struct Standalone {
+    address: String,
+    http: reqwest::Client,
+    tasks: JoinSet<()>,
+    cancel: CancellationToken,
+    _dir: tempfile::TempDir,
+}
+
+impl Standalone {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let setup = Setup::from_variables(fakes::configuration(dir.path()), |_| None).unwrap();
+        let server = Server::bind("127.0.0.1", 0).unwrap();
+        let address = server.local_addr();
+        let (service, handle) = setup.start(address, None).unwrap();
+        let (mut tasks, cancel) = (JoinSet::new(), CancellationToken::new());
+        let routes = service.links().merge(router(handle));
+        let (serving, running) = (cancel.child_token(), cancel.child_token());
+        tasks.spawn(async move { server.serve(routes, serving).await.unwrap() });
+        tasks.spawn(async move { service.run(running).await.unwrap() });
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { address: address.to_string(), http, tasks, cancel, _dir: dir }
+    }
+
+    fn task_manager(&mut self, behaviour: Behaviour) -> CancellationToken {
+        let cancel = self.cancel.child_token();
+        let hello = fakes::register("tm-1", None, None);
+        self.tasks.spawn(fakes::task_manager(self.address.clone(), hello, behaviour, cancel.clone()));
+        cancel
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> (u16, Value) {
+        let answer = request.timeout(Duration::from_secs(60)).send().await.unwrap();
+        let status = answer.status().as_u16();
+        let body = answer.text().await.unwrap();
+        (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        self.send(self.http.get(format!("http://{}{path}", self.address))).await
+    }
+
+    async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        self.send(self.http.post(format!("http://{}{path}", self.address)).body(body.to_string())).await
+    }
+
+    /// Uploads as Flink's Java client does; returns the jar's id.
+    async fn upload(&self, content: &str) -> String {
+        let body = format!(
+            "--B\r\nContent-Disposition: form-data; name=\"request\"\r\n\r\n{{}}\r\n--B\r\nContent-Disposition: form-data; \
+             name=\"file_0\"; filename=\"count.jar\"\r\nContent-Type: application/java-archive\r\n\r\n{content}\r\n--B--\r\n"
+        );
+        let request = self
+            .http
+            .post(format!("http://{}/jars/upload", self.address))
+            .header("content-type", "multipart/form-data; boundary=B")
+            .body(body);
+        let (status, answer) = self.send(request).await;
+        assert_eq!((status, &answer["status"]), (200, &json!("success")), "{answer}");
+        answer["filename"].as_str().unwrap().rsplit('/').next().unwrap().to_owned()
+    }
+
+    /// Waits, as clients do, until the job is in a status.
+    async fn until(&self, job: &str, wanted: &str) -> Value {
+        let mut version = 0;
+        loop {
+            let (status, answer) = self.get(&format!("/jobs/{job}?wait_ms=30000&since={version}")).await;
+            assert_eq!(status, 200, "{answer}");
+            if answer["state"] == wanted {
+                return answer;
+            }
+            let now = answer["version"].as_u64().unwrap();
+            assert!(now > version, "no news within 30 s, it is {}", answer["state"]);
+            version = now;
+        }
+    }
+
+    async fn stop(self) {
+        self.cancel.cancel();
+        self.tasks.join_all().await;
+    }
+}
+
+#[tokio::test]
+async fn a_program_is_uploaded_run_and_looked_at_as_with_flink() {
+    let mut cluster = Standalone::start();
+    let jar = cluster.upload(&fakes::program(&plan(2))).await;
+    let (_, listed) = cluster.get("/v1/jars").await;
+    check!("jars", listed);
+    assert_eq!(listed["files"][0]["id"], json!(jar));
+
+    let wanted = JobId(0xabc).to_string();
+    let (status, run) = cluster.post(&format!("/jars/{jar}/run"), json!({ "jobId": wanted, "parallelism": "2" })).await;
+    assert_eq!((status, &run["jobid"]), (200, &json!(wanted)), "{run}");
+    let (_, waiting) = cluster.get(&format!("/jobs/{wanted}")).await;
+    let why = waiting["progress"]["waiting-for"].as_str().unwrap();
+    assert!(why.starts_with("needs 2 slots, 0 TaskManagers offer 0; start more with flott taskmanager"), "{why}");
+
+    cluster.task_manager(Behaviour::Finish);
+    let details = cluster.until(&wanted, "FINISHED").await;
+    assert_eq!(details["vertices"][0]["tasks"]["FINISHED"], 2);
+    let (_, result) = cluster.get(&format!("/v1/jobs/{wanted}/execution-result")).await;
+    assert_eq!(result["job-execution-result"]["application-status"], "SUCCEEDED");
+    check!("config", cluster.get("/config").await.1);
+    check!("overview", cluster.get("/v1/overview").await.1);
+    check!("jobs", cluster.get("/jobs").await.1);
+
+    let cancelled =
+        cluster.send(cluster.http.patch(format!("http://{}/jobs/{wanted}?mode=cancel", cluster.address))).await;
+    assert_eq!(cancelled.0, 409, "{cancelled:?}");
+    let (status, unknown) = cluster.get(&format!("/jobs/{}", JobId(1))).await;
+    assert_eq!(status, 404);
+    assert_eq!(unknown.as_object().unwrap().len(), 1);
+    assert!(unknown["errors"][0].as_str().unwrap().contains("NotFoundException: Job "), "{unknown}");
+    assert_eq!(cluster.get("/nope").await, (404, json!({ "errors": ["Unable to load requested file /nope."] })));
+    assert_eq!(cluster.get("/jobs/xyz").await.0, 400);
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_be_planned_is_refused_with_its_cause() {
+    let cluster = Standalone::start();
+    let jar = cluster.upload("#!/bin/sh\nexit 0\n").await;
+    let (status, refused) = cluster.post(&format!("/jars/{jar}/run"), json!({})).await;
+    assert_eq!(status, 400);
+    assert!(refused["errors"][0].as_str().unwrap().starts_with("the program ended without calling env.execute"));
+    let (status, unknown) = cluster.post("/jars/none/run", json!({})).await;
+    assert_eq!((status, unknown), (404, json!({ "errors": ["Jar file none does not exist"] })));
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_running_job_is_cancelled_by_the_dashboards_get_but_not_from_a_strange_page() {
+    let mut cluster = Standalone::start();
+    cluster.task_manager(Behaviour::Run);
+    let jar = cluster.upload(&fakes::program(&plan(1))).await;
+    let (_, run) = cluster.post(&format!("/jars/{jar}/run"), json!({})).await;
+    let job = run["jobid"].as_str().unwrap().to_owned();
+    cluster.until(&job, "RUNNING").await;
+    let url = format!("http://{}/jobs/{job}/yarn-cancel", cluster.address);
+    let strange = cluster.send(cluster.http.get(&url).header("origin", "http://evil")).await;
+    assert_eq!(strange.0, 403);
+    assert_eq!(cluster.send(cluster.http.get(&url)).await, (202, json!({})));
+    cluster.until(&job, "CANCELED").await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_lost_task_manager_fails_a_job_without_restart_strategy_and_says_so() {
+    let mut cluster = Standalone::start();
+    let task_manager = cluster.task_manager(Behaviour::Run);
+    let jar = cluster.upload(&fakes::program(&plan(1))).await;
+    let (_, run) = cluster.post(&format!("/jars/{jar}/run"), json!({})).await;
+    let job = run["jobid"].as_str().unwrap().to_owned();
+    cluster.until(&job, "RUNNING").await;
+    task_manager.cancel();
+    let failed = cluster.until(&job, "FAILED").await;
+    let why = failed["progress"]["failure"].as_str().unwrap();
+    assert!(why.contains("tm-1") && why.contains("restart-strategy.type is none"), "{why}");
+    cluster.stop().await;
+}

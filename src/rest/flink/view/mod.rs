@@ -1,0 +1,14 @@
+//! JSON of what the core knows, in Flink's keys. Pure.
+
+mod cluster;
+mod exceptions;
+mod figures;
+mod job;
+mod plan;
+mod vertex;
+
+pub(super) use self::cluster::{overview, task_manager, task_manager_details};
+pub(super) use self::exceptions::{exceptions, throwable};
+pub(super) use self::job::{execution_result, job, job_config, job_overview};
+pub(super) use self::plan::plan;
+pub(super) use self::vertex::{vertex, vertex_task_managers, vertex_times};
