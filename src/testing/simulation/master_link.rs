@@ -71,10 +71,11 @@ impl MasterLink {
                 self.last_response = 0;
                 let kept = welcome.containers_from_previous_attempts;
                 let releases: Vec<ContainerId> = kept.iter().map(|allocation| allocation.container).collect();
-                if !releases.is_empty() {
-                    self.allocate(AllocateRequest { releases, ..AllocateRequest::default() }, me, world);
-                }
                 let first = !std::mem::replace(&mut self.opened_before, true);
+                if first && releases.is_empty() {
+                    return Vec::new();
+                }
+                self.allocate(AllocateRequest { releases, ..AllocateRequest::default() }, me, world);
                 if first { Vec::new() } else { vec![News::Core(Event::ResourceManagerForgot)] }
             }
             LinkEvent::Message(message) => match *message {
