@@ -38,13 +38,14 @@ echo "Starting cluster."
 start_daemon jobmanager "$pids" "$logs" jobmanager "${defines[@]}"
 wait_ready jobmanager "$pids" "$logs" 20
 address=$(ready_address jobmanager "$pids")
+links=$(ready_links jobmanager "$pids")
 echo "Starting jobmanager daemon on host $(uname -n)."
 
 i=0 local_daemons=()
 while read -r host; do
   case $host in ''|'#'*) continue ;; esac
   if [ "$host" = localhost ] || [ "$host" = 127.0.0.1 ]; then
-    start_daemon "taskmanager-$i" "$pids" "$logs" taskmanager "${defines[@]}" -D jobmanager.rpc.address="${address%:*}" -D jobmanager.rpc.port="${address##*:}"
+    start_daemon "taskmanager-$i" "$pids" "$logs" taskmanager "${defines[@]}" -D jobmanager.rpc.address="${links%:*}" -D jobmanager.rpc.port="${links##*:}"
     local_daemons+=("taskmanager-$i")
   else
     # The other machine has this checkout, or an installation with the same path, and the same configuration.

@@ -60,6 +60,9 @@ wait_ready() {
 # ready_address NAME PID_DIR: the address in the ready file.
 ready_address() { sed -n 's/.*"address":"\([^"]*\)".*/\1/p' "$2/$1.ready"; }
 
+# ready_links NAME PID_DIR: the address of its links.
+ready_links() { sed -n 's/.*"links":"\([^"]*\)".*/\1/p' "$2/$1.ready"; }
+
 # stop_daemon NAME PID_DIR: TERM, KILL after ten seconds; fails if there was none.
 stop_daemon() {
   local name=$1 pids=$2 pid waited=0

@@ -13,7 +13,6 @@ use crate::engine::operators::{Collector, Filter, FlatMap, Map, Operator, Progra
 use crate::engine::record::{Key, Record, RowsType};
 use crate::graph::plan::{Chaining, NodeIndex, NodeKind, Partitioner};
 use crate::launch::{self, Error};
-use crate::protocol::roles;
 
 /// A stream of records of type `T`. Flink's class of that name.
 ///
@@ -190,7 +189,7 @@ impl<T: Record> DataStream<T> {
         let sink = CollectSink::new();
         let collected = sink.collected();
         self.sink(sink, "Collect");
-        if std::env::var_os(roles::ROLE).is_some() {
+        if !launch::is_local()? {
             self.graph.lock().mistake(
                 "records are collected only where the program runs the job in its own process, and this job runs on a \
                  cluster; write them to files instead",

@@ -121,7 +121,7 @@ fn logs(choice: &AppChoice, container: Option<&str>, file: Option<&str>) -> anyh
 async fn container_logs(container: &Container, file: Option<&str>) -> anyhow::Result<()> {
     let node = http::Client::new(&container.node_http_address);
     let listing: Value = node.get(&format!("/ws/v1/node/containers/{}/logs", container.container_id)).await?;
-    for name in log_files(&listing).into_iter().filter(|name| file.is_none_or(|wanted| is_wanted(name, wanted))) {
+    for name in log_files(&listing).into_iter().filter(|name| is_wanted(name, file)) {
         let path = format!("/ws/v1/node/containerlogs/{}/{name}", container.container_id);
         let text = node.get_text(&path).await?;
         if text.is_empty() {
@@ -139,9 +139,16 @@ async fn container_logs(container: &Container, file: Option<&str>) -> anyhow::Re
     Ok(())
 }
 
-/// `stdout` stands for what programs printed: `stdout` itself and the `.out` files.
-fn is_wanted(name: &str, wanted: &str) -> bool {
-    name == wanted || (wanted == "stdout" && name.ends_with(".out")) || (wanted == "stderr" && name.ends_with(".err"))
+/// Without a wish everything but the TaskManager's merged views, which repeat the jobs' own files. `stdout` stands for what programs
+/// printed: `stdout` itself and the `.out` files.
+fn is_wanted(name: &str, wanted: Option<&str>) -> bool {
+    let merged = name == "workers.out" || name == "workers.err";
+    match wanted {
+        None => !merged,
+        Some("stdout") => name == "stdout" || (name.ends_with(".out") && !merged),
+        Some("stderr") => name == "stderr" || (name.ends_with(".err") && !merged),
+        Some(wanted) => name == wanted,
+    }
 }
 
 /// The names in YARN's listing, wherever they nest.
@@ -193,8 +200,8 @@ mod tests {
     fn log_names_are_found_in_yarns_listing() {
         let listing = json!({"containerLogsInfo": [{"containerLogInfo": [{"fileName": "stdout", "fileSize": "3"}, {"fileName": "jobmanager.err"}]}]});
         assert_eq!(log_files(&listing), ["stdout", "jobmanager.err"]);
-        assert!(
-            is_wanted("5e20.out", "stdout") && is_wanted("stdout", "stdout") && !is_wanted("jobmanager.err", "stdout")
-        );
+        let wanted = |name| is_wanted(name, Some("stdout"));
+        assert!(wanted("5e20.out") && wanted("stdout") && !wanted("jobmanager.err") && !wanted("workers.out"));
+        assert!(is_wanted("jobmanager.err", None) && !is_wanted("workers.out", None));
     }
 }

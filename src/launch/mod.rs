@@ -49,6 +49,17 @@ thread_local! {
     static EXECUTED: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Whether `execute` runs the job in this process: nobody started it for something else.
+///
+/// # Errors
+/// When what flott told this process makes no sense.
+pub(crate) fn is_local() -> Result<bool, Error> {
+    Ok(match Role::from_environment()? {
+        Role::Local | Role::Describe => true,
+        Role::Plan { .. } | Role::Worker { .. } => false,
+    })
+}
+
 /// Runs the job in this process, or does what else this process was started for. Blocks until then.
 ///
 /// # Errors

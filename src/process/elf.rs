@@ -70,6 +70,18 @@ pub enum NotRunnable {
 }
 
 impl NotRunnable {
+    /// The same of a program that people know as `called`; its file may be named by its content.
+    #[must_use]
+    pub fn of(mut self, called: &str) -> Self {
+        match &mut self {
+            Self::NotExecutable { name } | Self::Architecture { name, .. } | Self::Glibc { name, .. } => {
+                called.clone_into(name);
+            }
+            Self::Unreadable { .. } => {}
+        }
+        self
+    }
+
     /// The user's, except for a file that cannot be read.
     pub fn kind(&self) -> ErrorKind {
         match self {

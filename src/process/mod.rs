@@ -16,6 +16,7 @@
 
 mod elf;
 mod error;
+mod fetch;
 mod identity;
 mod log_file;
 mod memory_watch;
@@ -26,6 +27,7 @@ mod tree;
 
 pub use self::elf::{ExecutableKind, NotRunnable, check_runnable, inspect};
 pub use self::error::SpawnError;
+pub use self::fetch::{Announced, Fetched, Fetcher, NotFetched};
 pub use self::identity::{Identity, gone};
 pub use self::log_file::{RotatedLog, read_range, tail};
 pub use self::memory_watch::MemoryWatch;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 pub use self::events::{Effect, Event};
 use super::error::Illegal;
+use super::handle::WorkerView;
 use super::worker::{State, Worker};
 use crate::ids::{JobId, WorkerId};
 use crate::process::{Ended, Identity, Signal};
@@ -83,9 +84,17 @@ impl Core {
         self.workers.iter().filter_map(|(id, worker)| Some((id.clone(), worker.process()?))).collect()
     }
 
-    /// What workers use, when last measured.
-    pub fn memory_used_bytes(&self) -> u64 {
-        self.workers.values().map(|worker| worker.memory.rss_bytes()).sum()
+    /// Workers as shown to people.
+    pub fn views(&self) -> Vec<WorkerView> {
+        let view = |(id, worker): (&WorkerId, &Worker)| WorkerView {
+            worker: id.clone(),
+            state: worker.state_name(),
+            pid: worker.process().map(|process| process.pid),
+            slots: worker.slots,
+            rss_bytes: worker.memory.rss_bytes(),
+            limit_mb: worker.memory.limit_mb(),
+        };
+        self.workers.iter().map(view).collect()
     }
 
     /// Takes `event` in, at `now`. What is to be done about it is appended to `out`, in order.

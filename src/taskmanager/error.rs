@@ -58,8 +58,6 @@ impl Error {
 pub(super) enum Unprepared {
     #[error("cannot fetch {name}: {cause}")]
     Fetch { name: String, cause: String },
-    #[error("{name} from {url} is not what was asked for: {what}; it was changed since it was submitted")]
-    Changed { name: String, url: String, what: String },
     #[error(transparent)]
     NotRunnable(#[from] crate::process::NotRunnable),
     #[error("cannot write {}: {}", path.display(), io_cause(source))]

@@ -13,6 +13,8 @@ use crate::processes::{self, Finished, PATIENCE, flott, wait_for};
 pub struct Daemon {
     pub child: Child,
     pub address: String,
+    /// Where its links are, if elsewhere.
+    pub links: String,
     ready: PathBuf,
 }
 
@@ -33,16 +35,16 @@ impl Daemon {
     /// Starts a daemon and waits until it is ready.
     pub fn start(dir: &Path, name: &str, verb: &str, defines: &[String]) -> Self {
         let (mut child, ready) = Self::spawn(dir, name, verb, defines);
-        let address = wait_for(&format!("{name} to be ready"), PATIENCE, || {
+        let (address, links) = wait_for(&format!("{name} to be ready"), PATIENCE, || {
             if let Some(status) = child.try_wait().unwrap() {
                 let log = fs::read_to_string(dir.join(format!("{name}.err"))).unwrap_or_default();
                 panic!("{name} ended with {status}:\n{log}");
             }
             let text = fs::read_to_string(&ready).ok()?;
             let value: Value = serde_json::from_str(&text).ok()?;
-            Some(value["address"].as_str()?.to_owned())
+            Some((value["address"].as_str()?.to_owned(), value["links"].as_str()?.to_owned()))
         });
-        Self { child, address, ready }
+        Self { child, address, links, ready }
     }
 
     pub fn pid(&self) -> i32 {
@@ -197,13 +199,17 @@ impl Standalone {
     /// `task_managers` task managers of `slots` slots each.
     pub fn start(task_managers: usize, slots: u32) -> Self {
         let dir = TempDir::with_prefix("flott-it-").unwrap();
-        let defines = ["rest.port=0".to_owned(), format!("flott.storage.dir={}", dir.path().join("storage").display())];
+        let defines = [
+            "rest.port=0".to_owned(),
+            "jobmanager.rpc.port=0".to_owned(),
+            format!("flott.storage.dir={}", dir.path().join("storage").display()),
+        ];
         let job_manager = Daemon::start(dir.path(), "jm", "jobmanager", &defines);
         let task_managers = (0..task_managers)
             .map(|i| {
                 let defines = [
                     "jobmanager.rpc.address=127.0.0.1".to_owned(),
-                    format!("jobmanager.rpc.port={}", job_manager.port()),
+                    format!("jobmanager.rpc.port={}", job_manager.links.rsplit(':').next().unwrap()),
                     format!("taskmanager.numberOfTaskSlots={slots}"),
                     format!("io.tmp.dirs={}", dir.path().join(format!("tm-{i}")).display()),
                     format!("env.log.dir={}", dir.path().join(format!("tm-{i}-logs")).display()),

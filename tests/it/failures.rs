@@ -24,7 +24,6 @@ fn programs_that_cannot_be_planned_are_refused_with_their_cause() {
     let faulty = example("faulty");
     refused(&yarn, &faulty, &["panic-in-main"], "the main function panics on request");
     refused(&yarn, &faulty, &["never-execute"], "without calling");
-    refused(&yarn, &faulty, &["execute-twice"], "execute a second time");
     refused(&yarn, &faulty, &["exit-3"], "code 3");
     yarn.flott(&["run", "-t", "yarn-per-job", "-D", "program.plan.timeout=1s"], &[faulty.to_str().unwrap(), "hang"])
         .failed_with("within 1");
@@ -47,6 +46,13 @@ fn jobs_that_fail_say_why() {
     refused(&yarn, &faulty, &["panic-in-map"], "the map function panics on request");
     refused(&yarn, &faulty, &["abort-in-map"], "signal 6");
     yarn.wait_empty();
+}
+
+#[test]
+fn a_second_execute_is_refused_where_the_program_runs_by_itself() {
+    let mut command = std::process::Command::new(flott());
+    command.args(["run", "-t", "local"]).arg(example("faulty")).arg("execute-twice");
+    run(&mut command).failed_with("execute a second time");
 }
 
 #[test]

@@ -3,6 +3,9 @@
 //! Every cluster takes free ports and a directory of its own, conditions are waited for with a deadline, and whatever a test
 //! leaves running is killed when its cluster is dropped.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and the line says where")]
+#![expect(unreachable_pub, reason = "nothing outside this binary can reach any of it")]
+
 mod cluster;
 mod failures;
 mod kills;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::chain::{Chain, ChainOperator, Routes, StepContext, Target};
 use super::counters::Counters;
 use super::inputs::Inputs;
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, Mailer};
 use super::panics;
 use super::ports::{Connect, Gate, Partition};
 use super::source::SourceHead;
@@ -37,6 +37,17 @@ pub(super) struct Connections {
 }
 
 impl Blueprint {
+    /// A subtask without a thread, and what to tell it with. Whoever has it gives it the time and steps it.
+    ///
+    /// # Errors
+    /// What makes a subtask fail before its first step.
+    pub fn assemble(&self, task: &TaskDeployment, connect: &dyn Connect) -> Result<(Subtask, Mailer), Failure> {
+        let mailbox = Arc::default();
+        let connections = self.connect(task, connect, &mailbox)?;
+        let subtask = self.subtask(task, connections, Arc::clone(&mailbox), Arc::default())?;
+        Ok((subtask, Mailer(mailbox)))
+    }
+
     /// Connects a subtask to its neighbours.
     pub(super) fn connect(
         &self,

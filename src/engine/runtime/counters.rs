@@ -3,13 +3,39 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::graph::task::TaskMetrics;
+use crate::time::Now;
+
+/// What the time since a step counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spent {
+    Busy,
+    Idle,
+    Backpressured,
+}
+
+impl Spent {
+    /// Adds the time from `since` to `now` where it belongs.
+    pub(super) fn add(self, since: Now, now: Now, metrics: &mut TaskMetrics) {
+        let millis = now.as_millis().saturating_sub(since.as_millis());
+        match self {
+            Self::Busy => metrics.busy_ms += millis,
+            Self::Idle => metrics.idle_ms += millis,
+            Self::Backpressured => metrics.backpressured_ms += millis,
+        }
+    }
+}
 
 /// The published side.
 #[derive(Debug, Default)]
-pub(super) struct Counters([AtomicU64; 8]);
+pub(super) struct Counters {
+    values: [AtomicU64; 8],
+    /// When the last step was, in milliseconds, and what the time since then counts as: a subtask that waits makes no steps.
+    since: AtomicU64,
+    spent: AtomicU64,
+}
 
 impl Counters {
-    pub(super) fn publish(&self, metrics: &TaskMetrics) {
+    pub(super) fn publish(&self, metrics: &TaskMetrics, since: Now, spent: Spent) {
         let TaskMetrics {
             records_in,
             bytes_in,
@@ -21,15 +47,49 @@ impl Counters {
             backpressured_ms,
         } = *metrics;
         let values = [records_in, bytes_in, records_out, bytes_out, bad_records, busy_ms, idle_ms, backpressured_ms];
-        for (counter, value) in self.0.iter().zip(values) {
+        for (counter, value) in self.values.iter().zip(values) {
             counter.store(value, Ordering::Relaxed);
         }
+        self.since.store(since.as_millis(), Ordering::Relaxed);
+        self.spent.store(spent as u64, Ordering::Relaxed);
     }
 
     /// As last published; single counters may be of different steps.
     pub(super) fn read(&self) -> TaskMetrics {
         let [records_in, bytes_in, records_out, bytes_out, bad_records, busy_ms, idle_ms, backpressured_ms] =
-            self.0.each_ref().map(|counter| counter.load(Ordering::Relaxed));
+            self.values.each_ref().map(|counter| counter.load(Ordering::Relaxed));
         TaskMetrics { records_in, bytes_in, records_out, bytes_out, bad_records, busy_ms, idle_ms, backpressured_ms }
+    }
+
+    /// As of `now`, with the time since the last step.
+    pub(super) fn read_at(&self, now: Now) -> TaskMetrics {
+        let mut metrics = self.read();
+        let since = Now(self.since.load(Ordering::Relaxed));
+        let spent = match self.spent.load(Ordering::Relaxed) {
+            1 => Spent::Idle,
+            2 => Spent::Backpressured,
+            _ => Spent::Busy,
+        };
+        if since > Now(0) {
+            spent.add(since, now, &mut metrics);
+        }
+        metrics
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_counts_although_no_step_is_made() {
+        let counters = Counters::default();
+        assert_eq!(counters.read_at(Now(50)), TaskMetrics::default());
+        for (spent, expected) in [(Spent::Busy, (7, 0, 0)), (Spent::Idle, (0, 7, 0)), (Spent::Backpressured, (0, 0, 7))]
+        {
+            counters.publish(&TaskMetrics::default(), Now(100), spent);
+            let TaskMetrics { busy_ms, idle_ms, backpressured_ms, .. } = counters.read_at(Now(107));
+            assert_eq!((busy_ms, idle_ms, backpressured_ms), expected);
+        }
     }
 }

@@ -51,6 +51,8 @@ impl Events {
 struct Tasks {
     alive: Mutex<Alive>,
     ended: Condvar,
+    /// Held while something is published or removed.
+    sinks: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -109,7 +111,8 @@ impl TaskExecutor {
 
     /// Counters of the subtasks that run.
     pub fn metrics(&self) -> Vec<(ExecutionAttemptId, TaskMetrics)> {
-        self.tasks.lock().running.iter().map(|(attempt, task)| (*attempt, task.counters.read())).collect()
+        let now = self.clock.now();
+        self.tasks.lock().running.iter().map(|(attempt, task)| (*attempt, task.counters.read_at(now))).collect()
     }
 
     /// Subtasks that were cancelled longer than `grace` ago and run still: user code that blocks. Only the end of the process
@@ -231,7 +234,10 @@ impl TaskExecutor {
     ) {
         let tasks = Arc::clone(&self.tasks);
         let work = move || {
+            // One at a time: what is asked twice must find the first one done, not under way.
+            let turn = tasks.sinks.lock().unwrap_or_else(PoisonError::into_inner);
             let result = sink.and_then(|sink| panics::catch(|| work(sink.as_ref())).map_err(Failure::user)?);
+            drop(turn);
             report(result);
             tasks.end_beside();
         };

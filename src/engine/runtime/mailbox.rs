@@ -69,6 +69,11 @@ impl Mailbox {
         self.wake();
     }
 
+    /// What has woken the subtask, or told it something, is dealt with by the step that follows: for drivers without a thread.
+    pub(super) fn take_notice(&self) -> bool {
+        self.notified.swap(false, Ordering::AcqRel)
+    }
+
     /// Whether there is mail.
     pub(super) fn has_mail(&self) -> bool {
         self.pending.load(Ordering::Relaxed)
@@ -108,7 +113,7 @@ impl Mailbox {
 
     /// Blocks until woken, or until `timeout` has passed. May return early.
     pub(super) fn park(&self, timeout: Option<Duration>) {
-        if self.notified.swap(false, Ordering::AcqRel) {
+        if self.take_notice() {
             return;
         }
         match timeout {
@@ -121,5 +126,58 @@ impl Mailbox {
     fn lock(&self) -> MutexGuard<'_, Orders> {
         // Nothing panics while it is held; a poisoned lock would still hold whole orders.
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells a subtask that is stepped by somebody else than [`TaskExecutor`](super::TaskExecutor): a simulator.
+#[derive(Clone, Debug)]
+pub struct Mailer(pub(super) std::sync::Arc<Mailbox>);
+
+impl Mailer {
+    /// Puts mail in.
+    pub fn deliver(&self, mail: Mail) {
+        self.0.deliver(mail);
+    }
+
+    /// Whether there is a reason to step since the last call: mail, or a neighbour that woke the subtask.
+    pub fn take_notice(&self) -> bool {
+        self.0.take_notice()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// Two threads hand a turn back and forth. Between two turns each swallows its own token, as a channel or lock used by an
+    /// operator may. A lost wake-up hangs.
+    #[test]
+    fn no_wake_up_is_lost_to_other_users_of_the_thread() {
+        const TURNS: u64 = 20_000;
+        let mailboxes: [Arc<Mailbox>; 2] = [Arc::default(), Arc::default()];
+        let turn = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let threads = [0u64, 1].map(|me| {
+            let (mailboxes, turn) = (mailboxes.clone(), Arc::clone(&turn));
+            thread::spawn(move || {
+                let [own, other] = [me, 1 - me].map(|index| Arc::clone(&mailboxes[index as usize]));
+                own.belongs_to_this_thread();
+                loop {
+                    let now = turn.load(Ordering::SeqCst);
+                    if now >= TURNS {
+                        return other.wake();
+                    }
+                    if now % 2 == me {
+                        turn.store(now + 1, Ordering::SeqCst);
+                        other.wake();
+                        thread::park_timeout(Duration::ZERO);
+                    } else {
+                        own.park(None);
+                    }
+                }
+            })
+        });
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
 }

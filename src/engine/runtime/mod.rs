@@ -38,7 +38,7 @@ mod subtask;
 pub use build::Blueprint;
 pub use event::TaskEvent;
 pub use executor::TaskExecutor;
-pub use mailbox::Mail;
+pub use mailbox::{Mail, Mailer};
 pub use ports::{Connect, Gate, Partition};
 pub(crate) use stepped::Stepped;
 pub use subtask::{Flushing, Outcome, Report, Step, Subtask};

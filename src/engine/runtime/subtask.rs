@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::chain::{Chain, SOURCE};
-use super::counters::Counters;
+use super::counters::{Counters, Spent};
 use super::inputs::{Incoming, Inputs};
 use super::mailbox::Mailbox;
 use super::panics;
@@ -91,13 +91,6 @@ pub struct Subtask {
     last_step: Option<(Now, Spent)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Spent {
-    Busy,
-    Idle,
-    Backpressured,
-}
-
 /// What a subtask consists of until it ends.
 pub(super) struct Running {
     pub(super) opened: bool,
@@ -116,7 +109,9 @@ impl Subtask {
 
     /// Processes at most `budget` slices of input. `now` never goes back between steps.
     pub fn step(&mut self, now: Now, budget: u32, reports: &mut Vec<Report>) -> Step {
-        self.account(now);
+        if let Some((last, spent)) = self.last_step {
+            spent.add(last, now, &mut self.metrics);
+        }
         let Some(running) = &mut self.running else {
             return Step::Wait { until: None };
         };
@@ -131,25 +126,13 @@ impl Subtask {
         if let Step::Ended(_) = step {
             self.release();
         }
-        self.counters.publish(&self.metrics);
+        self.counters.publish(&self.metrics, now, spent);
         step
     }
 
     /// Counters as of the last step.
     pub fn metrics(&self) -> TaskMetrics {
         self.metrics
-    }
-
-    fn account(&mut self, now: Now) {
-        let Some((last, spent)) = self.last_step else {
-            return;
-        };
-        let millis = now.as_millis().saturating_sub(last.as_millis());
-        match spent {
-            Spent::Busy => self.metrics.busy_ms += millis,
-            Spent::Idle => self.metrics.idle_ms += millis,
-            Spent::Backpressured => self.metrics.backpressured_ms += millis,
-        }
     }
 
     /// Drops the operators: with what they have not published, and whatever their destructors do.

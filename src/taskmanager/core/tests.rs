@@ -183,7 +183,7 @@ fn a_worker_that_takes_too_much_memory_is_killed_at_once() {
     tm.running(&id, 10);
     let measured = |mebibytes: u64| Event::Measured { worker: worker(1, 1), rss_bytes: mebibytes << 20 };
     assert!(tm.apply(measured(101)).is_empty());
-    assert_eq!(tm.core.memory_used_bytes(), 101 << 20);
+    assert_eq!(tm.core.views()[0].rss_bytes, 101 << 20);
     assert_eq!(tm.apply(measured(110)), ["Kill 10", "wake 2000"]);
     let effects = tm.exited(&id, Ended::Signal(9));
     assert_eq!(effects[0], "exited: out of memory: used 110 MB of 100 MB (seen by process tree)");

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::super::mailbox::Mailbox;
-use super::super::{Blueprint, Connect, Flushing, Gate, Mail, Partition, Report, Step, Subtask};
+use super::super::{Blueprint, Connect, Flushing, Gate, Mail, Mailer, Partition, Report, Step, Subtask};
 use crate::engine::operators::{Operator, OperatorContext, Output, ProgramCode, ProgramGraph, ProgramOperator, Waker};
 use crate::engine::record::{Batch, BatchType, Element, Rows, RowsType};
 use crate::graph::job_graph::{JobGraph, Settings};
@@ -132,12 +131,10 @@ impl Graph {
     /// Subtask 0 of the vertex whose head is `head`, to be stepped by hand.
     pub(super) fn stepped(&self, head: NodeIndex) -> Stepped {
         let task = self.deployments(1).into_iter().find(|task| task.operators[0] == head).unwrap();
-        let (script, mailbox) = (Arc::new(Script::default()), Arc::<Mailbox>::default());
-        let blueprint = self.blueprint();
-        let connections = blueprint.connect(&task, &Ends(Arc::clone(&script)), &mailbox).unwrap();
-        let subtask = blueprint.subtask(&task, connections, Arc::clone(&mailbox), Arc::default()).unwrap();
+        let script = Arc::new(Script::default());
+        let (subtask, mailer) = self.blueprint().assemble(&task, &Ends(Arc::clone(&script))).unwrap();
         let log = Arc::clone(&self.log);
-        Stepped { subtask, mailbox, script, reports: Vec::new(), log }
+        Stepped { subtask, mailer, script, reports: Vec::new(), log }
     }
 }
 
@@ -254,7 +251,7 @@ pub(crate) fn readable(watermark: EventTime) -> String {
 /// A subtask with everything around it.
 pub(super) struct Stepped {
     pub(crate) subtask: Subtask,
-    mailbox: Arc<Mailbox>,
+    mailer: Mailer,
     script: Arc<Script>,
     reports: Vec<Report>,
     log: Log,
@@ -276,7 +273,7 @@ impl Stepped {
     }
 
     pub(crate) fn mail(&self, mail: Mail) {
-        self.mailbox.deliver(mail);
+        self.mailer.deliver(mail);
     }
 
     pub(crate) fn reports(&mut self) -> Vec<Report> {
