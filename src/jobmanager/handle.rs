@@ -1,5 +1,6 @@
 //! How others talk to a running JobManager: views, submissions, cancellations.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,8 +42,19 @@ pub struct About {
     pub refresh_interval: Duration,
     /// Whether browsers may cancel jobs.
     pub cancel_enabled: bool,
+    /// Where its own output goes, if somebody has redirected it: `jobmanager.out` and `jobmanager.err`.
+    pub log_dir: Option<PathBuf>,
     /// Uploaded programs; absent where the client brings them to the ResourceManager.
     pub uploads: Option<Uploads>,
+}
+
+impl About {
+    /// The last bytes of a file of [`About::log_dir`]. Blocking.
+    pub fn log_end(&self, name: &str, bytes_max: u64) -> Option<Vec<u8>> {
+        let path = self.log_dir.as_ref()?.join(name);
+        let start = -i64::try_from(bytes_max).unwrap_or(i64::MAX);
+        crate::process::read_range(&path, start, None, bytes_max).ok().map(|(content, _, _)| content)
+    }
 }
 
 /// Talks to a running JobManager. Cheap to clone.

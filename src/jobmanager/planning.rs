@@ -4,7 +4,7 @@
 //! memory, looked at every 50 ms: a limit on address space would end every program whose allocator reserves generously.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -48,10 +48,11 @@ impl Planner {
         configuration: &BTreeMap<String, String>,
     ) -> Result<Plan, Failure> {
         self.check_runnable(&program.name, executable).await?;
-        let directory = self.scratch_dir.join(format!("plan-{:016x}", fastrand::u64(..)));
-        let outcome = self.plan_in(&directory, program, executable, files, configuration).await;
-        let _ = tokio::fs::remove_dir_all(&directory).await; // Left behind it only costs space, and goes with the container.
-        outcome
+        for name in files.keys() {
+            check_name(name)?;
+        }
+        let scratch = Scratch(self.scratch_dir.join(format!("plan-{:016x}", fastrand::u64(..))));
+        self.plan_in(&scratch.0, program, executable, files, configuration).await
     }
 
     async fn check_runnable(&self, name: &str, executable: &Path) -> Result<(), Failure> {
@@ -104,11 +105,10 @@ impl Planner {
         command.stdout = Output::Pipe;
         command.stderr = Output::Pipe;
         let mut child = command.spawn().map_err(|error| Failure::new(error.kind(), error.to_string()))?;
+        let group = Group(child.identity());
         let run = self.watch(&mut child).await;
-        // Whatever it has started goes with it.
-        let _ = process::signal_group(child.identity(), Signal::Kill);
-        let run = run?;
-        read_plan(&plan_file, &run).await
+        drop(group);
+        read_plan(&plan_file, &run?).await
     }
 
     /// Waits for the program's end within its limits.
@@ -137,6 +137,31 @@ impl Planner {
             ))),
         }
     }
+}
+
+/// A directory that goes when the planning ends, also when it is aborted.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0); // A few links; left behind they only cost space.
+    }
+}
+
+/// A program and whatever it has started, which go when the planning ends, also when it is aborted.
+struct Group(process::Identity);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = process::signal_group(self.0, Signal::Kill); // It fails only for processes of others.
+    }
+}
+
+/// A file may be placed in the working directory and nowhere else.
+fn check_name(name: &str) -> Result<(), Failure> {
+    let inside = !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+    let outside = || Failure::user(format!("the file name `{name}` leads out of the working directory"));
+    if inside { Ok(()) } else { Err(outside()) }
 }
 
 /// How a program's planning ended.
@@ -337,6 +362,14 @@ mod tests {
         assert_eq!(hung, "the program did not build its graph within 0.3 s; planning runs main() up to execute(…)");
         let swollen = failure("exec python3 -c 'x = bytearray(200 << 20); import time; time.sleep(100)'").await;
         assert!(swollen.contains("the limit is 64 mb"), "{swollen}");
+    }
+
+    #[test]
+    fn files_stay_in_the_working_directory() {
+        assert!(check_name("data/in.txt").is_ok());
+        for name in ["", "/etc/passwd", "../up", "a/../../b", "."] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
     }
 
     #[tokio::test]

@@ -142,6 +142,7 @@ impl Setup {
             configuration,
             refresh_interval: config.web_refresh_interval,
             cancel_enabled: config.web_cancel,
+            log_dir: log_dir(),
             uploads,
         };
         let core = core::Settings {
@@ -149,6 +150,7 @@ impl Setup {
             job_manager,
             secret,
             lost_after: config.frozen_after,
+            idle_after: config.taskmanager_timeout,
             containers: shape,
             seed: fastrand::u64(..),
         };
@@ -174,18 +176,25 @@ impl Setup {
     }
 }
 
-/// In a container everything local lies in its working directory, which goes with it; standalone below the storage directory.
+/// A node, or whoever starts daemons, says where our output goes.
+fn log_dir() -> Option<PathBuf> {
+    let dirs = std::env::var(roles::LOG_DIRS).or_else(|_| std::env::var("FLOTT_LOG_DIR")).ok()?;
+    dirs.split(',').next().filter(|dir| !dir.is_empty()).map(PathBuf::from)
+}
+
+/// Of one job in a container everything local lies in its working directory, which goes with it. Who takes many jobs takes
+/// uploads, and keeps them below the storage directory.
 fn preparation(
     config: &JobManagerConfig,
     container: Option<&Container>,
     storage_dir: &std::path::Path,
 ) -> Result<(PreparationConfig, Option<Uploads>), Error> {
     let (programs, scratch_dir, uploads) = match container {
-        Some(_) => {
+        Some(container) if container.environment.job.is_some() => {
             let here = std::env::current_dir().map_err(|error| Error::Setup(error.to_string()))?;
             (Programs::new(here.join("fetched"), Some(here.join(roles::PROGRAMS_DIR))), here, None)
         }
-        None => {
+        Some(_) | None => {
             let blobs = storage_dir.join("blobs");
             let uploads = Uploads::new(BlobStore::open(&blobs).map_err(Error::Storage)?, storage_dir.to_owned());
             (Programs::new(storage_dir.join("fetched"), Some(blobs)), storage_dir.join("scratch"), Some(uploads))

@@ -42,6 +42,8 @@ pub struct SlotPool {
     offers: BTreeMap<TaskManagerId, Offer>,
     /// Slots wanted in all by each job, in order of asking.
     wants: Vec<(JobId, u32)>,
+    /// Counts changes of who offers and who holds.
+    generation: u64,
 }
 
 impl SlotPool {
@@ -53,6 +55,11 @@ impl SlotPool {
     /// One TaskManager's slots.
     pub fn offer(&self, task_manager: &TaskManagerId) -> Option<&Offer> {
         self.offers.get(task_manager)
+    }
+
+    /// Grows with each change.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Slots in all and free ones.
@@ -95,6 +102,7 @@ impl SlotPool {
 
     /// Forgets a TaskManager; says which jobs held slots of it.
     pub(super) fn lose(&mut self, task_manager: &TaskManagerId) -> Vec<JobId> {
+        self.generation += 1;
         self.offers.remove(task_manager).map(|offer| offer.granted.into_keys().collect()).unwrap_or_default()
     }
 
@@ -123,6 +131,7 @@ impl SlotPool {
     /// Gives what is free to those who wait, in order of asking; a job gets as much of one TaskManager as it can use, so that
     /// its tasks lie together.
     fn grant(&mut self) -> Vec<Grant> {
+        self.generation += 1;
         let mut grants = Vec::new();
         for (job, wanted) in self.wants.clone() {
             let mut missing = wanted.saturating_sub(self.held_by(job));

@@ -3,6 +3,8 @@
 //! Routes what happens to the job it concerns, and what jobs want to the pool. Pure; see [`Service`](crate::jobmanager::Service) for the doing.
 
 mod task_managers;
+#[cfg(test)]
+mod tests_random;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +38,8 @@ pub struct Settings {
     pub secret: String,
     /// How long a TaskManager may be without connection.
     pub lost_after: Duration,
+    /// How long a container's TaskManager may be without any job.
+    pub idle_after: Duration,
     /// What containers it asks for; absent standalone, where TaskManagers are started by hand.
     pub containers: Option<Shape>,
     /// For jitter.
@@ -51,6 +55,8 @@ pub struct TaskManager {
     pub registered_at: Now,
     /// Since when its connection is gone, and how it went.
     pub away: Option<(Now, String)>,
+    /// Since when no job has a slot of it.
+    pub idle_since: Option<Now>,
 }
 
 /// The state of a JobManager.
@@ -61,6 +67,8 @@ pub struct Core {
     /// Ended jobs, oldest first.
     ended: Vec<JobId>,
     pool: SlotPool,
+    /// The pool's generation when idleness was last looked at.
+    looked_at: u64,
     containers: Option<Containers>,
     task_managers: BTreeMap<TaskManagerId, TaskManager>,
     /// Why the ResourceManager has not granted what was asked.
@@ -76,6 +84,7 @@ impl Core {
             jobs: BTreeMap::new(),
             ended: Vec::new(),
             pool: SlotPool::default(),
+            looked_at: 0,
             task_managers: BTreeMap::new(),
             pending: Vec::new(),
         }
@@ -130,7 +139,7 @@ impl Core {
             }
             Event::Wake => self.wake(now, out),
         }
-        self.reconcile_containers(out);
+        self.reconcile_containers(now, out);
         Ok(())
     }
 
@@ -302,6 +311,7 @@ impl Core {
                 Some(_) | None => None,
             })
             .collect();
+        self.release_idle(now, out);
         for (id, why) in lost {
             let seconds = self.settings.lost_after.as_secs_f64();
             self.task_manager_lost(&id, &format!("{why}; no sign of life for {seconds} s"), now, out);
@@ -355,9 +365,13 @@ impl Core {
         self.job(worker.job).and_then(Job::master).is_some_and(|master| master.admits(worker))
     }
 
-    /// Why a job waits for slots, while it does.
+    /// Why a job does not run, while it does not and could: which slots it lacks, or after which failure it restarts.
     pub fn why_waiting(&self, job: JobId) -> Option<String> {
-        let (wanted, held) = self.pool.shortage(job)?;
+        let Some((wanted, held)) = self.pool.shortage(job) else {
+            let master = self.job(job)?.master()?;
+            let last = master.failures().last().filter(|_| master.status() == JobStatus::Restarting)?;
+            return Some(format!("restarting after: {}", last.failure));
+        };
         let (offered, _) = self.pool.totals();
         let count = self.task_managers.len();
         let mut why = match held {

@@ -2,7 +2,7 @@
 
 use super::{Core, TaskManager};
 use crate::graph::task::Failure;
-use crate::ids::{ContainerId, TaskManagerId};
+use crate::ids::{ContainerId, JobId, TaskManagerId};
 use crate::jobmanager::containers::{Ended, why};
 use crate::jobmanager::error::Refused;
 use crate::jobmanager::event::Effect;
@@ -26,7 +26,8 @@ impl Core {
             out.push(Effect::ToTaskManager { task_manager: id.clone(), message });
         }
         let slots = register.slots;
-        self.task_managers.insert(id.clone(), TaskManager { register, registered_at: now, away: None });
+        self.task_managers
+            .insert(id.clone(), TaskManager { register, registered_at: now, away: None, idle_since: None });
         let grants = self.pool.register(id, slots);
         self.hand_out(grants, now, out);
     }
@@ -89,7 +90,13 @@ impl Core {
         for status in &response.completed {
             self.container_ended(status.container, &why(status), now, out);
         }
-        self.pending = response.pending.into_iter().map(|pending| pending.reason).collect();
+        let pending: Vec<String> = response.pending.into_iter().map(|pending| pending.reason).collect();
+        if pending != self.pending {
+            self.pending = pending;
+            for job in self.pool.waiting() {
+                self.show_change(job, now);
+            }
+        }
         let missing = self.pool.missing();
         let Some(containers) = &mut self.containers else { return };
         for action in containers.granted(response.allocated, missing) {
@@ -112,10 +119,46 @@ impl Core {
         }
     }
 
-    pub(super) fn reconcile_containers(&mut self, out: &mut Vec<Effect>) {
+    /// Lets those who watch a job know that there is something new to see.
+    pub(super) fn show_change(&mut self, job: JobId, now: Now) {
+        if let Some(job) = self.jobs.get_mut(&job) {
+            job.version += 1;
+            job.versioned_at = now;
+        }
+    }
+
+    /// Brings what is asked of the ResourceManager in line with what is missing, and notes who is idle.
+    pub(super) fn reconcile_containers(&mut self, now: Now, out: &mut Vec<Effect>) {
         let missing = self.pool.missing();
-        if let Some(action) = self.containers.as_mut().and_then(|containers| containers.reconcile(missing)) {
-            out.push(action.into());
+        let Some(containers) = &mut self.containers else { return };
+        out.extend(containers.reconcile(missing).map(Effect::from));
+        if self.looked_at == self.pool.generation() {
+            return;
+        }
+        self.looked_at = self.pool.generation();
+        for (id, task_manager) in &mut self.task_managers {
+            let idle = self.pool.offer(id).is_some_and(|offer| offer.granted.is_empty());
+            task_manager.idle_since = match task_manager.idle_since {
+                since @ Some(_) if idle => since,
+                None if idle => {
+                    out.push(Effect::Wake { at: now + self.settings.idle_after });
+                    Some(now)
+                }
+                Some(_) | None => None,
+            };
+        }
+    }
+
+    /// Gives back containers that no job has needed for long.
+    pub(super) fn release_idle(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let long = |since: Now| since + self.settings.idle_after <= now;
+        let idle = self.task_managers.iter().filter(|(_, task_manager)| task_manager.idle_since.is_some_and(long));
+        let idle: Vec<TaskManagerId> = idle.map(|(id, _)| id.clone()).collect();
+        for task_manager in idle {
+            let why = "no job needs it".to_owned();
+            let message = ToTaskManager::Shutdown { why };
+            out.push(Effect::ToTaskManager { task_manager: task_manager.clone(), message });
+            self.task_manager_lost(&task_manager, "it was idle and is given back", now, out);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The execution graph: for each subtask of each vertex its current execution and the ones before.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::event::Illegal;
 use crate::graph::job_graph::JobGraph;
@@ -10,6 +11,38 @@ use crate::time::Now;
 
 /// Ended executions remembered per subtask.
 const HISTORY_LEN_MAX: usize = 16;
+
+/// Rates over less time would jump.
+const RATED_OVER_MIN: Duration = Duration::from_millis(900);
+
+/// How fast counters grow, per second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates {
+    /// Records read from inputs.
+    pub records_in: u64,
+    /// Records written to outputs.
+    pub records_out: u64,
+    /// Milliseconds spent working, up to 1000.
+    pub busy_ms: u64,
+    /// Milliseconds spent waiting for input, up to 1000.
+    pub idle_ms: u64,
+    /// Milliseconds spent waiting for room downstream, up to 1000.
+    pub backpressured_ms: u64,
+}
+
+impl Rates {
+    fn between(before: &TaskMetrics, after: &TaskMetrics, time: Duration) -> Self {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
+        let rate = |before: u64, after: u64| after.saturating_sub(before).saturating_mul(1000) / millis;
+        Self {
+            records_in: rate(before.records_in, after.records_in),
+            records_out: rate(before.records_out, after.records_out),
+            busy_ms: rate(before.busy_ms, after.busy_ms).min(1000),
+            idle_ms: rate(before.idle_ms, after.idle_ms).min(1000),
+            backpressured_ms: rate(before.backpressured_ms, after.backpressured_ms).min(1000),
+        }
+    }
+}
 
 /// One execution of a subtask. Flink's `Execution`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +57,10 @@ pub struct Execution {
     pub worker: Option<WorkerId>,
     /// Its last counters.
     pub metrics: TaskMetrics,
+    /// How fast they grow, once two reports lie far enough apart.
+    pub rates: Option<Rates>,
+    /// The counters that the next rates are reckoned from.
+    sample: Option<(Now, TaskMetrics)>,
     /// Why it failed, if it did.
     pub failure: Option<Failure>,
 }
@@ -36,7 +73,22 @@ impl Execution {
             since: [(ExecutionState::Created, now)].into(),
             worker: None,
             metrics: TaskMetrics::default(),
+            rates: None,
+            sample: None,
             failure: None,
+        }
+    }
+
+    /// Takes over newer counters.
+    pub(super) fn note(&mut self, metrics: TaskMetrics, now: Now) {
+        self.metrics = metrics;
+        match self.sample {
+            Some((at, _)) if now.since(at) < RATED_OVER_MIN => {}
+            Some((at, before)) => {
+                self.rates = Some(Rates::between(&before, &metrics, now.since(at)));
+                self.sample = Some((now, metrics));
+            }
+            None => self.sample = Some((now, metrics)),
         }
     }
 

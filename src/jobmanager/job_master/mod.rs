@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::event::{Decision, Effect, Event, FailureRecord, Illegal, Outcome, Record};
-pub use self::execution::{Execution, ExecutionGraph, Subtask};
+pub use self::execution::{Execution, ExecutionGraph, Rates, Subtask};
 pub use self::splits::{SourceSplits, Splits};
 pub use self::workers::{Place, WorkerState, Workers};
 

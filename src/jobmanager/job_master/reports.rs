@@ -23,7 +23,7 @@ impl JobMaster {
         match message {
             ToJobManager::TaskState { attempt, state, failure, committables, metrics } => {
                 self.check_runs_on(&attempt, worker)?;
-                self.note_metrics(&attempt, metrics);
+                self.note_metrics(&attempt, metrics, now);
                 self.task_state(&attempt, (state, failure), committables, now, out)
             }
             ToJobManager::SplitsDiscovered { attempt, operator, splits, complete } => {
@@ -51,7 +51,7 @@ impl JobMaster {
             }
             ToJobManager::Metrics { tasks } => {
                 for (attempt, metrics) in tasks {
-                    self.note_metrics(&attempt, metrics);
+                    self.note_metrics(&attempt, metrics, now);
                 }
                 Ok(())
             }
@@ -68,10 +68,10 @@ impl JobMaster {
         }
     }
 
-    fn note_metrics(&mut self, attempt: &ExecutionAttemptId, metrics: TaskMetrics) {
+    fn note_metrics(&mut self, attempt: &ExecutionAttemptId, metrics: TaskMetrics, now: Now) {
         let current = self.position(attempt).and_then(|at| self.execution.current_mut(at));
         if let Some(execution) = current.filter(|execution| execution.attempt == attempt.attempt) {
-            execution.metrics = metrics;
+            execution.note(metrics, now);
         }
     }
 

@@ -135,7 +135,7 @@ impl Job {
     }
 }
 
-pub(super) fn report(
+pub(crate) fn report(
     worker: &WorkerId,
     attempt: ExecutionAttemptId,
     state: ExecutionState,

@@ -1,9 +1,12 @@
 //! Answers in Flink's form.
 
 use axum::body::Body;
+use axum::extract::FromRequestParts;
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::jobmanager::Refused;
@@ -89,3 +92,15 @@ impl From<Refusal> for Response {
 
 /// What handlers return.
 pub(super) type Result<T = Answer> = std::result::Result<T, Refusal>;
+
+/// The query, refused in Flink's form where it cannot be read.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let query = axum::extract::Query::from_request_parts(parts, state).await;
+        query.map(|axum::extract::Query(query)| Self(query)).map_err(|error| Refusal::bad_request(error.body_text()))
+    }
+}

@@ -2,8 +2,6 @@
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use serde_json::{Value, json};
 
@@ -11,7 +9,6 @@ use super::answer::{Answer, Refusal, Result};
 use super::view;
 use crate::ids::TaskManagerId;
 use crate::jobmanager::Handle;
-use crate::rpc::http::Client;
 
 pub(super) fn routes() -> Router<Handle> {
     Router::new()
@@ -20,8 +17,6 @@ pub(super) fn routes() -> Router<Handle> {
         .route("/cluster", delete(shut_down))
         .route("/taskmanagers", get(task_managers))
         .route("/taskmanagers/{id}", get(task_manager))
-        .route("/taskmanagers/{id}/stdout", get(stdout))
-        .route("/taskmanagers/{id}/log", get(log))
         .route("/jobmanager/config", get(job_manager_config))
 }
 
@@ -75,29 +70,8 @@ async fn task_manager(State(handle): State<Handle>, Path(id): Path<String>) -> R
     found.map(Answer::ok).ok_or_else(|| unknown_task_manager(&id))
 }
 
-fn unknown_task_manager(id: &TaskManagerId) -> Refusal {
+pub(super) fn unknown_task_manager(id: &TaskManagerId) -> Refusal {
     Refusal::not_found(format!("TaskManager {id} not found"))
-}
-
-async fn stdout(state: State<Handle>, path: Path<String>) -> Result<Response> {
-    output(state, path, "stdout").await
-}
-
-async fn log(state: State<Handle>, path: Path<String>) -> Result<Response> {
-    output(state, path, "log").await
-}
-
-/// Asks the TaskManager for one of its outputs.
-async fn output(State(handle): State<Handle>, Path(id): Path<String>, name: &str) -> Result<Response> {
-    let id = TaskManagerId(id);
-    let wanted = id.clone();
-    let address = handle
-        .view(move |core, _| core.task_managers().get(&wanted).map(|found| found.register.http_address.clone()))
-        .await?
-        .ok_or_else(|| unknown_task_manager(&id))?;
-    let text = Client::new(&address).get_text(&format!("/{name}")).await;
-    let text = text.map_err(|_| Refusal::not_found("File not found."))?; // This very text keeps the dashboard quiet.
-    Ok(([(CONTENT_TYPE, "text/plain; charset=UTF-8")], text).into_response())
 }
 
 async fn job_manager_config(State(handle): State<Handle>) -> Answer {

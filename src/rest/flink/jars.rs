@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::multipart::Field;
-use axum::extract::{DefaultBodyLimit, Multipart, Path, Query, State};
+use axum::extract::multipart::{Field, MultipartRejection};
+use axum::extract::{DefaultBodyLimit, Multipart, Path, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use serde_json::{Map, Value, json};
 use tokio_util::io::ReaderStream;
 
-use super::answer::{Answer, Refusal, Result};
+use super::answer::{Answer, Query, Refusal, Result};
 use crate::ids::JobId;
 use crate::jobmanager::Handle;
 use crate::jobmanager::uploads::{Upload, Uploads};
@@ -61,7 +61,8 @@ async fn list(State(handle): State<Handle>) -> Result {
 }
 
 /// Takes one file under any name of its part; of other parts only Flink's empty `request`.
-async fn upload(State(handle): State<Handle>, mut parts: Multipart) -> Result {
+async fn upload(State(handle): State<Handle>, parts: std::result::Result<Multipart, MultipartRejection>) -> Result {
+    let mut parts = parts.map_err(|error| Refusal::bad_request(error.body_text()))?;
     let unreadable = |error: axum::extract::multipart::MultipartError| Refusal::bad_request(error.body_text());
     let mut taken = None;
     while let Some(part) = parts.next_field().await.map_err(unreadable)? {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Refusal, Result};
+use super::answer::{Answer, Query, Refusal, Result};
 use super::view;
 use crate::ids::{JobId, VertexId};
 use crate::jobmanager::core::Core;
@@ -45,13 +45,14 @@ pub(super) fn routes() -> Router<Handle> {
         .route("/jobs/{job}/vertices/{vertex}/taskmanagers", get(vertex_task_managers))
         .route("/jobs/{job}/vertices/{vertex}/subtasktimes", get(vertex_times))
         .route("/jobs/{job}/vertices/{vertex}/accumulators", get(vertex_accumulators))
+        .route("/jobs/{job}/vertices/{vertex}/backpressure", get(backpressure))
 }
 
-fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T> {
+pub(super) fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T> {
     text.parse().map_err(|error: T::Err| Refusal::bad_request(error.to_string()))
 }
 
-fn not_found(job: JobId) -> Refusal {
+pub(super) fn not_found(job: JobId) -> Refusal {
     Refusal::not_found(format!("org.apache.flink.runtime.rest.NotFoundException: Job {job} not found"))
 }
 
@@ -221,7 +222,7 @@ async fn no_checkpoints(State(handle): State<Handle>, Path(job): Path<String>) -
 }
 
 /// Looks at one vertex of a job.
-async fn look_at_vertex(
+pub(super) async fn look_at_vertex(
     handle: &Handle,
     (job, vertex): (String, String),
     look_at: impl FnOnce(&Core, &Job, usize, Now) -> Option<Value> + Send + 'static,
@@ -250,4 +251,8 @@ async fn vertex_times(State(handle): State<Handle>, Path(path): Path<(String, St
 async fn vertex_accumulators(State(handle): State<Handle>, Path(path): Path<(String, String)>) -> Result {
     let id = path.1.clone();
     look_at_vertex(&handle, path, move |_, _, _, _| Some(json!({ "id": id, "user-accumulators": [] }))).await
+}
+
+async fn backpressure(State(handle): State<Handle>, Path(path): Path<(String, String)>) -> Result {
+    look_at_vertex(&handle, path, |_, job, index, now| view::backpressure(job, index, now)).await
 }

@@ -14,6 +14,8 @@ mod answer;
 mod cluster;
 mod jars;
 mod jobs;
+mod logs;
+mod metrics;
 mod origin;
 mod view;
 
@@ -31,10 +33,12 @@ use crate::jobmanager::Handle;
 /// The routes, for the HTTP server that also carries the JobManager's links.
 pub fn router(handle: Handle) -> Router {
     let api = Router::new().merge(cluster::routes()).merge(jobs::routes()).merge(jars::routes(&handle));
+    let api = api.merge(logs::routes()).merge(metrics::routes());
     Router::new()
         .nest("/v1", api.clone())
         .merge(api)
         .fallback(unknown)
+        .method_not_allowed_fallback(unknown)
         .layer(middleware::from_fn(origin::guard))
         .with_state(handle)
 }

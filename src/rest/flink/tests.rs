@@ -30,6 +30,7 @@ fn core() -> Core {
         job_manager: "jm:1".to_owned(),
         secret: "s".to_owned(),
         lost_after: Duration::from_secs(5),
+        idle_after: Duration::from_secs(30),
         containers: None,
         seed: 1,
     };
@@ -254,7 +255,7 @@ async fn a_program_is_uploaded_run_and_looked_at_as_with_flink() {
     let (status, run) = cluster.post(&format!("/jars/{jar}/run"), json!({ "jobId": wanted, "parallelism": "2" })).await;
     assert_eq!((status, &run["jobid"]), (200, &json!(wanted)), "{run}");
     let (_, waiting) = cluster.get(&format!("/jobs/{wanted}")).await;
-    let why = waiting["progress"]["waiting-for"].as_str().unwrap();
+    let why = waiting["waiting-reason"].as_str().unwrap();
     assert!(why.starts_with("needs 2 slots, 0 TaskManagers offer 0; start more with flott taskmanager"), "{why}");
 
     cluster.task_manager(Behaviour::Finish);
@@ -318,5 +319,21 @@ async fn a_lost_task_manager_fails_a_job_without_restart_strategy_and_says_so() 
     let failed = cluster.until(&job, "FAILED").await;
     let why = failed["progress"]["failure"].as_str().unwrap();
     assert!(why.contains("tm-1") && why.contains("restart-strategy.type is none"), "{why}");
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_refused_in_flinks_form() {
+    let cluster = Standalone::start();
+    let is_error = |body: &Value| body["errors"].is_array() && body.as_object().is_some_and(|body| body.len() == 1);
+    for path in ["/jobs/0/exceptions?maxExceptions=many", "/jobmanager/logs/x", "/taskmanagers/none", "/jars/x/run"] {
+        let (status, body) = cluster.get(path).await;
+        assert!(status >= 400 && is_error(&body), "{path}: {status} {body}");
+    }
+    let (status, body) = cluster.post("/jars/upload", json!({})).await;
+    assert!(status == 400 && is_error(&body), "{status} {body}");
+    assert_eq!(cluster.get("/jobs/x/metrics").await, (200, json!([])));
+    let (_, metrics) = cluster.get("/jobmanager/metrics?get=taskSlotsTotal,nope").await;
+    assert_eq!(metrics, json!([{ "id": "taskSlotsTotal", "value": "0" }]));
     cluster.stop().await;
 }

@@ -69,7 +69,7 @@ pub(in super::super) fn job(core: &Core, job: &Job, now: Now) -> Value {
         let name = vertex["status"].as_str()?;
         ExecutionState::ALL.into_iter().find(|state| state.as_str() == name)
     });
-    json!({
+    let mut body = json!({
         "jid": job.id(),
         "application-id": job.id(),
         "name": job.name(),
@@ -89,14 +89,17 @@ pub(in super::super) fn job(core: &Core, job: &Job, now: Now) -> Value {
         "plan": plan(job),
         "pending-operators": 0,
         "version": job.version(),
-        "progress": progress(core, job),
-    })
+        "progress": progress(job),
+    });
+    if let Some(why) = core.why_waiting(job.id()) {
+        body["waiting-reason"] = json!(why);
+    }
+    body
 }
 
 /// Extension: what people who wait want to know.
-fn progress(core: &Core, job: &Job) -> Value {
+fn progress(job: &Job) -> Value {
     let mut progress = json!({
-        "waiting-for": core.why_waiting(job.id()),
         "failure": job.failure().map(ToString::to_string),
         "restarts": job.master().map_or(0, JobMaster::restarts),
         "last-failure": job.master().and_then(|master| master.failures().last()).map(|last| last.failure.to_string()),

@@ -4,11 +4,13 @@ mod cluster;
 mod exceptions;
 mod figures;
 mod job;
+mod metrics;
 mod plan;
 mod vertex;
 
 pub(super) use self::cluster::{overview, task_manager, task_manager_details};
 pub(super) use self::exceptions::{exceptions, throwable};
 pub(super) use self::job::{execution_result, job, job_config, job_overview};
+pub(super) use self::metrics::{Metric, backpressure, of_job_manager, of_vertex};
 pub(super) use self::plan::plan;
 pub(super) use self::vertex::{vertex, vertex_task_managers, vertex_times};
