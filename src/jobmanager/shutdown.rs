@@ -35,6 +35,11 @@ impl Ending {
         !matches!(self, Self::No)
     }
 
+    /// Whether the ResourceManager has ended this attempt.
+    pub(crate) fn is_fenced(&self) -> bool {
+        matches!(self, Self::Fenced { .. })
+    }
+
     pub(crate) fn deadline(&self) -> Option<Now> {
         match self {
             Self::Draining { deadline, .. } | Self::Unregistering { deadline } | Self::Fenced { deadline, .. } => {
