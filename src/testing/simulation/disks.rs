@@ -34,20 +34,28 @@ pub(super) struct NodeDisk {
     pub(super) containers: BTreeSet<ContainerId>,
 }
 
-/// What is stored of a job.
+/// What is stored of a job, as `jobmanager::store` does.
 #[derive(Default)]
 pub(super) struct JobFiles {
     pub(super) plan: Option<Plan>,
     /// With the attempt that wrote it.
-    pub(super) decision: Option<(u32, Decision)>,
-    pub(super) outcome: Option<(u32, Outcome)>,
+    verdict: Option<(u32, Verdict)>,
+    outcome: Option<(u32, Outcome)>,
+}
+
+/// What a job comes to: the first one counts.
+#[derive(Clone, Debug)]
+pub(super) enum Verdict {
+    Publish(Decision),
+    End(Outcome),
 }
 
 /// What a JobManager writes.
 #[derive(Clone, Debug)]
 pub(super) enum JobWrite {
     Plan(Box<Plan>),
-    Decision(Decision),
+    Verdict(Verdict),
+    /// After a decision.
     Outcome(Outcome),
 }
 
@@ -77,8 +85,27 @@ impl JobFiles {
                 self.plan.get_or_insert(*plan);
                 Ok(())
             }
-            JobWrite::Decision(decision) => create_stamped(&mut self.decision, attempt, decision),
-            JobWrite::Outcome(outcome) => create_stamped(&mut self.outcome, attempt, outcome),
+            JobWrite::Verdict(verdict) => create_stamped(&mut self.verdict, attempt, verdict),
+            JobWrite::Outcome(outcome) => match &self.outcome {
+                Some((_, found)) if found.status == outcome.status => Ok(()),
+                Some(_) | None => create_stamped(&mut self.outcome, attempt, outcome),
+            },
+        }
+    }
+
+    /// What is to be published.
+    pub(super) fn decision(&self) -> Option<&Decision> {
+        match &self.verdict {
+            Some((_, Verdict::Publish(decision))) => Some(decision),
+            Some((_, Verdict::End(_))) | None => None,
+        }
+    }
+
+    /// How the job ended.
+    pub(super) fn outcome(&self) -> Option<&Outcome> {
+        match &self.verdict {
+            Some((_, Verdict::End(outcome))) => Some(outcome),
+            Some((_, Verdict::Publish(_))) | None => self.outcome.as_ref().map(|(_, outcome)| outcome),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::actors::Actor;
 use super::channels::{Channels, JobNetwork};
+use super::disks::JobFiles;
 use super::messages::Report;
 use super::world::World;
 use crate::graph::task::{Committable, TaskDeployment};
@@ -126,7 +127,7 @@ impl World {
     /// Nothing is published before the decision to is durable.
     pub(super) fn check_commit(&mut self, job: JobId, committables: &[Committable]) {
         let files = self.disks.jobs.iter().find(|((_, id), _)| *id == job).map(|(_, files)| files);
-        let decision = files.and_then(|files| files.decision.as_ref()).map(|(_, decision)| decision);
+        let decision = files.and_then(JobFiles::decision);
         let decided = |committable: &Committable| {
             let of = decision.and_then(|decision| decision.committables.get(&committable.operator));
             of.is_some_and(|all| all.contains(committable))
@@ -182,8 +183,8 @@ impl World {
         for (index, application, report) in found {
             let job = self.scenario.jobs[index].job;
             let files = self.disks.jobs.get(&(application, job));
-            let decided = files.is_some_and(|files| files.decision.is_some());
-            let outcome = files.and_then(|files| files.outcome.as_ref()).map(|(_, outcome)| outcome.status);
+            let decided = files.is_some_and(|files| files.decision().is_some());
+            let outcome = files.and_then(JobFiles::outcome).map(|outcome| outcome.status);
             if let Err(what) = self.check_output(index, &report, decided, outcome) {
                 self.ledger.violated(format!("{application}: {what}"));
             }

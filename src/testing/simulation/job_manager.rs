@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Bug;
 use super::actors::Done;
-use super::disks::{JobWrite, WrittenBy};
+use super::disks::{JobWrite, Verdict, WrittenBy};
 use super::master_link::{self, MasterLink, News};
 use super::messages::{Answer, Hello, LinkEvent, Message, Request, Welcome};
 use super::network::{Caller, HttpId, LinkId};
@@ -51,6 +51,8 @@ pub(super) struct JobManager {
     ending: Ending,
     wakes: BTreeSet<Now>,
     last_split: Option<Split>,
+    /// Whether the decision to publish was made or found here.
+    decided: bool,
 }
 
 #[derive(Clone)]
@@ -77,6 +79,7 @@ impl JobManager {
             secret: SECRET.to_owned(),
             lost_after: LOST_AFTER,
             containers: Some(shape.clone()),
+            idle_after: Duration::from_secs(2),
             seed: u64::from(pid.0),
         };
         Ok(Self {
@@ -99,6 +102,7 @@ impl JobManager {
             ending: Ending::No,
             wakes: BTreeSet::new(),
             last_split: None,
+            decided: false,
         })
     }
 
@@ -186,6 +190,8 @@ impl JobManager {
                 world.later(30..400, me, Done::Prepare(submission.job));
             }
             Effect::AbortPreparation { .. } => self.preparing = false,
+            // A later attempt decides now.
+            Effect::Persist { .. } if self.ending.is_fenced() => {}
             Effect::Persist { job, record } => self.persist(job, record, me, world),
             Effect::ToTaskManager { task_manager, message } => {
                 let what = match &message {
@@ -244,8 +250,9 @@ impl JobManager {
 
     fn persist(&mut self, job: JobId, record: Record, me: Pid, world: &mut World) {
         let (what, write) = match record {
-            Record::Decision(decision) => ("decision", JobWrite::Decision(decision)),
-            Record::Outcome(outcome) => ("outcome", JobWrite::Outcome(outcome)),
+            Record::Decision(decision) => ("decision", JobWrite::Verdict(Verdict::Publish(decision))),
+            Record::Outcome(outcome) if self.decided => ("outcome", JobWrite::Outcome(outcome)),
+            Record::Outcome(outcome) => ("end", JobWrite::Verdict(Verdict::End(outcome))),
         };
         world.note(&self.name, format!("writes its {what}"));
         if world.planted == Some(Bug::CommitBeforeDecision) && what == "decision" {
@@ -262,11 +269,13 @@ impl JobManager {
     fn durable(&mut self, me: Pid, world: &mut World) {
         let Some((job, write)) = self.writing.take() else { return };
         let plan_stored = matches!(write, JobWrite::Plan(_));
+        let decides = matches!(write, JobWrite::Verdict(Verdict::Publish(_)));
         let files = world.disks.job(self.attempt.application, job);
         if let Err(WrittenBy(other)) = files.create(self.attempt.attempt, write) {
             world.note(&self.name, format!("fenced: attempt {other} has written that already"));
             return world.exit(me, 1);
         }
+        self.decided |= decides;
         if plan_stored && let Some(prepared) = self.prepared.take() {
             return self.apply(Event::Planned { job, prepared: Box::new(prepared) }, me, world);
         }
@@ -279,8 +288,9 @@ impl JobManager {
             return;
         }
         let files = world.disks.job(self.attempt.application, job);
-        let decision = files.decision.clone().map(|(_, decision)| decision);
-        if let Some((_, outcome)) = files.outcome.clone() {
+        let decision = files.decision().cloned();
+        self.decided = decision.is_some();
+        if let Some(outcome) = files.outcome().cloned() {
             world.note(&self.name, format!("finds the job ended {}", outcome.status));
             return self.apply(Event::FoundEnded { job, outcome }, me, world);
         }
@@ -396,8 +406,9 @@ impl JobManager {
             News::Stop(why) => self.begin_end(&why, me, world),
             News::Shutdown(why) => {
                 world.note(&self.name, format!("ended by the ResourceManager: {why}"));
-                self.cancel_all(me, world);
                 self.ending.fenced(why, world.now);
+                self.cancel_all(me, world);
+                self.finish_if_drained(me, world);
                 self.watch_ending(me, world);
             }
         }
