@@ -48,7 +48,7 @@ pub struct Core {
     policy: Policy,
     workers: BTreeMap<WorkerId, Worker>,
     /// Ordered behind the end of workers whose slots they take over; begun as soon as those are gone.
-    waiting: Vec<Box<StartWorker>>,
+    waiting: Vec<StartWorker>,
     link: Link,
     /// Why it leaves, once it does.
     leaving: Option<String>,
@@ -71,7 +71,13 @@ impl Core {
     pub fn new(policy: Policy, now: Now, out: &mut Vec<Effect>) -> Self {
         let patience_ends = now + policy.link_grace;
         out.push(Effect::WakeAt(patience_ends));
-        Self { policy, workers: BTreeMap::new(), waiting: Vec::new(), link: Link::Lost { patience_ends }, leaving: None }
+        Self {
+            policy,
+            workers: BTreeMap::new(),
+            waiting: Vec::new(),
+            link: Link::Lost { patience_ends },
+            leaving: None,
+        }
     }
 
     /// Workers that are alive or about to be, as told at registration.
@@ -135,7 +141,7 @@ impl Core {
     fn start(&mut self, start: Box<StartWorker>, out: &mut Vec<Effect>) {
         match self.admit(&start) {
             Ok(Admission::Now) => self.begin(start, out),
-            Ok(Admission::Later) => self.waiting.push(start),
+            Ok(Admission::Later) => self.waiting.push(*start),
             Err(why) => {
                 let cause = ExitCause::LaunchFailed { why };
                 report_exit(start.worker, cause, out);
@@ -179,7 +185,7 @@ impl Core {
                 return;
             }
             let next = self.waiting.remove(0);
-            self.begin(next, out);
+            self.begin(Box::new(next), out);
         }
     }
 
@@ -187,7 +193,7 @@ impl Core {
     fn give_up_waiting(&mut self, which: impl Fn(&WorkerId) -> bool, cause: &ExitCause, out: &mut Vec<Effect>) {
         let (given_up, kept) = std::mem::take(&mut self.waiting).into_iter().partition(|start| which(&start.worker));
         self.waiting = kept;
-        let given_up: Vec<Box<StartWorker>> = given_up;
+        let given_up: Vec<StartWorker> = given_up;
         for start in given_up {
             report_exit(start.worker, cause.clone(), out);
         }

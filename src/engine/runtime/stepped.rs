@@ -32,11 +32,6 @@ impl Stepped {
         Self { task, connections, subtask: None, mailbox, counters: Arc::default(), connect }
     }
 
-    /// What it runs.
-    pub(crate) fn task(&self) -> &TaskDeployment {
-        &self.task
-    }
-
     /// What an enumerator beside it is given.
     pub(crate) fn context_of(&self, blueprint: &Blueprint, node: NodeIndex) -> Result<OperatorContext, Failure> {
         blueprint.operator_context(&self.task, node)

@@ -103,9 +103,9 @@ impl Gate for RemoteGate {
             Some((channel, Element::EndOfInput)) => self.producers[*channel] = None,
             Some(_) => {}
             None => {
-                let lost = self.network.with(|peers| {
-                    self.producers.iter().flatten().find(|worker| peers.gone.contains(*worker)).cloned()
-                });
+                let lost = self
+                    .network
+                    .with(|peers| self.producers.iter().flatten().find(|worker| peers.gone.contains(*worker)).cloned());
                 if let Some(worker) = lost {
                     return Err(Failure::transient(format!("lost the connection to worker {worker}")));
                 }

@@ -114,7 +114,8 @@ impl World {
                 let Actor::Worker(worker) = &process.actor else { continue };
                 if worker.id().job == task.job
                     && counts_on(master, worker.id())
-                    && let Some(old) = worker.attempts().find(same) {
+                    && let Some(old) = worker.attempts().find(same)
+                {
                     double = Some((old, worker.id().clone()));
                 }
             }

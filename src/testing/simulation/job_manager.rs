@@ -106,11 +106,6 @@ impl JobManager {
         })
     }
 
-    /// What it has decided, for invariants.
-    pub(super) fn core(&self) -> &Core {
-        &self.core
-    }
-
     pub(super) fn start(&mut self, me: Pid, world: &mut World) {
         world.net.listen(self.address.clone(), me);
         self.master.open(me, &self.host, world);
@@ -212,7 +207,7 @@ impl JobManager {
                     world.send_away(me, link, "fenced");
                 }
             }
-            Effect::ToWorker { worker, message } => self.to_worker(worker, message, me, world),
+            Effect::ToWorker { worker, message } => self.tell_worker(worker, message, me, world),
             Effect::AskContainers { count } => {
                 world.note(&self.name, format!("asks for {count} containers"));
                 self.master.ask(count, me, world);
@@ -311,7 +306,7 @@ impl JobManager {
         world.flush(me);
     }
 
-    fn to_worker(&mut self, worker: WorkerId, message: ToWorker, me: Pid, world: &mut World) {
+    fn tell_worker(&mut self, worker: WorkerId, message: ToWorker, me: Pid, world: &mut World) {
         let Some(link) = self.workers.get(&worker).copied() else { return };
         if let ToWorker::Deploy { tasks } = &message {
             let job = self.core.job(worker.job).and_then(|job| job.master());
@@ -401,7 +396,7 @@ impl JobManager {
 
     fn master_news(&mut self, news: News, me: Pid, world: &mut World) {
         match news {
-            News::Core(event) => self.apply(event, me, world),
+            News::Core(event) => self.apply(*event, me, world),
             News::Unregistered => self.ending.unregistered(),
             News::Stop(why) => self.begin_end(&why, me, world),
             News::Shutdown(why) => {

@@ -27,7 +27,7 @@ pub(super) struct MasterLink {
 
 /// What the link brings.
 pub(super) enum News {
-    Core(Event),
+    Core(Box<Event>),
     Unregistered,
     Stop(String),
     Shutdown(String),
@@ -76,7 +76,7 @@ impl MasterLink {
                     return Vec::new();
                 }
                 self.allocate(AllocateRequest { releases, ..AllocateRequest::default() }, me, world);
-                if first { Vec::new() } else { vec![News::Core(Event::ResourceManagerForgot)] }
+                if first { Vec::new() } else { vec![News::Core(Box::new(Event::ResourceManagerForgot))] }
             }
             LinkEvent::Message(message) => match *message {
                 Message::ToMaster(ToApplicationMaster::Allocated(response)) => self.allocated(response, me, world),
@@ -96,7 +96,7 @@ impl MasterLink {
         self.last_response = response.response_id;
         self.allocate(AllocateRequest::default(), me, world);
         let stop = response.stop_requested.clone().map(News::Stop);
-        let mut news = vec![News::Core(Event::Allocated(Box::new(response)))];
+        let mut news = vec![News::Core(Box::new(Event::Allocated(Box::new(response))))];
         news.extend(stop);
         news
     }

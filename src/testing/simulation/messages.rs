@@ -62,11 +62,21 @@ messages!(
 #[derive(Debug)]
 pub(super) enum LinkEvent {
     /// At the server: to be accepted or refused.
-    Hello { hello: Box<Hello>, resumed: bool, caller: Caller },
+    Hello {
+        hello: Box<Hello>,
+        resumed: bool,
+        caller: Caller,
+    },
     /// At the client.
-    Opened { welcome: Box<Welcome>, resumed: bool },
+    Opened {
+        welcome: Box<Welcome>,
+        resumed: bool,
+    },
     Message(Box<Message>),
-    Broken { why: String, resumable: bool },
+    Broken {
+        why: String,
+        resumable: bool,
+    },
     /// At the client: the last event.
     Refused(&'static str),
 }

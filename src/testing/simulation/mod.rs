@@ -52,7 +52,6 @@ const EVENTS_MAX: u64 = 2_000_000;
 
 /// A mistake planted in the interpretation of effects, to see that it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "planted by tests only"))]
 pub(crate) enum Bug {
     /// The ResourceManager answers before what it answers is durable.
     ResourceManagerIgnoresPersist,
@@ -90,8 +89,6 @@ pub(crate) struct Run {
     pub(crate) violation: Option<String>,
     /// The trace, or its end.
     pub(crate) trace: Vec<String>,
-    /// The length of the whole trace, and its digest.
-    pub(crate) digest: (u64, u64),
 }
 
 /// Runs one seed to its end, or to the first violation.
@@ -105,12 +102,7 @@ pub(crate) fn run(seed: u64, planted: Option<Bug>, keep_trace: bool) -> Run {
     world.stats.failures = world.faults.struck;
     world.stats.lasted_ms = world.now.as_millis() - world::BEGINNING.as_millis();
     let lines = if keep_trace { world.trace.lines() } else { world.trace.tail() };
-    Run {
-        stats: world.stats,
-        violation: world.ledger.violation().map(str::to_owned),
-        trace: lines.to_vec(),
-        digest: world.trace.digest(),
-    }
+    Run { stats: world.stats, violation: world.ledger.violation().map(str::to_owned), trace: lines.to_vec() }
 }
 
 fn run_world(world: &mut World) {

@@ -303,8 +303,7 @@ impl World {
     pub(super) fn isolate(&mut self, host: &str, until: Now, notice_ms: u64) {
         self.net.isolated.insert(host.to_owned(), until);
         let crossing = |link: &Link| (link.client_host == host) != (link.server_host() == host);
-        let links: Vec<LinkId> =
-            self.net.links.iter().filter(|(_, link)| crossing(link)).map(|(id, _)| *id).collect();
+        let links: Vec<LinkId> = self.net.links.iter().filter(|(_, link)| crossing(link)).map(|(id, _)| *id).collect();
         for id in links {
             let (client, server) = (self.rng.u64(0..=notice_ms), self.rng.u64(0..=notice_ms));
             self.break_link(id, Now(0), client, server);

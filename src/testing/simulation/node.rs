@@ -55,11 +55,6 @@ impl NodeManager {
         }
     }
 
-    /// What it has decided, for invariants.
-    pub(super) fn core(&self) -> &Core {
-        &self.core
-    }
-
     fn address(&self) -> String {
         format!("{}:8042", self.host)
     }

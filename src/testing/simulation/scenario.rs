@@ -73,10 +73,6 @@ impl Scenario {
     pub(super) fn job_of_program(&self, name: &str) -> Option<&JobSpec> {
         self.jobs.iter().find(|job| job.name == name)
     }
-
-    pub(super) fn job(&self, id: JobId) -> Option<&JobSpec> {
-        self.jobs.iter().find(|job| job.job == id)
-    }
 }
 
 fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>) -> JobSpec {

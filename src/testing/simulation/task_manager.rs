@@ -175,4 +175,3 @@ impl TaskManager {
         self.apply(Event::Spawned { worker, process: World::identity(pid) }, me, world);
     }
 }
-

@@ -17,7 +17,6 @@ fn the_same_seed_gives_the_same_trace() {
     for seed in [1, 7, 23] {
         let (first, second) = (run(seed, None, true), run(seed, None, true));
         assert_eq!(first.trace, second.trace);
-        assert_eq!(first.digest, second.digest);
     }
 }
 

@@ -1,7 +1,6 @@
 //! What happened, a line each: `[   12.345] rm  application_1_0001 ACCEPTED -> RUNNING`.
 
 use std::fmt::Write as _;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::world::BEGINNING;
 use crate::time::Now;
@@ -14,13 +13,11 @@ const TAIL_LINES: usize = 40;
 pub(super) struct Trace {
     keep_all: bool,
     lines: Vec<String>,
-    count: u64,
-    digest: DefaultHasher,
 }
 
 impl Trace {
     pub(super) fn new(keep_all: bool) -> Self {
-        Self { keep_all, lines: Vec::new(), count: 0, digest: DefaultHasher::new() }
+        Self { keep_all, lines: Vec::new() }
     }
 
     /// Adds a line.
@@ -29,8 +26,6 @@ impl Trace {
         let mut line = String::with_capacity(24 + actor.len() + what.len());
         // Writing to a string cannot fail.
         let _ = write!(line, "[{:>5}.{:03}] {actor:<10} {what}", millis / 1000, millis % 1000);
-        line.hash(&mut self.digest);
-        self.count += 1;
         self.lines.push(line);
         if !self.keep_all && self.lines.len() >= 4 * TAIL_LINES {
             self.lines.drain(..self.lines.len() - TAIL_LINES);
@@ -45,10 +40,5 @@ impl Trace {
     /// The last lines.
     pub(super) fn tail(&self) -> &[String] {
         &self.lines[self.lines.len().saturating_sub(TAIL_LINES)..]
-    }
-
-    /// The number of all lines, and a digest of them.
-    pub(super) fn digest(&self) -> (u64, u64) {
-        (self.count, self.digest.finish())
     }
 }

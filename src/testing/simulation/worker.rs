@@ -244,7 +244,8 @@ impl Worker {
         match found {
             Ok(found) => {
                 let complete = found.next == NextDiscovery::Complete;
-                let message = ToJobManager::SplitsDiscovered { attempt, operator: node, splits: found.splits, complete };
+                let message =
+                    ToJobManager::SplitsDiscovered { attempt, operator: node, splits: found.splits, complete };
                 self.report(message, me, world);
                 if let NextDiscovery::After(pause) = found.next {
                     let again = Input::Done(Done::Discover(attempt, node));
