@@ -50,9 +50,8 @@ fn main() -> Result<(), flott::Error> {
 
     let lines = env.from_source(TextFileSource::new(&args.input).watch(args.watch), "Text Files");
     let words = lines.flat_map(move |line, out: &mut Collector<'_, Str>| {
-        for word in text::words(&line) {
-            out.collect(if keep_case { Str::from(word) } else { text::lowercase(word) });
-        }
+        let line = if keep_case { line } else { text::lowercase(line) };
+        out.extend(text::words(&line).map(Str::from));
     });
     let counts = words.key_by(|word| word.clone()).emit(emission).sum(|_| 1u64);
     match args.output {

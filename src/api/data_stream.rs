@@ -9,7 +9,7 @@ use super::DataStreamSink;
 use super::KeyedStream;
 use super::graph_builder::{Node, SharedGraph, Upstream};
 use crate::engine::connectors::{CollectSink, DiscardSink, PrintSink, TextFileSink};
-use crate::engine::operators::{Collector, Filter, FlatMap, Map, Operator, ProgramCode, Sink, key_column};
+use crate::engine::operators::{Collector, Filter, FlatMap, Map, Operator, ProgramCode, Sink, key_selector};
 use crate::engine::record::{Key, Record, RowsType};
 use crate::graph::plan::{Chaining, NodeIndex, NodeKind, Partitioner};
 use crate::launch::{self, Error};
@@ -67,7 +67,7 @@ impl<T: Record> DataStream<T> {
     where
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
-        KeyedStream::new(self.clone(), key_column(key))
+        KeyedStream::new(self.clone(), key_selector(key))
     }
 
     /// The records of both streams. Flink's union of several is a union of unions here.

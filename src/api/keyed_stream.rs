@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::graph_builder::{Node, Upstream};
 use super::{DataStream, TumblingProcessingTimeWindows, WindowedStream};
 use crate::engine::operators::{
-    Aggregate, Best, Emission, KeyAndValue, KeyColumn, KeyedAggregate, KeyedSender, Operator, ProgramCode, Reduce,
+    Aggregate, Best, Emission, KeyAndValue, KeySelector, KeyedAggregate, KeyedSender, Operator, ProgramCode, Reduce,
     Shape, Sum, ValueOnly,
 };
 use crate::engine::record::{Key, KeyedType, Record, RowsType};
@@ -20,7 +20,7 @@ use crate::graph::plan::{NodeKind, Partitioner};
 /// commutative.
 pub struct KeyedStream<K, T> {
     stream: DataStream<T>,
-    keys: KeyColumn<T, K>,
+    keys: KeySelector<T, K>,
     emission: Emission,
 }
 
@@ -31,7 +31,7 @@ impl<K, T> Clone for KeyedStream<K, T> {
 }
 
 impl<K: Key, T: Record> KeyedStream<K, T> {
-    pub(super) fn new(stream: DataStream<T>, keys: KeyColumn<T, K>) -> Self {
+    pub(super) fn new(stream: DataStream<T>, keys: KeySelector<T, K>) -> Self {
         Self { stream, keys, emission: Emission::Updates }
     }
 

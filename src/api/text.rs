@@ -18,12 +18,12 @@ pub fn words(text: &str) -> Words<'_> {
 
 /// `text` in lower case, as Unicode defines it.
 ///
-/// As [`str::to_lowercase`], and without allocation for up to 24 bytes.
-pub fn lowercase(text: &str) -> Str {
+/// As [`str::to_lowercase`], and in place while it is ASCII.
+pub fn lowercase(text: impl Into<Str>) -> Str {
+    let mut text = text.into();
     if text.is_ascii() {
-        let mut lower = Str::from(text);
-        lower.as_mut_str().make_ascii_lowercase();
-        lower
+        text.as_mut_str().make_ascii_lowercase();
+        text
     } else {
         Str::from(text.to_lowercase())
     }
@@ -45,39 +45,30 @@ const BLOCK: usize = 64;
 
 impl<'a> Words<'a> {
     /// Moves on to the block at `at`; behind the text's end everything is space.
-    fn load(&mut self, at: usize) {
-        let bytes = &self.text.as_bytes()[at.min(self.text.len())..];
-        self.block = at;
-        self.unread = match bytes.first_chunk::<BLOCK>() {
-            Some(block) => self.letters(block),
-            None => {
-                let mut block = [b' '; BLOCK];
-                block[..bytes.len()].copy_from_slice(bytes);
-                self.letters(&block)
-            }
-        };
-    }
-
     #[inline]
-    fn letters(&self, block: &[u8; BLOCK]) -> u64 {
-        let mut letters = !ascii_spaces(block);
-        if !block.is_ascii() || self.block > 0 {
-            letters &= !self.wide_spaces(block);
+    fn load(&mut self, at: usize) {
+        let bytes = self.text.as_bytes();
+        let rest = &bytes[at.min(bytes.len())..];
+        let mut padded = [b' '; BLOCK];
+        let block = rest.first_chunk().unwrap_or_else(|| {
+            padded[..rest.len()].copy_from_slice(rest);
+            &padded
+        });
+        self.block = at;
+        self.unread = !ascii_spaces(block);
+        // A character that began in the block before may end here.
+        if !block.is_ascii() || (at > 0 && !bytes[at - 2..at].is_ascii()) {
+            self.unread &= !self.wide_spaces(rest.len().min(BLOCK));
         }
-        letters
     }
 
     /// The bytes of the present block that belong to white space beyond ASCII: each such character has two or three.
-    fn wide_spaces(&self, block: &[u8; BLOCK]) -> u64 {
+    #[cold]
+    fn wide_spaces(&self, len: usize) -> u64 {
         let bytes = self.text.as_bytes();
-        // One that began in the block before may end here.
         let before = self.block.saturating_sub(2);
-        if block.is_ascii() && bytes[before..self.block].is_ascii() {
-            return 0;
-        }
         let mut spaces = 0;
-        let end = (self.block + BLOCK).min(bytes.len());
-        for at in before..end {
+        for at in before..self.block + len {
             let len = match bytes[at..] {
                 [0xc2, 0x85 | 0xa0, ..] => 2,
                 [0xe1, 0x9a, 0x80, ..] | [0xe2, 0x81, 0x9f, ..] | [0xe3, 0x80, 0x80, ..] => 3,
@@ -100,7 +91,7 @@ fn ascii_spaces(block: &[u8; BLOCK]) -> u64 {
     // The compiler makes vector instructions of this loop.
     let mut marks = [0u8; BLOCK];
     for (mark, byte) in marks.iter_mut().zip(block) {
-        *mark = if (*byte == b' ') | (byte.wrapping_sub(b'\t') < 5) { 0x80 } else { 0 };
+        *mark = if is_ascii_space(*byte) { 0x80 } else { 0 };
     }
     let mut spaces = 0;
     for (eight, shift) in marks.chunks_exact(8).zip((0..BLOCK).step_by(8)) {
@@ -109,6 +100,12 @@ fn ascii_spaces(block: &[u8; BLOCK]) -> u64 {
         spaces |= (eight.wrapping_mul(0x0002_0408_1020_4081) >> 56) << shift;
     }
     spaces
+}
+
+#[inline]
+fn is_ascii_space(byte: u8) -> bool {
+    // Without short circuit, so that it is a vector instruction or two.
+    (byte == b' ') | (byte.wrapping_sub(b'\t') < 5)
 }
 
 impl<'a> Iterator for Words<'a> {
@@ -174,6 +171,7 @@ mod tests {
     fn lower_case_is_that_of_unicode() {
         for text in ["Word", "ÄÖÜ", "ΌΔΟΣ", "İ", "ALREADY lower", &"LONG".repeat(20)] {
             assert_eq!(lowercase(text), text.to_lowercase());
+            assert_eq!(lowercase(Str::from(text)), text.to_lowercase());
         }
     }
 

@@ -43,7 +43,8 @@ pub struct Registered {
     pub containers_from_previous_attempts: Vec<Allocation>,
     /// How long the master may be silent before its attempt is failed, in milliseconds.
     pub expiry_ms: u64,
-    /// The ResourceManager's epoch: a master that sees it change sends its whole ask table again.
+    /// The ResourceManager's epoch: a master that sees it change sends its whole ask table again. On a link response ids
+    /// begin anew then; a master that speaks HTTP counts on.
     pub epoch: u64,
 }
 

@@ -58,7 +58,10 @@ pub struct Transition {
 pub struct Core {
     settings: Settings,
     cluster: record::Cluster,
+    /// Of container tokens.
     key: SigningKey,
+    /// Of masters' tokens.
+    master_key: SigningKey,
     applications: BTreeMap<ApplicationId, Application>,
     attempts: BTreeMap<ApplicationAttemptId, Attempt>,
     containers: BTreeMap<ContainerId, Container>,
@@ -74,6 +77,10 @@ pub struct Core {
     replan: bool,
     /// Nodes have time to come back; nothing is granted.
     recovering: bool,
+    /// Nodes that were part of the cluster before the restart and have not come back.
+    awaited_nodes: BTreeSet<NodeId>,
+    /// Nodes whose membership changed during this `apply`, to be stored.
+    members_changed: BTreeSet<NodeId>,
     /// Recovered attempts whose master's container no node has reported yet.
     unclaimed: BTreeSet<ApplicationAttemptId>,
     /// Ended applications, oldest first.
@@ -109,13 +116,15 @@ impl Core {
     /// A core without state. `genesis` is taken where the store is empty.
     ///
     /// # Errors
-    /// If its token key is not one.
+    /// If one of its keys is none.
     pub fn new(settings: Settings, genesis: record::Cluster) -> Result<Self, InvalidKey> {
         let key = SigningKey::from_hex(&genesis.token_key)?;
+        let master_key = SigningKey::from_hex(&genesis.master_key)?;
         Ok(Self {
             settings,
             cluster: genesis,
             key,
+            master_key,
             applications: BTreeMap::new(),
             attempts: BTreeMap::new(),
             containers: BTreeMap::new(),
@@ -127,6 +136,8 @@ impl Core {
             last_version: 0,
             replan: false,
             recovering: false,
+            awaited_nodes: BTreeSet::new(),
+            members_changed: BTreeSet::new(),
             unclaimed: BTreeSet::new(),
             ended: VecDeque::new(),
             outgoing: Outgoing::default(),
@@ -140,6 +151,7 @@ impl Core {
     /// [`Illegal`] for an event that nothing waits for: the sender's mistake, or late. What could be done has been done.
     pub fn apply(&mut self, event: Event, now: Now, out: &mut Vec<Effect>) -> Result<(), Illegal> {
         let told = self.dispatch(event, now, out);
+        self.store_members(out);
         let stepped = self.run_steps(now, out);
         self.place(now);
         let placed = self.run_steps(now, out);

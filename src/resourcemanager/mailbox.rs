@@ -34,7 +34,8 @@ pub(crate) struct Mailbox {
     pub(crate) nodes: Vec<NodeReport>,
     /// Whether the reasons of waiting asks changed in kind.
     pub(crate) reasons_changed: bool,
-    /// Set after a restart of the ResourceManager: a surviving master counts on from an id that only its next request tells.
+    /// Set after a restart of the ResourceManager: a surviving master that speaks HTTP counts on from an id that only its next
+    /// request tells. On a new link ids begin anew.
     pub(crate) held: bool,
     last_id: u64,
     unacknowledged: VecDeque<(AllocateResponse, Vec<(ContainerId, NodeId)>)>,

@@ -23,10 +23,15 @@ pub enum Record {
     Application(Box<Application>),
     /// An attempt, from the moment its master has a container.
     Attempt(Box<Attempt>),
+    /// A node that is part of the cluster: after a restart it is waited for.
+    Node {
+        /// Its id.
+        node: NodeId,
+    },
 }
 
 /// Where a record stands. Prints to the store's key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
     /// The only one of its kind.
     Cluster,
@@ -34,6 +39,8 @@ pub enum Key {
     Application(ApplicationId),
     /// By attempt.
     Attempt(ApplicationAttemptId),
+    /// By node.
+    Node(NodeId),
 }
 
 /// Prefix of every key.
@@ -45,6 +52,7 @@ impl std::fmt::Display for Key {
             Self::Cluster => write!(f, "{PREFIX}cluster"),
             Self::Application(id) => write!(f, "{PREFIX}application/{id}"),
             Self::Attempt(id) => write!(f, "{PREFIX}attempt/{id}"),
+            Self::Node(id) => write!(f, "{PREFIX}node/{id}"),
         }
     }
 }
@@ -56,6 +64,7 @@ impl Record {
             Self::Cluster(_) => Key::Cluster,
             Self::Application(application) => Key::Application(application.submission.application),
             Self::Attempt(attempt) => Key::Attempt(attempt.attempt),
+            Self::Node { node } => Key::Node(node.clone()),
         }
     }
 }
@@ -69,8 +78,10 @@ pub struct Cluster {
     pub epoch: u64,
     /// The last application number given out.
     pub last_sequence: u32,
-    /// Signs tokens; hex. Restarted ResourceManagers go on honouring what was signed.
+    /// Signs container tokens; hex. Every node gets it. A restarted ResourceManager goes on honouring what was signed.
     pub token_key: String,
+    /// Signs masters' tokens; hex. Stays here.
+    pub master_key: String,
 }
 
 /// An application as stored.

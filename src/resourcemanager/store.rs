@@ -26,6 +26,6 @@ pub(super) fn open(dir: &Path) -> Result<(SledStore, Vec<Record>), Error> {
 
 /// What a new cluster begins with.
 pub(super) fn genesis(now: Now) -> Result<Cluster, Error> {
-    let key = SigningKey::generate().map_err(Error::Randomness)?;
-    Ok(Cluster { identity: now.as_millis(), epoch: 0, last_sequence: 0, token_key: key.to_hex() })
+    let key = || SigningKey::generate().map(|key| key.to_hex()).map_err(Error::Randomness);
+    Ok(Cluster { identity: now.as_millis(), epoch: 0, last_sequence: 0, token_key: key()?, master_key: key()? })
 }

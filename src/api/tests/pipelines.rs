@@ -42,7 +42,7 @@ fn in_all_ways<T: Record + Ord>(
 
 fn words(env: &StreamExecutionEnvironment, path: &Path) -> DataStream<Str> {
     let lines = env.from_source(TextFileSource::new(path).split_bytes(1000), "lines");
-    lines.flat_map(|line, out| out.extend(text::words(&line).map(text::lowercase)))
+    lines.flat_map(|line, out| out.extend(text::words(&text::lowercase(line)).map(Str::from)))
 }
 
 /// A text with many repeated words, in two files; and its counts.

@@ -3,9 +3,8 @@
 use std::marker::PhantomData;
 
 use super::aggregate::{Aggregate, Shape};
-use super::table::Table;
 use super::{Emission, Operator, OperatorContext, Output};
-use crate::engine::record::{BATCH_RECORDS, Batch, Key, Keyed, Record, Rows};
+use crate::engine::record::{BATCH_RECORDS, Batch, Key, Keyed, KeyedTable, Record, Rows};
 use crate::graph::task::Failure;
 
 /// Folds the values of each key; emits the new value with each record, or all values at the end.
@@ -13,14 +12,14 @@ pub(crate) struct KeyedAggregate<K, V, G: Aggregate<V>, S> {
     aggregate: G,
     emission: Emission,
     rolling: bool,
-    table: Table<K, G::Accumulator>,
+    table: KeyedTable<K, G::Accumulator>,
     types: PhantomData<fn(V) -> S>,
 }
 
 impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> KeyedAggregate<K, V, G, S> {
     /// Folds by `aggregate`.
     pub(crate) fn new(aggregate: G, emission: Emission) -> Self {
-        Self { aggregate, emission, rolling: true, table: Table::new(), types: PhantomData }
+        Self { aggregate, emission, rolling: true, table: KeyedTable::new(), types: PhantomData }
     }
 }
 
@@ -33,16 +32,18 @@ impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> Operator for KeyedAggre
     fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
         let batch = Keyed::<K, V>::of(batch);
         let (table, aggregate) = (&mut self.table, &self.aggregate);
+        let (start, add) =
+            (|value| aggregate.start(value), |folded: &mut G::Accumulator, value| aggregate.add(folded, value));
         if !self.rolling {
             batch.for_each(|hash, key, value| {
-                table.fold(aggregate, hash, key, value);
+                table.fold(hash, key, value, start, add);
             });
             return Ok(());
         }
         let mut rows = Vec::with_capacity(batch.len());
         batch.for_each(|hash, key, value| {
-            let (key, accumulator) = table.fold(aggregate, hash, key, value);
-            rows.push(S::cloned(key, G::value_ref(accumulator)));
+            let (key, folded) = table.fold(hash, key, value, start, add);
+            rows.push(S::cloned(key, G::value_ref(folded)));
         });
         out.emit(Box::new(Rows(rows)))
     }
@@ -57,20 +58,15 @@ impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> Operator for KeyedAggre
 
 /// Emits what a table holds and leaves it empty.
 pub(super) fn emit_values<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>>(
-    table: &mut Table<K, G::Accumulator>,
+    table: &mut KeyedTable<K, G::Accumulator>,
     out: &mut dyn Output,
 ) -> Result<(), Failure> {
-    let mut left = table.len();
-    let mut rows = Vec::with_capacity(left.min(BATCH_RECORDS));
-    for (_, key, accumulator) in table.take() {
-        rows.push(S::owned(key, G::value(accumulator)));
-        left -= 1;
-        if rows.len() == BATCH_RECORDS {
-            let full = std::mem::replace(&mut rows, Vec::with_capacity(left.min(BATCH_RECORDS)));
-            out.emit(Box::new(Rows(full)))?;
-        }
+    let mut values = table.take();
+    while values.len() > 0 {
+        let some = values.by_ref().take(BATCH_RECORDS);
+        out.emit(Box::new(Rows(some.map(|(key, folded)| S::owned(key, G::value(folded))).collect())))?;
     }
-    if rows.is_empty() { Ok(()) } else { out.emit(Box::new(Rows(rows))) }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -9,13 +9,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::aggregate::Aggregate;
-use super::table::Table;
 use super::{Emission, Operator, OperatorContext, Output};
-use crate::engine::record::{BATCH_RECORDS, Batch, Key, Keyed, Record, Rows, key_hash};
+use crate::engine::record::{BATCH_RECORDS, Batch, Key, Keyed, KeyedTable, Record, Rows, key_hash};
 use crate::graph::task::Failure;
 
 /// Fills the hash and key columns for some rows: one virtual call a batch.
-pub(crate) type KeyColumn<T, K> = Arc<dyn Fn(&[T], &mut Vec<u64>, &mut Vec<K>) + Send + Sync>;
+pub(crate) type KeySelector<T, K> = Arc<dyn Fn(&[T], &mut Vec<u64>, &mut Vec<K>) + Send + Sync>;
 
 /// What the table may take before it is emptied into the exchange. Large enough for the keys of most inputs, small beside
 /// the memory of a task.
@@ -25,13 +24,16 @@ const USELESS_SIXTEENTHS: u64 = 13;
 /// After a useless table this many records go past it, for each that was folded, before it is tried again.
 const BYPASS_FACTOR: u64 = 8;
 
+/// Rows whose columns are filled before they are folded.
+const FOLDED_AT_ONCE: usize = 128;
+
 /// The operator before a keyed exchange.
 pub(crate) struct KeyedSender<T, K, V, G: Aggregate<V>, F> {
-    keys: KeyColumn<T, K>,
+    keys: KeySelector<T, K>,
     value: F,
     aggregate: G,
     emission: Option<Emission>,
-    table: Option<Table<K, G::Accumulator>>,
+    table: Option<KeyedTable<K, G::Accumulator>>,
     table_bytes_max: usize,
     /// Records folded since the table was last empty.
     folded: u64,
@@ -51,7 +53,7 @@ where
     F: FnMut(T) -> V + Send,
 {
     /// Folds by `aggregate` where the receiver emits nothing before the end anyway; `None`: it emits at moments of its own.
-    pub(crate) fn new(keys: KeyColumn<T, K>, value: F, aggregate: G, emission: Option<Emission>) -> Self {
+    pub(crate) fn new(keys: KeySelector<T, K>, value: F, aggregate: G, emission: Option<Emission>) -> Self {
         Self {
             keys,
             value,
@@ -67,19 +69,33 @@ where
         }
     }
 
+    /// Hands rows on as they are.
     fn send(&mut self, rows: Vec<T>, out: &mut dyn Output) -> Result<(), Failure> {
-        let mut keyed = Keyed::with_capacity(rows.len());
-        for ((row, hash), key) in rows.into_iter().zip(self.hash_column.drain(..)).zip(self.key_column.drain(..)) {
-            keyed.push(hash, key, (self.value)(row));
-        }
-        out.emit(Box::new(keyed))
+        let (mut hashes, mut keys) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+        (self.keys)(&rows, &mut hashes, &mut keys);
+        let values = rows.into_iter().map(&mut self.value).collect();
+        out.emit(Box::new(Keyed::from_columns(hashes, keys, values)))
     }
 
+    /// Folds rows into the table, some at a time, so that their columns stay in the first-level cache.
     fn fold(&mut self, rows: Vec<T>) {
         let Some(table) = &mut self.table else { return };
+        let aggregate = &self.aggregate;
         self.folded += rows.len() as u64;
-        for ((row, hash), key) in rows.into_iter().zip(self.hash_column.drain(..)).zip(self.key_column.drain(..)) {
-            table.fold_owned(&self.aggregate, hash, key, (self.value)(row));
+        let mut rows = rows.into_iter();
+        while !rows.as_slice().is_empty() {
+            let some = &rows.as_slice()[..rows.len().min(FOLDED_AT_ONCE)];
+            (self.keys)(some, &mut self.hash_column, &mut self.key_column);
+            for ((hash, key), row) in self.hash_column.drain(..).zip(self.key_column.drain(..)).zip(&mut rows) {
+                let value = (self.value)(row);
+                table.fold_owned(
+                    hash,
+                    key,
+                    value,
+                    |value| aggregate.start(value),
+                    |folded, value| aggregate.add(folded, value),
+                );
+            }
         }
     }
 
@@ -98,26 +114,23 @@ where
     fn empty(&mut self, out: &mut dyn Output) -> Result<(), Failure> {
         self.folded = 0;
         let Some(table) = &mut self.table else { return Ok(()) };
-        emit_keyed(table.len(), table.drain().map(|(hash, key, folded)| (hash, key, G::value(folded))), out)
+        emit_keyed(table.drain().map(|(key, folded)| (key, G::value(folded))), out)
     }
 }
 
-/// Emits `rows` rows as full batches.
+/// Emits keys and values as full batches.
 fn emit_keyed<K: Key, V: Record>(
-    mut rows: usize,
-    columns: impl Iterator<Item = (u64, K, V)>,
+    mut columns: impl ExactSizeIterator<Item = (K, V)>,
     out: &mut dyn Output,
 ) -> Result<(), Failure> {
-    let mut keyed = Keyed::with_capacity(rows.min(BATCH_RECORDS));
-    for (hash, key, value) in columns {
-        keyed.push(hash, key, value);
-        rows = rows.saturating_sub(1);
-        if keyed.len() == BATCH_RECORDS {
-            let full = std::mem::replace(&mut keyed, Keyed::with_capacity(rows.min(BATCH_RECORDS)));
-            out.emit(Box::new(full))?;
+    while columns.len() > 0 {
+        let mut keyed = Keyed::with_capacity(columns.len().min(BATCH_RECORDS));
+        for (key, value) in columns.by_ref().take(BATCH_RECORDS) {
+            keyed.push(key_hash(&key), key, value);
         }
+        out.emit(Box::new(keyed))?;
     }
-    if keyed.is_empty() { Ok(()) } else { out.emit(Box::new(keyed)) }
+    Ok(())
 }
 
 impl<T, K, V, G, F> Operator for KeyedSender<T, K, V, G, F>
@@ -130,13 +143,12 @@ where
 {
     fn open(&mut self, context: &OperatorContext) -> Result<(), Failure> {
         let folds = self.emission.is_some_and(|emission| emission.is_final_in(context.execution_mode));
-        self.table = folds.then(Table::new);
+        self.table = folds.then(KeyedTable::new);
         Ok(())
     }
 
     fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
         let rows = Rows::<T>::of(batch).0;
-        (self.keys)(&rows, &mut self.hash_column, &mut self.key_column);
         if self.table.is_none() {
             return self.send(rows, out);
         }
@@ -157,7 +169,7 @@ where
 }
 
 /// Fills hash and key columns by a key selector.
-pub(crate) fn key_column<T: Record, K: Key>(key: impl Fn(&T) -> K + Send + Sync + 'static) -> KeyColumn<T, K> {
+pub(crate) fn key_selector<T: Record, K: Key>(key: impl Fn(&T) -> K + Send + Sync + 'static) -> KeySelector<T, K> {
     Arc::new(move |rows, hashes, keys| {
         hashes.clear();
         keys.clear();
@@ -186,7 +198,7 @@ mod tests {
 
     fn sender(emission: impl Into<Option<Emission>>, mode: ExecutionMode) -> Words {
         let mut sender: Words =
-            KeyedSender::new(key_column(|row: &(u16, u64)| row.0), |row| row.1, Sum, emission.into());
+            KeyedSender::new(key_selector(|row: &(u16, u64)| row.0), |row| row.1, Sum, emission.into());
         sender.open(&context(mode)).unwrap();
         sender
     }

@@ -16,7 +16,6 @@ mod map;
 mod program;
 mod sink;
 mod source;
-mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tumbling_window;
@@ -25,7 +24,7 @@ pub(crate) use aggregate::{Aggregate, Best, KeyAndValue, Reduce, Shape, Sum, Val
 pub use flat_map::Collector;
 pub(crate) use flat_map::FlatMap;
 pub(crate) use keyed_aggregate::KeyedAggregate;
-pub(crate) use keyed_sender::{KeyColumn, KeyedSender, key_column};
+pub(crate) use keyed_sender::{KeySelector, KeyedSender, key_selector};
 pub(crate) use map::{Filter, Map};
 pub use program::{OperatorContext, ProgramCode, ProgramGraph, ProgramOperator};
 pub use sink::{ErasedSink, Sink, SinkWriter};

@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use super::aggregate::{Aggregate, Shape};
 use super::keyed_aggregate::emit_values;
-use super::table::Table;
 use super::{Operator, Output};
-use crate::engine::record::{Batch, Key, Keyed, Record};
+use crate::engine::record::{Batch, Key, Keyed, KeyedTable, Record};
 use crate::graph::task::Failure;
 use crate::time::Now;
 
@@ -45,7 +44,7 @@ pub(crate) struct TumblingWindow<K, V, G: Aggregate<V>, S> {
     windows: Windows,
     aggregate: G,
     /// By the window's end.
-    panes: BTreeMap<Now, Table<K, G::Accumulator>>,
+    panes: BTreeMap<Now, KeyedTable<K, G::Accumulator>>,
     types: PhantomData<fn(V) -> S>,
 }
 
@@ -58,10 +57,10 @@ impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> TumblingWindow<K, V, G,
 
 impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> Operator for TumblingWindow<K, V, G, S> {
     fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
-        let pane = self.panes.entry(self.windows.end(out.now())).or_insert_with(Table::new);
+        let pane = self.panes.entry(self.windows.end(out.now())).or_default();
         let aggregate = &self.aggregate;
         Keyed::<K, V>::of(batch).for_each(|hash, key, value| {
-            pane.fold(aggregate, hash, key, value);
+            pane.fold(hash, key, value, |value| aggregate.start(value), |folded, value| aggregate.add(folded, value));
         });
         Ok(())
     }

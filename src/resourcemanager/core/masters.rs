@@ -82,7 +82,7 @@ impl Core {
             let why = format!("a {} is no right to speak for a master; show the {AM_RM_TOKEN}", token.kind);
             return Err(forbidden(why));
         }
-        self.key.verify(token).map_err(|forged| forbidden(forged.to_string()))?;
+        self.master_key.verify(token).map_err(|forged| forbidden(forged.to_string()))?;
         let claim: Result<AmRmTokenIdentifier, _> = serde_json::from_slice(&token.identifier);
         claim.map(|claim| claim.attempt).map_err(|error| forbidden(format!("the token cannot be read: {error}")))
     }
@@ -94,6 +94,7 @@ impl Core {
         match by {
             Registering::Link | Registering::ResumedLink => {
                 attempt.mailbox.channel = Channel::Link;
+                attempt.mailbox.held = false;
                 self.timers.disarm(&Timer::Master(id));
             }
             Registering::Pull => {

@@ -86,6 +86,7 @@ impl Core {
         self.transition("node", &id, before, after);
         if before != after {
             self.tell_masters(&id);
+            self.members_changed.insert(id);
         }
     }
 
@@ -112,6 +113,9 @@ impl Core {
             out.push(Effect::ToNode { node: id.clone(), message });
         }
         self.masters_lost_over_restart(id);
+        if self.awaited_nodes.remove(id) && self.awaited_nodes.is_empty() && self.recovering {
+            self.recovery_over();
+        }
     }
 
     /// A container in the books that its node, registering, does not have.
@@ -197,6 +201,7 @@ impl Core {
         }
         self.transition("node", id, before, after);
         self.tell_masters(id);
+        self.members_changed.insert(id.clone());
         self.replan = true;
         match consequence {
             Consequence::None | Consequence::Usable => {}
@@ -269,8 +274,18 @@ impl Core {
         }
         let application = self.applications.get(&id.attempt.application)?;
         let keeps = application.submission.keep_containers_across_attempts;
+        // A kept worker goes to the next attempt; a master is that of its own attempt and no other.
+        let keeps = keeps && self.role_of(id) == Role::Worker;
         let heir = application.current_attempt().filter(|current| keeps || *current == id.attempt);
         heir.filter(live)
+    }
+
+    fn role_of(&self, id: ContainerId) -> Role {
+        let master = self.attempts.get(&id.attempt).and_then(|attempt| attempt.master.as_ref());
+        match master {
+            Some(master) if master.container == id => Role::Master,
+            Some(_) | None => Role::Worker,
+        }
     }
 
     /// An end that is not in the books: of before a restart, or told again.
@@ -339,11 +354,7 @@ impl Core {
         owner: ApplicationAttemptId,
         now: Now,
     ) -> Container {
-        let master = self.attempts.get(&status.container.attempt).and_then(|attempt| attempt.master.as_ref());
-        let role = match master {
-            Some(master) if master.container == status.container => Role::Master,
-            Some(_) | None => Role::Worker,
-        };
+        let role = self.role_of(status.container);
         Container {
             id: status.container,
             owner,

@@ -24,6 +24,8 @@ impl Core {
         }
         let plan = if self.recovering {
             self.wait_for_nodes()
+        } else if self.wanting().next().is_none() {
+            Plan::default() // Nothing is wanted; a snapshot of the cluster is not needed to say so.
         } else {
             scheduler::plan(&self.snapshot(), self.settings.placement)
         };

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Core, Step};
+use super::{Core, Saved, Step};
 use crate::ids::{ApplicationAttemptId, ApplicationId};
 use crate::resourcemanager::application::{self, Application, State};
 use crate::resourcemanager::attempt::{self, Attempt};
 use crate::resourcemanager::event::Effect;
-use crate::resourcemanager::record::{self, AttemptEnd, Outcome, Record};
+use crate::resourcemanager::node::Node;
+use crate::resourcemanager::record::{self, AttemptEnd, Key, Outcome, Record};
 use crate::resourcemanager::timers::Timer;
 use crate::rpc::token::SigningKey;
 use crate::time::Now;
@@ -27,6 +28,9 @@ impl Core {
                 Record::Cluster(cluster) => self.recover_cluster(cluster),
                 Record::Application(application) => applications.push(*application),
                 Record::Attempt(attempt) => attempts.entry(attempt.attempt.application).or_default().push(*attempt),
+                Record::Node { node } => {
+                    self.awaited_nodes.insert(node);
+                }
             }
         }
         self.last_version = self.cluster.epoch * VERSIONS_PER_EPOCH;
@@ -41,7 +45,7 @@ impl Core {
             live |= application.end.is_none();
             self.recover_application(application, of);
         }
-        if live {
+        if live && !self.awaited_nodes.is_empty() {
             self.recovering = true;
             self.timers.arm(Timer::Recovery, now + self.settings.scheduling_wait);
         }
@@ -49,8 +53,9 @@ impl Core {
     }
 
     fn recover_cluster(&mut self, cluster: record::Cluster) {
-        if let Ok(key) = SigningKey::from_hex(&cluster.token_key) {
-            self.key = key;
+        let keys = (SigningKey::from_hex(&cluster.token_key), SigningKey::from_hex(&cluster.master_key));
+        if let (Ok(key), Ok(master_key)) = keys {
+            (self.key, self.master_key) = (key, master_key);
             self.cluster = record::Cluster { epoch: cluster.epoch + 1, ..cluster };
         }
     }
@@ -117,9 +122,22 @@ impl Core {
         self.steps.extend(inputs.into_iter().map(|input| Step::Application(id.application, input)));
     }
 
+    /// Every node is back, or has had its time.
     pub(super) fn recovery_over(&mut self) {
+        self.timers.disarm(&Timer::Recovery);
         self.recovering = false;
         self.replan = true;
+    }
+}
+
+impl Core {
+    /// Stores which nodes are part of the cluster, where that changed.
+    pub(super) fn store_members(&mut self, out: &mut Vec<Effect>) {
+        for id in std::mem::take(&mut self.members_changed) {
+            let member = self.nodes.get(&id).is_some_and(Node::is_active);
+            let record = member.then(|| Record::Node { node: id.clone() });
+            self.persist(Key::Node(id), record, Saved::Nothing, out);
+        }
     }
 }
 

@@ -120,10 +120,12 @@ impl Core {
             self.transition("attempt", id, before, after.clone());
             if after == attempt::State::Launched {
                 self.timers.arm(Timer::Master(id), now + self.settings.registration_expiry);
-                let application = self.applications.get_mut(&id.application);
-                if let Some(application) = application {
-                    application.launched_at.get_or_insert(now);
-                }
+            }
+            // Registration may overtake the report of the launch.
+            if matches!(after, attempt::State::Launched | attempt::State::Running)
+                && let Some(application) = self.applications.get_mut(&id.application)
+            {
+                application.launched_at.get_or_insert(now);
             }
         }
         self.touch(id.application);
@@ -192,7 +194,7 @@ impl Core {
     pub(super) fn master_token(&self, id: ApplicationAttemptId) -> Token {
         let identifier = AmRmTokenIdentifier { attempt: id };
         let bytes = serde_json::to_vec(&identifier).expect("an identifier is plain data with text keys");
-        self.key.sign(AM_RM_TOKEN, &self.settings.address, &bytes)
+        self.master_key.sign(AM_RM_TOKEN, &self.settings.address, &bytes)
     }
 
     fn attempt_over(&mut self, id: ApplicationAttemptId, now: Now, out: &mut Vec<Effect>) {

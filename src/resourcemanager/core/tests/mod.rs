@@ -53,7 +53,13 @@ impl Rm {
 
     /// A ResourceManager started on what another one stored.
     pub(super) fn on(store: BTreeMap<String, Record>, settings: Settings, now: Now) -> Self {
-        let genesis = Cluster { identity: IDENTITY, epoch: 0, last_sequence: 0, token_key: "0b".repeat(32) };
+        let genesis = Cluster {
+            identity: IDENTITY,
+            epoch: 0,
+            last_sequence: 0,
+            token_key: "0b".repeat(32),
+            master_key: "0c".repeat(32),
+        };
         let core = Core::new(settings, genesis).unwrap();
         let mut rm = Self { core, now, store, said: Vec::new(), slow_store: false, held: Vec::new(), requests: 0 };
         let records = rm.store.values().cloned().collect();

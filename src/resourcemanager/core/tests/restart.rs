@@ -10,10 +10,20 @@ fn status(container: ContainerId, memory_mb: u64, state: ContainerState) -> Cont
     ContainerStatus { container, state, resource: mb(memory_mb), priority: 1, exit }
 }
 
+/// One of two nodes is back, and the master.
+fn after_restart(before: &Rm, attempt: ApplicationAttemptId, node: &NodeId, has: &[(ContainerId, u64)]) -> Rm {
+    let mut rm = restarted(before);
+    let has = has.iter().map(|(container, memory_mb)| status(*container, *memory_mb, ContainerState::Running));
+    rm.request(|request| node_hello(request, node, 2048, has.collect())).unwrap();
+    rm.register(attempt);
+    rm
+}
+
 #[test]
 fn work_is_preserved_over_a_restart() {
     let mut before = Rm::new();
     let n1 = before.node("n1", 2048);
+    let n2 = before.node("n2", 64);
     let (attempt, master) = before.running(|_| {});
     let worker = before.worker(attempt, 512);
     let queued = before.submit(|submission| submission.resource = mb(4096));
@@ -34,11 +44,16 @@ fn work_is_preserved_over_a_restart() {
     let Ok(Answer::MasterRegistered(registered)) = rm.master_hello(attempt, Registering::Link) else { panic!() };
     assert_eq!(registered.epoch, 1);
     assert_eq!(rm.state(application), ApplicationState::Running);
-    rm.ask(attempt, 9, vec![wanted(64, 1)]);
+    rm.ask(attempt, 0, vec![wanted(64, 1)]);
     assert!(rm.responses(attempt).iter().all(|response| response.allocated.is_empty()), "not yet");
+    rm.request(|request| node_hello(request, &n2, 64, Vec::new())).unwrap();
+    assert_eq!(rm.responses(attempt).pop().unwrap().allocated.len(), 1, "every node is back");
+
+    let mut rm = after_restart(&before, attempt, &n1, &[(master, 256), (worker, 512)]);
+    rm.ask(attempt, 0, vec![wanted(64, 1)]);
+    rm.responses(attempt);
     rm.advance(Duration::from_secs(3));
     let response = rm.responses(attempt).pop().unwrap();
-    assert!(response.response_id > 9, "ids go on");
     assert_eq!(response.allocated[0].container.epoch(), 1);
     assert_eq!(response.allocated[0].container.to_string(), format!("container_e01_{IDENTITY}_0001_01_000001"));
 }
@@ -136,4 +151,19 @@ fn an_end_stored_for_the_attempt_only_is_carried_to_its_application() {
     let rm = restarted(&before);
     assert_eq!(rm.internal_state(attempt.application), "FINISHED");
     assert_eq!(rm.core.application(attempt.application, rm.now).unwrap().final_status, FinalStatus::Succeeded);
+}
+
+#[test]
+fn a_surviving_master_by_http_counts_on() {
+    let mut before = Rm::new();
+    let n1 = before.node("n1", 2048);
+    let (attempt, master) = before.running(|_| {});
+    let mut rm = restarted(&before);
+    let has = vec![status(master, 256, ContainerState::Running)];
+    rm.request(|request| node_hello(request, &n1, 2048, has)).unwrap();
+    rm.master_hello(attempt, Registering::Pull).unwrap();
+    let asks = vec![wanted(64, 1)];
+    let allocate = Box::new(AllocateRequest { response_id: 9, asks, ..AllocateRequest::default() });
+    rm.request(|request| Event::Allocate { request: Some(request), attempt, allocate }).unwrap();
+    assert_eq!(rm.responses(attempt).pop().unwrap().response_id, 10);
 }
