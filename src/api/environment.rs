@@ -129,6 +129,11 @@ impl StreamExecutionEnvironment {
         launch::execute(job)
     }
 
+    /// What `execute` would run: the plan, and the code behind it.
+    pub(crate) fn job(&self, name: &str) -> Result<launch::Job, Error> {
+        self.graph.lock().build(name)
+    }
+
     /// What `execute` would run, for people: the chained graph, one vertex a line.
     ///
     /// # Errors

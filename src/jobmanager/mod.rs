@@ -30,7 +30,7 @@ mod programs;
 mod resource_manager;
 mod service;
 mod setup;
-mod shutdown;
+pub(crate) mod shutdown;
 pub mod slots;
 mod store;
 pub mod uploads;

@@ -105,10 +105,12 @@ impl ResourceManager {
         // Their TaskManagers know an earlier attempt, which they end with.
         let releases: Vec<ContainerId> =
             welcome.containers_from_previous_attempts.iter().map(|allocation| allocation.container).collect();
-        if !releases.is_empty() {
-            self.allocate(AllocateRequest { releases, ..AllocateRequest::default() });
-        }
         let first = !std::mem::replace(&mut self.opened_before, true);
+        if first && releases.is_empty() {
+            return Vec::new();
+        }
+        // Said even if there is nothing to give back: a restarted ResourceManager sends no news before its master has spoken.
+        self.allocate(AllocateRequest { releases, ..AllocateRequest::default() });
         if first { Vec::new() } else { vec![News::Core(Box::new(Event::ResourceManagerForgot))] }
     }
 

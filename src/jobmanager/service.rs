@@ -254,6 +254,8 @@ impl Service {
                     child.abort();
                 }
             }
+            // A later attempt decides now: what becomes of the job here is nobody's business.
+            Effect::Persist { .. } if self.ending.is_fenced() => {}
             // Awaited here: nothing behind it leaves, and no request is answered, before it is durable.
             Effect::Persist { job, record } => {
                 let store = self.store.clone();

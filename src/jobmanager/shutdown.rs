@@ -17,7 +17,7 @@ const FENCED: Duration = Duration::from_secs(1);
 
 /// How far the end has come.
 #[derive(Debug)]
-pub(super) enum Ending {
+pub(crate) enum Ending {
     /// It has not begun.
     No,
     /// Jobs wind up.
@@ -31,11 +31,16 @@ pub(super) enum Ending {
 }
 
 impl Ending {
-    pub(super) fn begun(&self) -> bool {
+    pub(crate) fn begun(&self) -> bool {
         !matches!(self, Self::No)
     }
 
-    pub(super) fn deadline(&self) -> Option<Now> {
+    /// Whether the ResourceManager has ended this attempt.
+    pub(crate) fn is_fenced(&self) -> bool {
+        matches!(self, Self::Fenced { .. })
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Now> {
         match self {
             Self::Draining { deadline, .. } | Self::Unregistering { deadline } | Self::Fenced { deadline, .. } => {
                 Some(*deadline)
@@ -44,14 +49,14 @@ impl Ending {
         }
     }
 
-    pub(super) fn drain(&mut self, finish: Finish, now: Now) {
+    pub(crate) fn drain(&mut self, finish: Finish, now: Now) {
         if let Self::No = self {
             *self = Self::Draining { finish, deadline: now + DRAIN };
         }
     }
 
     /// What to tell the ResourceManager now, if it is time. A job that has finished need not wait for its workers' exit.
-    pub(super) fn finish(&mut self, all_closed: bool, registered: bool, now: Now) -> Option<Finish> {
+    pub(crate) fn finish(&mut self, all_closed: bool, registered: bool, now: Now) -> Option<Finish> {
         if let Self::Fenced { deadline, .. } = self
             && all_closed
         {
@@ -66,13 +71,13 @@ impl Ending {
         Some(finish)
     }
 
-    pub(super) fn unregistered(&mut self) {
+    pub(crate) fn unregistered(&mut self) {
         if let Self::Unregistering { .. } = self {
             *self = Self::Done;
         }
     }
 
-    pub(super) fn fenced(&mut self, why: String, now: Now) {
+    pub(crate) fn fenced(&mut self, why: String, now: Now) {
         match self {
             // After our goodbye a closed link is no news.
             Self::Unregistering { .. } | Self::Done => *self = Self::Done,
@@ -82,7 +87,7 @@ impl Ending {
     }
 
     /// With what the JobManager ends, once it is time.
-    pub(super) fn outcome(&self, now: Now) -> Option<Result<(), Error>> {
+    pub(crate) fn outcome(&self, now: Now) -> Option<Result<(), Error>> {
         match self {
             Self::Done => Some(Ok(())),
             Self::Fenced { why, deadline } if *deadline <= now => Some(Err(Error::Fenced(why.clone()))),
@@ -93,7 +98,7 @@ impl Ending {
 }
 
 /// What the ResourceManager is told of a job's end.
-pub(super) fn final_status(outcome: &Outcome) -> Finish {
+pub(crate) fn final_status(outcome: &Outcome) -> Finish {
     let final_status = match outcome.status {
         JobStatus::Finished => FinalStatus::Succeeded,
         JobStatus::Canceled => FinalStatus::Killed,
@@ -114,7 +119,7 @@ pub(super) fn final_status(outcome: &Outcome) -> Finish {
 }
 
 /// What the ResourceManager is told when somebody stopped the JobManager.
-pub(super) fn stopped(why: &str) -> Finish {
+pub(crate) fn stopped(why: &str) -> Finish {
     Finish { final_status: FinalStatus::Killed, diagnostics: why.to_owned(), tracking_url: String::new() }
 }
 

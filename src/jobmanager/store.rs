@@ -4,12 +4,15 @@
 //! |---|---|---|
 //! | `job.json` | the submission | once |
 //! | `plan.json` | the plan, never recomputed | once |
-//! | `decision.json` | that the output is complete and what is published | once, with the attempt that decided |
-//! | `outcome.json` | how the job ended | once |
+//! | `verdict.json` | what is published, or that the job ended without that: whichever came first | once, with the attempt |
+//! | `outcome.json` | how the job ended after its output was decided to be published | once, with the attempt |
 //!
-//! Each is created on condition that it is not there, so of two JobManagers that both believe to be the one, only one decides.
+//! Each is created on condition that it is not there, so of two JobManagers that both believe to be the one, only one decides:
+//! none can call a job failed or cancelled whose output another one publishes, or the other way round.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -26,6 +29,18 @@ use crate::storage::files::{self, Creation};
 pub(super) struct Store {
     dir: PathBuf,
     attempt: u32,
+    /// Jobs whose decision to publish this JobManager has made or found.
+    decided: Arc<Mutex<BTreeSet<JobId>>>,
+}
+
+/// What a job comes to.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "verdict", content = "record", rename_all = "kebab-case")]
+enum Verdict {
+    /// Its output is complete and will be published.
+    Publish(Decision),
+    /// It ended, and nothing is published.
+    End(Outcome),
 }
 
 /// A record with the run of the JobManager that wrote it.
@@ -45,7 +60,7 @@ pub(super) struct Stored {
 
 impl Store {
     pub(super) fn new(dir: PathBuf, attempt: u32) -> Self {
-        Self { dir, attempt }
+        Self { dir, attempt, decided: Arc::default() }
     }
 
     fn path(&self, job: JobId, name: &str) -> PathBuf {
@@ -63,10 +78,31 @@ impl Store {
 
     /// Writes a decision or an outcome.
     pub(super) fn put(&self, job: JobId, record: &Record) -> Result<(), Error> {
+        let verdict = self.path(job, "verdict.json");
         match record {
-            Record::Decision(decision) => self.put_stamped(&self.path(job, "decision.json"), decision),
-            Record::Outcome(outcome) => self.put_stamped(&self.path(job, "outcome.json"), outcome),
+            Record::Decision(decision) => {
+                self.put_stamped(&verdict, &Verdict::Publish(decision.clone()))?;
+                self.note_decided(job);
+                Ok(())
+            }
+            Record::Outcome(outcome) if self.has_decided(job) => {
+                let path = self.path(job, "outcome.json");
+                match read::<Stamped<Outcome>>(&path)? {
+                    // Two JobManagers have rolled the same decision forward.
+                    Some(found) if found.record.status == outcome.status => Ok(()),
+                    Some(_) | None => self.put_stamped(&path, outcome),
+                }
+            }
+            Record::Outcome(outcome) => self.put_stamped(&verdict, &Verdict::End(outcome.clone())),
         }
+    }
+
+    fn note_decided(&self, job: JobId) {
+        self.decided.lock().unwrap_or_else(PoisonError::into_inner).insert(job);
+    }
+
+    fn has_decided(&self, job: JobId) -> bool {
+        self.decided.lock().unwrap_or_else(PoisonError::into_inner).contains(&job)
     }
 
     fn put_stamped<T: Serialize>(&self, path: &Path, record: &T) -> Result<(), Error> {
@@ -95,13 +131,22 @@ impl Store {
 
     /// What there is of a job.
     pub(super) fn find(&self, job: JobId) -> Result<Stored, Error> {
-        let decision: Option<Stamped<Decision>> = read(&self.path(job, "decision.json"))?;
+        let verdict: Option<Stamped<Verdict>> = read(&self.path(job, "verdict.json"))?;
         let outcome: Option<Stamped<Outcome>> = read(&self.path(job, "outcome.json"))?;
-        Ok(Stored {
+        let mut stored = Stored {
             plan: read(&self.path(job, "plan.json"))?,
-            decision: decision.map(|stamped| stamped.record),
+            decision: None,
             outcome: outcome.map(|stamped| stamped.record),
-        })
+        };
+        match verdict.map(|stamped| stamped.record) {
+            Some(Verdict::Publish(decision)) => {
+                self.note_decided(job);
+                stored.decision = Some(decision);
+            }
+            Some(Verdict::End(outcome)) => stored.outcome = Some(outcome),
+            None => {}
+        }
+        Ok(stored)
     }
 }
 
@@ -140,6 +185,28 @@ mod tests {
         let outcome = Outcome { status: JobStatus::Finished, failure: None, at: Now(9) };
         second.put(JOB, &Record::Outcome(outcome.clone())).unwrap();
         assert_eq!(first.find(JOB).unwrap().outcome, Some(outcome));
+    }
+
+    #[test]
+    fn a_job_is_either_published_or_ends_without_whoever_says_so_first() {
+        let outcome = |status| Record::Outcome(Outcome { status, failure: None, at: Now(9) });
+        let decision = Record::Decision(Decision::default());
+
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (Store::new(dir.path().to_owned(), 1), Store::new(dir.path().to_owned(), 2));
+        new.put(JOB, &decision).unwrap();
+        let error = old.put(JOB, &outcome(JobStatus::Canceled)).unwrap_err();
+        assert!(matches!(error, Error::Fenced(_)), "{error}");
+        new.put(JOB, &outcome(JobStatus::Finished)).unwrap();
+        assert_eq!(old.find(JOB).unwrap().outcome.unwrap().status, JobStatus::Finished);
+        old.put(JOB, &outcome(JobStatus::Finished)).unwrap();
+
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (Store::new(dir.path().to_owned(), 1), Store::new(dir.path().to_owned(), 2));
+        old.put(JOB, &outcome(JobStatus::Failed)).unwrap();
+        assert!(new.put(JOB, &decision).is_err(), "nothing is published of a job that has failed");
+        let stored = new.find(JOB).unwrap();
+        assert_eq!((stored.decision, stored.outcome.unwrap().status), (None, JobStatus::Failed));
     }
 
     #[test]

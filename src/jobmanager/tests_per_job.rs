@@ -202,7 +202,7 @@ async fn a_job_runs_in_containers_and_the_application_ends_with_it() {
     let finish = cluster.finished.recv().await.unwrap();
     assert_eq!((finish.final_status, finish.diagnostics.as_str()), (FinalStatus::Succeeded, "FINISHED"));
     let stored = dir.path().join("storage/application_1_0001").join(JobId(77).to_string());
-    for name in ["job.json", "plan.json", "decision.json", "outcome.json"] {
+    for name in ["job.json", "plan.json", "verdict.json", "outcome.json"] {
         assert!(stored.join(name).exists(), "{name}");
     }
 

@@ -47,6 +47,8 @@ pub struct Policy {
 pub struct Core {
     policy: Policy,
     workers: BTreeMap<WorkerId, Worker>,
+    /// Ordered behind the end of workers whose slots they take over; begun as soon as those are gone.
+    waiting: Vec<StartWorker>,
     link: Link,
     /// Why it leaves, once it does.
     leaving: Option<String>,
@@ -69,12 +71,18 @@ impl Core {
     pub fn new(policy: Policy, now: Now, out: &mut Vec<Effect>) -> Self {
         let patience_ends = now + policy.link_grace;
         out.push(Effect::WakeAt(patience_ends));
-        Self { policy, workers: BTreeMap::new(), link: Link::Lost { patience_ends }, leaving: None }
+        Self {
+            policy,
+            workers: BTreeMap::new(),
+            waiting: Vec::new(),
+            link: Link::Lost { patience_ends },
+            leaving: None,
+        }
     }
 
     /// Workers that are alive or about to be, as told at registration.
     pub fn worker_ids(&self) -> Vec<WorkerId> {
-        self.workers.keys().cloned().collect()
+        self.workers.keys().chain(self.waiting.iter().map(|start| &start.worker)).cloned().collect()
     }
 
     /// The processes that are to be measured.
@@ -131,29 +139,64 @@ impl Core {
     }
 
     fn start(&mut self, start: Box<StartWorker>, out: &mut Vec<Effect>) {
-        let worker = start.worker.clone();
-        if let Err(why) = self.admit(&start) {
-            let cause = ExitCause::LaunchFailed { why };
-            out.push(Effect::Report(ToJobManager::WorkerExited { worker, cause, diagnostics: String::new() }));
-            return;
+        match self.admit(&start) {
+            Ok(Admission::Now) => self.begin(start, out),
+            Ok(Admission::Later) => self.waiting.push(*start),
+            Err(why) => {
+                let cause = ExitCause::LaunchFailed { why };
+                report_exit(start.worker, cause, out);
+            }
         }
-        self.workers.insert(worker, Worker::new(start.slots, start.memory));
+    }
+
+    fn begin(&mut self, start: Box<StartWorker>, out: &mut Vec<Effect>) {
+        self.workers.insert(start.worker.clone(), Worker::new(start.slots, start.memory));
         out.push(Effect::Prepare(start));
     }
 
-    fn admit(&self, start: &StartWorker) -> Result<(), String> {
+    fn admit(&self, start: &StartWorker) -> Result<Admission, String> {
         if let Some(why) = &self.leaving {
             return Err(format!("the TaskManager is leaving: {why}"));
         }
-        if self.workers.contains_key(&start.worker) {
+        let waits = self.waiting.iter().any(|waiting| waiting.worker == start.worker);
+        if waits || self.workers.contains_key(&start.worker) {
             return Err(format!("worker {} was started before", start.worker));
         }
         let used: u32 = self.workers.values().map(|worker| worker.slots).sum();
+        let ending: u32 = self.workers.values().filter(|worker| worker.is_ending()).map(|worker| worker.slots).sum();
+        let promised: u32 = self.waiting.iter().map(|waiting| waiting.slots).sum();
         let free = self.policy.slots.saturating_sub(used);
-        if start.slots > free {
-            return Err(format!("{} slots wanted, {free} of {} are free", start.slots, self.policy.slots));
+        if start.slots <= free.saturating_sub(promised) {
+            return Ok(Admission::Now);
         }
-        Ok(())
+        // The JobManager has ended their holders before it gave the slots to this one.
+        if start.slots <= (free + ending).saturating_sub(promised) {
+            return Ok(Admission::Later);
+        }
+        Err(format!("{} slots wanted, {free} of {} are free", start.slots, self.policy.slots))
+    }
+
+    /// Begins what waited for room, in order.
+    fn begin_waiting(&mut self, out: &mut Vec<Effect>) {
+        loop {
+            let used: u32 = self.workers.values().map(|worker| worker.slots).sum();
+            let free = self.policy.slots.saturating_sub(used);
+            if self.waiting.first().is_none_or(|next| next.slots > free) {
+                return;
+            }
+            let next = self.waiting.remove(0);
+            self.begin(Box::new(next), out);
+        }
+    }
+
+    /// Those that wait will not be begun.
+    fn give_up_waiting(&mut self, which: impl Fn(&WorkerId) -> bool, cause: &ExitCause, out: &mut Vec<Effect>) {
+        let (given_up, kept) = std::mem::take(&mut self.waiting).into_iter().partition(|start| which(&start.worker));
+        self.waiting = kept;
+        let given_up: Vec<StartWorker> = given_up;
+        for start in given_up {
+            report_exit(start.worker, cause.clone(), out);
+        }
     }
 
     fn prepared(&mut self, id: &WorkerId, outcome: Result<(), String>, out: &mut Vec<Effect>) -> Result<(), Illegal> {
@@ -236,6 +279,7 @@ impl Core {
         self.workers.remove(id);
         out.push(Effect::Report(ToJobManager::WorkerExited { worker: id.clone(), cause, diagnostics }));
         out.push(Effect::RemoveWorker(id.clone()));
+        self.begin_waiting(out);
         if self.leaving.is_some() && self.workers.is_empty() {
             out.push(Effect::Exit);
         }
@@ -244,7 +288,7 @@ impl Core {
     /// Begins the end of a worker. One that is ending already, or is gone, stays as it is.
     fn stop(&mut self, id: &WorkerId, cause: ExitCause, grace: Duration, now: Now, out: &mut Vec<Effect>) {
         let Some(worker) = self.workers.get_mut(id) else {
-            return;
+            return self.give_up_waiting(|waiting| waiting == id, &cause, out);
         };
         match &worker.state {
             State::Preparing => {
@@ -265,13 +309,15 @@ impl Core {
     }
 
     fn stop_all(&mut self, cause: &ExitCause, now: Now, out: &mut Vec<Effect>) {
+        self.give_up_waiting(|_| true, cause, out);
         for worker in self.worker_ids() {
             self.stop(&worker, cause.clone(), self.policy.kill_grace, now, out);
         }
     }
 
     fn job_ended(&mut self, job: JobId, now: Now, out: &mut Vec<Effect>) {
-        let left: Vec<WorkerId> = self.workers.keys().filter(|worker| worker.job == job).cloned().collect();
+        let left: Vec<WorkerId> = self.worker_ids().into_iter().filter(|worker| worker.job == job).collect();
+        self.give_up_waiting(|worker| worker.job == job, &ExitCause::KilledAfterApplicationEnd, out);
         for worker in left {
             self.stop(&worker, ExitCause::KilledAfterApplicationEnd, self.policy.kill_grace, now, out);
         }
@@ -326,4 +372,16 @@ impl Core {
     fn worker(&mut self, id: &WorkerId, event: &'static str) -> Result<&mut Worker, Illegal> {
         self.workers.get_mut(id).ok_or_else(|| Illegal::new(id, "unknown", event))
     }
+}
+
+/// When a worker may be begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admission {
+    Now,
+    /// When workers that are being ended are gone.
+    Later,
+}
+
+fn report_exit(worker: WorkerId, cause: ExitCause, out: &mut Vec<Effect>) {
+    out.push(Effect::Report(ToJobManager::WorkerExited { worker, cause, diagnostics: String::new() }));
 }

@@ -46,6 +46,14 @@ impl Worker {
         }
     }
 
+    /// Whether its slots are about to be free.
+    pub(super) fn is_ending(&self) -> bool {
+        match &self.state {
+            State::Stopping { .. } => true,
+            State::Preparing | State::Starting | State::Running { .. } => false,
+        }
+    }
+
     pub(super) fn state_name(&self) -> &'static str {
         match &self.state {
             State::Preparing => "being prepared",

@@ -1,1 +1,3 @@
-//! (room not furnished yet)
+//! Harnesses: for us a simulated cluster, [`simulation`].
+
+pub mod simulation;

@@ -56,11 +56,11 @@ impl Driver {
 }
 
 /// The event of a state without news.
-fn state(attempt: ExecutionAttemptId, state: ExecutionState) -> TaskEvent {
+pub(super) fn state(attempt: ExecutionAttemptId, state: ExecutionState) -> TaskEvent {
     TaskEvent::State { attempt, state, failure: None, committables: Vec::new(), metrics: Default::default() }
 }
 
-fn event_of(attempt: ExecutionAttemptId, report: Report) -> TaskEvent {
+pub(super) fn event_of(attempt: ExecutionAttemptId, report: Report) -> TaskEvent {
     match report {
         Report::Running => state(attempt, ExecutionState::Running),
         Report::SplitRequested(operator) => TaskEvent::SplitRequested { attempt, operator },

@@ -100,6 +100,11 @@ impl Mailbox {
         }
     }
 
+    /// Whether it was woken since the last call: what a simulator asks instead of parking.
+    pub(super) fn take_wake(&self) -> bool {
+        self.notified.swap(false, Ordering::AcqRel)
+    }
+
     /// Names the calling thread as the one to wake.
     pub(super) fn belongs_to_this_thread(&self) {
         // A second call could only come from the same driver, which has one thread.

@@ -32,6 +32,7 @@ mod network;
 mod panics;
 mod ports;
 mod source;
+mod stepped;
 mod subtask;
 
 pub use build::Blueprint;
@@ -39,6 +40,7 @@ pub use event::TaskEvent;
 pub use executor::TaskExecutor;
 pub use mailbox::{Mail, Mailer};
 pub use ports::{Connect, Gate, Partition};
+pub(crate) use stepped::Stepped;
 pub use subtask::{Flushing, Outcome, Report, Step, Subtask};
 
 #[cfg(test)]

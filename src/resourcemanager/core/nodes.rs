@@ -100,11 +100,14 @@ impl Core {
         for status in register.containers {
             self.container_reported(id, status, now);
         }
-        let finished: Vec<_> = register
-            .applications
-            .into_iter()
-            .filter(|application| self.applications.get(application).is_none_or(|known| known.has_ended()))
-            .collect();
+        let mut finished = Vec::new();
+        for application in register.applications {
+            match self.applications.get_mut(&application).filter(|known| !known.has_ended()) {
+                // It keeps directories: it is to be told of the end, whether or not a container of it still lives there.
+                Some(live) => drop(live.nodes.insert(id.clone())),
+                None => finished.push(application),
+            }
+        }
         if !finished.is_empty() {
             let message = Box::new(ToNode::ApplicationsFinished { applications: finished });
             out.push(Effect::ToNode { node: id.clone(), message });

@@ -254,3 +254,23 @@ fn what_makes_no_sense_is_refused() {
     assert!(tm.core.apply(stranger, tm.now, &mut out).is_err());
     assert!(out.is_empty());
 }
+
+#[test]
+fn a_worker_ordered_behind_the_end_of_another_waits_for_it() {
+    let mut tm = TaskManager::at(Home::Container);
+    let (old, new) = (worker(1, 1), worker(1, 2));
+    tm.running(&old, 10);
+    tm.running(&worker(2, 1), 11);
+    assert_eq!(tm.apply(Event::StopWorker { worker: old.clone(), grace: Duration::ZERO }), ["Kill 10", "wake 2000"]);
+    assert!(tm.apply(Event::StartWorker(start_of(new.clone(), 1))).is_empty(), "it waits");
+    assert_eq!(tm.core.worker_ids(), [old.clone(), worker(2, 1), new.clone()]);
+    let third = tm.apply(Event::StartWorker(start_of(worker(3, 1), 1)));
+    assert_eq!(third, ["exited: launch failed: 1 slots wanted, 0 of 2 are free"], "the room is promised");
+    let effects = tm.exited(&old, Ended::Signal(9));
+    assert_eq!(effects, ["exited: stopped by the application's master", "remove", "prepare"]);
+
+    tm.apply(Event::StopWorker { worker: worker(2, 1), grace: GRACE });
+    tm.apply(Event::StartWorker(start_of(worker(2, 2), 1)));
+    let effects = tm.apply(Event::StopWorker { worker: worker(2, 2), grace: GRACE });
+    assert_eq!(effects, ["exited: stopped by the application's master"], "it need not begin any more");
+}

@@ -1,0 +1,122 @@
+//! What outlives processes: the ResourceManager's store, nodes' directories, the storage of jobs, and published output.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::graph::plan::Plan;
+use crate::ids::{ApplicationId, ContainerId, JobId};
+use crate::jobmanager::job_master::{Decision, Outcome};
+use crate::nodemanager::ContainerRecord;
+use crate::process::Ended;
+use crate::resourcemanager::record::{Key, Record};
+
+/// All disks.
+#[derive(Default)]
+pub(super) struct Disks {
+    /// The ResourceManager's store.
+    pub(super) resource_manager: BTreeMap<Key, Record>,
+    /// By host.
+    pub(super) nodes: BTreeMap<String, NodeDisk>,
+    /// `<flott.storage.dir>/<application>/<job>/`.
+    pub(super) jobs: BTreeMap<(ApplicationId, JobId), JobFiles>,
+}
+
+/// A node's directory.
+#[derive(Default)]
+pub(super) struct NodeDisk {
+    /// Starts of its NodeManager.
+    pub(super) incarnation: u64,
+    pub(super) records: BTreeMap<ContainerId, ContainerRecord>,
+    /// Exit codes that containers left.
+    pub(super) exits: BTreeMap<ContainerId, Ended>,
+    /// Directories of applications, with their users.
+    pub(super) applications: BTreeMap<ApplicationId, String>,
+    /// Work directories of containers.
+    pub(super) containers: BTreeSet<ContainerId>,
+}
+
+/// What is stored of a job, as `jobmanager::store` does.
+#[derive(Default)]
+pub(super) struct JobFiles {
+    pub(super) plan: Option<Plan>,
+    /// With the attempt that wrote it.
+    verdict: Option<(u32, Verdict)>,
+    outcome: Option<(u32, Outcome)>,
+}
+
+/// What a job comes to: the first one counts.
+#[derive(Clone, Debug)]
+pub(super) enum Verdict {
+    Publish(Decision),
+    End(Outcome),
+}
+
+/// What a JobManager writes.
+#[derive(Clone, Debug)]
+pub(super) enum JobWrite {
+    Plan(Box<Plan>),
+    Verdict(Verdict),
+    /// After a decision.
+    Outcome(Outcome),
+}
+
+/// A record is there already, written by another attempt.
+#[derive(Debug)]
+pub(super) struct WrittenBy(pub(super) u32);
+
+impl Disks {
+    pub(super) fn node(&mut self, host: &str) -> &mut NodeDisk {
+        self.nodes.entry(host.to_owned()).or_default()
+    }
+
+    pub(super) fn leave_exit(&mut self, host: &str, container: ContainerId, ended: Ended) {
+        self.node(host).exits.insert(container, ended);
+    }
+
+    pub(super) fn job(&mut self, application: ApplicationId, job: JobId) -> &mut JobFiles {
+        self.jobs.entry((application, job)).or_default()
+    }
+}
+
+impl JobFiles {
+    /// Creates a file on condition that it is not there, or was written by the same attempt.
+    pub(super) fn create(&mut self, attempt: u32, write: JobWrite) -> Result<(), WrittenBy> {
+        match write {
+            JobWrite::Plan(plan) => {
+                self.plan.get_or_insert(*plan);
+                Ok(())
+            }
+            JobWrite::Verdict(verdict) => create_stamped(&mut self.verdict, attempt, verdict),
+            JobWrite::Outcome(outcome) => match &self.outcome {
+                Some((_, found)) if found.status == outcome.status => Ok(()),
+                Some(_) | None => create_stamped(&mut self.outcome, attempt, outcome),
+            },
+        }
+    }
+
+    /// What is to be published.
+    pub(super) fn decision(&self) -> Option<&Decision> {
+        match &self.verdict {
+            Some((_, Verdict::Publish(decision))) => Some(decision),
+            Some((_, Verdict::End(_))) | None => None,
+        }
+    }
+
+    /// How the job ended.
+    pub(super) fn outcome(&self) -> Option<&Outcome> {
+        match &self.verdict {
+            Some((_, Verdict::End(outcome))) => Some(outcome),
+            Some((_, Verdict::Publish(_))) | None => self.outcome.as_ref().map(|(_, outcome)| outcome),
+        }
+    }
+}
+
+fn create_stamped<T>(file: &mut Option<(u32, T)>, attempt: u32, record: T) -> Result<(), WrittenBy> {
+    match file {
+        Some((by, _)) if *by != attempt => Err(WrittenBy(*by)),
+        Some(_) => Ok(()),
+        None => {
+            *file = Some((attempt, record));
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! What must always be true, and what must be true in the end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::actors::Actor;
+use super::channels::{Channels, JobNetwork};
+use super::disks::JobFiles;
+use super::messages::Report;
+use super::world::World;
+use crate::graph::task::{Committable, TaskDeployment};
+use crate::ids::{ApplicationAttemptId, ContainerId, ExecutionAttemptId, JobId, WorkerId};
+use crate::jobmanager::job_master::{JobMaster, WorkerState};
+use crate::protocol::application_master::FinalStatus;
+use crate::protocol::container::Allocation;
+use crate::protocol::job::JobStatus;
+use crate::protocol::submission::ApplicationState;
+use crate::resource::Resource;
+use crate::resourcemanager::core::Core;
+use crate::time::Now;
+
+/// What an outside observer remembers.
+#[derive(Default)]
+pub(super) struct Ledger {
+    violation: Option<String>,
+    /// Who was told of which container.
+    delivered: BTreeMap<ContainerId, ApplicationAttemptId>,
+    networks: BTreeMap<JobId, Arc<JobNetwork>>,
+}
+
+impl Ledger {
+    /// Notes that something is not as it must be. The first one counts.
+    pub(super) fn violated(&mut self, what: impl Into<String>) {
+        self.violation.get_or_insert_with(|| what.into());
+    }
+
+    pub(super) fn violation(&self) -> Option<&str> {
+        self.violation.as_deref()
+    }
+
+    /// A worker's ends of its job's channels.
+    pub(super) fn channels_of(&mut self, job: JobId, worker: &WorkerId) -> Arc<Channels> {
+        let network = self.networks.entry(job).or_insert_with(|| Arc::new(JobNetwork::new()));
+        Arc::new(Channels::new(Arc::clone(network), worker.clone()))
+    }
+
+    /// Each container is delivered to exactly one attempt.
+    pub(super) fn delivered(&mut self, attempt: ApplicationAttemptId, allocations: &[Allocation]) {
+        for allocation in allocations {
+            let first = *self.delivered.entry(allocation.container).or_insert(attempt);
+            if first != attempt {
+                self.violated(format!("{} was delivered to {first} and to {attempt}", allocation.container));
+            }
+        }
+    }
+
+    /// Granted = used + free, never more than there is; who waits knows why.
+    pub(super) fn look_at_resource_manager(&mut self, core: &Core, now: Now) {
+        let mut used: BTreeMap<crate::ids::NodeId, Resource> = BTreeMap::new();
+        for report in core.applications(now) {
+            for attempt in core.attempt_reports(report.id) {
+                let live = core.container_reports(attempt.id);
+                for container in live.into_iter().filter(|container| container.exit.is_none()) {
+                    used.entry(container.node).or_default().add(&container.resource);
+                }
+            }
+            let nameless = report.pending.iter().find(|pending| pending.reason.is_empty());
+            if let Some(pending) = nameless {
+                self.violated(format!("{} waits for {} and nobody knows why", report.id, pending.capability));
+            }
+            let scheduled = report.attempt.as_ref().is_some_and(|attempt| attempt.state == "SCHEDULED");
+            let waits = report.state == ApplicationState::Accepted && scheduled;
+            if waits && report.waiting_reason.as_ref().is_none_or(String::is_empty) {
+                self.violated(format!("{} waits and nobody knows why", report.id));
+            }
+        }
+        for node in core.node_summaries() {
+            let used = used.remove(&node.id).unwrap_or_default();
+            if used != node.allocated {
+                self.violated(format!("{}: containers have {used}, the books say {}", node.id, node.allocated));
+            }
+            if !node.capability.fits(&node.allocated) {
+                self.violated(format!("{} offers {} and has granted {}", node.id, node.capability, node.allocated));
+            }
+            let mut sum = node.free;
+            sum.add(&node.allocated);
+            if sum != node.capability {
+                self.violated(format!("{}: free and granted make {sum}, not {}", node.id, node.capability));
+            }
+        }
+    }
+}
+
+/// Whether a job takes what this worker does for real.
+fn counts_on(master: &JobMaster, worker: &WorkerId) -> bool {
+    let mut places = master.workers().places();
+    places.any(|(task_manager, place)| match &place.worker {
+        WorkerState::Ready { incarnation, .. } | WorkerState::Starting { incarnation, .. } => {
+            *task_manager == worker.task_manager && *incarnation == worker.incarnation
+        }
+        WorkerState::Absent | WorkerState::Leaving { .. } => false,
+    })
+}
+
+impl World {
+    /// No two live executions of one task, unless the older one's worker has been given up.
+    pub(super) fn check_deployment(&mut self, master: Option<&JobMaster>, tasks: &[TaskDeployment]) {
+        let Some(master) = master else { return };
+        for task in tasks {
+            let new = task.attempt;
+            let same = |old: &ExecutionAttemptId| (old.vertex, old.subtask) == (new.vertex, new.subtask);
+            let mut double = None;
+            for process in self.processes.values() {
+                let Actor::Worker(worker) = &process.actor else { continue };
+                if worker.id().job == task.job
+                    && counts_on(master, worker.id())
+                    && let Some(old) = worker.attempts().find(same)
+                {
+                    double = Some((old, worker.id().clone()));
+                }
+            }
+            if let Some((old, worker)) = double {
+                self.ledger.violated(format!("{new} is deployed while {old} lives in {worker}"));
+            }
+        }
+    }
+
+    /// Nothing is published before the decision to is durable.
+    pub(super) fn check_commit(&mut self, job: JobId, committables: &[Committable]) {
+        let files = self.disks.jobs.iter().find(|((_, id), _)| *id == job).map(|(_, files)| files);
+        let decision = files.and_then(JobFiles::decision);
+        let decided = |committable: &Committable| {
+            let of = decision.and_then(|decision| decision.committables.get(&committable.operator));
+            of.is_some_and(|all| all.contains(committable))
+        };
+        if let Some(undecided) = committables.iter().find(|committable| !decided(committable)) {
+            self.ledger.violated(format!("{} is published without a durable decision", undecided.payload));
+        }
+    }
+
+    /// Whether everything has ended and nothing is left; else what is.
+    pub(super) fn left(&self) -> Option<String> {
+        let client = self.processes.values().find_map(|process| match &process.actor {
+            Actor::Client(client) => Some(client),
+            _ => None,
+        });
+        if !client.is_some_and(|client| client.all_ended()) {
+            return Some("an application has not ended".to_owned());
+        }
+        if let Some(process) = self.in_containers().first().and_then(|pid| self.processes.get(pid)) {
+            return Some(format!("{} still runs", process.name));
+        }
+        for (host, disk) in &self.disks.nodes {
+            if let Some(application) = disk.applications.keys().next() {
+                return Some(format!("{host} still has directories of {application}"));
+            }
+            if let Some(container) = disk.containers.first() {
+                return Some(format!("{host} still has the work directory of {container}"));
+            }
+        }
+        let core = self.processes.values().find_map(|process| match &process.actor {
+            Actor::ResourceManager(actor) => Some(actor.core()),
+            _ => None,
+        });
+        let Some(core) = core else { return Some("the ResourceManager is down".to_owned()) };
+        let summary = core.summary();
+        if summary.containers > 0 || !summary.allocated.is_zero() || summary.containers_pending > 0 {
+            return Some(format!("the ResourceManager's books hold {}", summary.allocated));
+        }
+        if core.node_summaries().len() < self.scenario.nodes.len() {
+            return Some("a node is missing".to_owned());
+        }
+        None
+    }
+
+    /// What each application's end promises about its output.
+    pub(super) fn check_outputs(&mut self) {
+        let mut found = Vec::new();
+        for process in self.processes.values() {
+            if let Actor::Client(client) = &process.actor {
+                found.extend(client.ends().map(|(index, id, report)| (index, id, report.clone())));
+            }
+        }
+        for (index, application, report) in found {
+            let job = self.scenario.jobs[index].job;
+            let files = self.disks.jobs.get(&(application, job));
+            let decided = files.is_some_and(|files| files.decision().is_some());
+            let outcome = files.and_then(JobFiles::outcome).map(|outcome| outcome.status);
+            if let Err(what) = self.check_output(index, &report, decided, outcome) {
+                self.ledger.violated(format!("{application}: {what}"));
+            }
+        }
+    }
+
+    fn check_output(
+        &mut self,
+        index: usize,
+        report: &Report,
+        decided: bool,
+        outcome: Option<JobStatus>,
+    ) -> Result<(), String> {
+        let spec = &self.scenario.jobs[index];
+        let visible = spec.output.visible();
+        let succeeded = report.state == ApplicationState::Finished && report.final_status == FinalStatus::Succeeded;
+        if !succeeded {
+            self.stats.unfinished += 1;
+            return match visible.keys().next() {
+                // Decided before the application's end: it only rolls forward.
+                Some(file) if !decided => Err(format!("{} and yet {file} is visible", report.state)),
+                Some(file) if matches!(outcome, Some(JobStatus::Canceled)) => {
+                    Err(format!("the job is CANCELED and yet {file} is visible"))
+                }
+                Some(_) | None => Ok(()),
+            };
+        }
+        self.stats.finished += 1;
+        if outcome != Some(JobStatus::Finished) {
+            return Err(format!("SUCCEEDED, and the job's stored outcome is {outcome:?}"));
+        }
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        for (word, count) in visible.into_values().flatten() {
+            *counts.entry(word).or_default() += count;
+        }
+        let expected = &spec.expected;
+        let wrong = expected.keys().chain(counts.keys()).find(|word| expected.get(*word) != counts.get(*word));
+        match wrong {
+            None => Ok(()),
+            Some(word) => Err(format!(
+                "{word} is counted {:?} times, and occurs {:?} times",
+                counts.get(word).unwrap_or(&0),
+                expected.get(word).unwrap_or(&0)
+            )),
+        }
+    }
+}

@@ -1,0 +1,460 @@
+//! A JobManager in its container: the JobManager's and JobMaster's cores, the job's storage, its links.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use super::Bug;
+use super::actors::Done;
+use super::disks::{JobWrite, Verdict, WrittenBy};
+use super::master_link::{self, MasterLink, News};
+use super::messages::{Answer, Hello, LinkEvent, Message, Request, Welcome};
+use super::network::{Caller, HttpId, LinkId};
+use super::world::{Input, Pid, World};
+use crate::graph::job_graph::{self, JobGraph};
+use crate::graph::task::Split;
+use crate::ids::{ApplicationAttemptId, ContainerId, JobId, TaskManagerId, WorkerId};
+use crate::jobmanager::containers::Shape;
+use crate::jobmanager::core::{Core, Settings};
+use crate::jobmanager::event::{Effect, Event, Prepared};
+use crate::jobmanager::job_master::Record;
+use crate::jobmanager::shutdown::{self, Ending};
+use crate::protocol::container::LaunchContext;
+use crate::protocol::job::JobSubmission;
+use crate::protocol::roles::{self, JobManagerEnvironment};
+use crate::protocol::task_manager::ToTaskManager;
+use crate::protocol::worker::ToWorker;
+use crate::resource::Resource;
+use crate::time::Now;
+
+/// How long a TaskManager may be without connection.
+pub(super) const LOST_AFTER: Duration = Duration::from_secs(5);
+const SECRET: &str = "the application's secret";
+
+/// A JobManager's process.
+pub(super) struct JobManager {
+    name: String,
+    host: String,
+    address: String,
+    attempt: ApplicationAttemptId,
+    submission: JobSubmission,
+    core: Core,
+    master: MasterLink,
+    pending: VecDeque<Effect>,
+    writing: Option<(JobId, JobWrite)>,
+    task_managers: BTreeMap<TaskManagerId, LinkId>,
+    workers: BTreeMap<WorkerId, LinkId>,
+    peers: BTreeMap<LinkId, Peer>,
+    launches: BTreeMap<HttpId, ContainerId>,
+    preparing: bool,
+    prepared: Option<Prepared>,
+    open: BTreeSet<JobId>,
+    ending: Ending,
+    wakes: BTreeSet<Now>,
+    last_split: Option<Split>,
+    /// Whether the decision to publish was made or found here.
+    decided: bool,
+}
+
+#[derive(Clone)]
+enum Peer {
+    TaskManager(TaskManagerId),
+    Worker(WorkerId),
+}
+
+impl JobManager {
+    /// From what its container was launched with.
+    pub(super) fn new(name: &str, host: &str, pid: Pid, context: &LaunchContext) -> Result<Self, String> {
+        let json = context.environment.get(roles::JOB_MANAGER).ok_or("no environment")?;
+        let environment: JobManagerEnvironment = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        let attempt = context.environment.get(roles::APPLICATION_ATTEMPT_ID).ok_or("no attempt")?;
+        let attempt: ApplicationAttemptId = attempt.parse().map_err(|_| "no attempt id".to_owned())?;
+        let token = context.tokens.get("AMRM").cloned().ok_or("no token")?;
+        let submission = environment.job.ok_or("no job")?;
+        let slots = submission.configuration.get("slots").and_then(|slots| slots.parse().ok()).unwrap_or(1);
+        let address = format!("{host}:{}", 40_000 + pid.0);
+        let shape = Shape { slots, capability: Resource::new(512, slots) };
+        let settings = Settings {
+            attempt: attempt.attempt,
+            job_manager: address.clone(),
+            secret: SECRET.to_owned(),
+            lost_after: LOST_AFTER,
+            containers: Some(shape.clone()),
+            idle_after: Duration::from_secs(2),
+            seed: u64::from(pid.0),
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            host: host.to_owned(),
+            core: Core::new(settings),
+            master: MasterLink::new(attempt, token, shape, &address),
+            address,
+            attempt,
+            submission,
+            pending: VecDeque::new(),
+            writing: None,
+            task_managers: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            launches: BTreeMap::new(),
+            preparing: false,
+            prepared: None,
+            open: BTreeSet::new(),
+            ending: Ending::No,
+            wakes: BTreeSet::new(),
+            last_split: None,
+            decided: false,
+        })
+    }
+
+    pub(super) fn start(&mut self, me: Pid, world: &mut World) {
+        world.net.listen(self.address.clone(), me);
+        self.master.open(me, &self.host, world);
+        let submission = self.submission.clone();
+        self.open.insert(submission.job);
+        self.apply(Event::Submitted(Box::new(submission)), me, world);
+    }
+
+    pub(super) fn torn(self, world: &mut World) {
+        if let Some((job, write)) = self.writing
+            && world.rng.bool()
+        {
+            // Refused or not, nobody is there to be told.
+            let _ = world.disks.job(self.attempt.application, job).create(self.attempt.attempt, write);
+        }
+    }
+
+    pub(super) fn handle(&mut self, input: Input, me: Pid, world: &mut World) {
+        match input {
+            Input::Link(link, event) if self.master.is(link) => {
+                for news in self.master.news(event, me, world) {
+                    self.master_news(news, me, world);
+                }
+            }
+            Input::Link(link, event) => self.link(link, event, me, world),
+            Input::Request(id, Request::CancelJob(job)) => {
+                self.apply(Event::Cancel { job }, me, world);
+                world.answer(id, Answer::Taken);
+            }
+            Input::Request(id, _) => world.answer(id, Answer::Refused("not found".to_owned())),
+            Input::Answered(id, answer) => {
+                let Some(container) = self.launches.remove(&id) else { return };
+                let why = match answer {
+                    Ok(Answer::Container(Ok(()))) => return,
+                    Ok(Answer::Container(Err(refused))) => refused.to_string(),
+                    Ok(_) => "not a NodeManager".to_owned(),
+                    Err(why) => why,
+                };
+                world.note(&self.name, format!("{container} could not be launched: {why}"));
+                self.apply(Event::LaunchFailed { container, why }, me, world);
+            }
+            Input::Wake => {
+                let now = world.now;
+                self.wakes.retain(|at| *at > now);
+                self.apply(Event::Wake, me, world);
+                self.finish_if_drained(me, world);
+            }
+            Input::Durable => self.durable(me, world),
+            Input::Terminate => self.begin_end("the JobManager is stopped", me, world),
+            Input::Done(Done::Prepare(job)) => self.prepare(job, me, world),
+            Input::Done(_) => {}
+        }
+        self.leave_if_over(me, world);
+    }
+
+    fn apply(&mut self, event: Event, me: Pid, world: &mut World) {
+        let mut effects = Vec::new();
+        if let Err(refused) = self.core.apply(event, world.now, &mut effects) {
+            world.stats.illegal += 1;
+            world.note(&self.name, format!("refused: {refused}"));
+        }
+        self.pending.extend(effects);
+        self.perform(me, world);
+    }
+
+    fn perform(&mut self, me: Pid, world: &mut World) {
+        while self.writing.is_none() {
+            let Some(effect) = self.pending.pop_front() else { break };
+            self.effect(effect, me, world);
+        }
+    }
+
+    fn effect(&mut self, effect: Effect, me: Pid, world: &mut World) {
+        match effect {
+            Effect::Prepare(submission) => {
+                self.preparing = true;
+                world.later(30..400, me, Done::Prepare(submission.job));
+            }
+            Effect::AbortPreparation { .. } => self.preparing = false,
+            // A later attempt decides now.
+            Effect::Persist { .. } if self.ending.is_fenced() => {}
+            Effect::Persist { job, record } => self.persist(job, record, me, world),
+            Effect::ToTaskManager { task_manager, message } => {
+                let what = match &message {
+                    ToTaskManager::StartWorker(start) => format!("start worker {}", start.worker.incarnation),
+                    ToTaskManager::StopWorker { worker, .. } => format!("stop worker {}", worker.incarnation),
+                    ToTaskManager::JobEnded { .. } => "the job has ended".to_owned(),
+                    ToTaskManager::Shutdown { .. } => "shut down".to_owned(),
+                };
+                world.note(&self.name, format!("tells {task_manager}: {what}"));
+                if let Some(link) = self.task_managers.get(&task_manager) {
+                    world.send(me, *link, message);
+                }
+            }
+            Effect::DropTaskManager { task_manager, why } => {
+                world.note(&self.name, format!("gives TaskManager {task_manager} up: {why}"));
+                if let Some(link) = self.task_managers.remove(&task_manager) {
+                    self.peers.remove(&link);
+                    world.send_away(me, link, "fenced");
+                }
+            }
+            Effect::ToWorker { worker, message } => self.tell_worker(worker, message, me, world),
+            Effect::AskContainers { count } => {
+                world.note(&self.name, format!("asks for {count} containers"));
+                self.master.ask(count, me, world);
+            }
+            Effect::ReleaseContainer(container) => {
+                world.note(&self.name, format!("releases {container}"));
+                self.master.release(container, me, world);
+            }
+            Effect::Launch(allocation) => {
+                let context = master_link::task_manager_context(&allocation, &self.address, SECRET, &self.submission);
+                let start = crate::protocol::node::StartContainer { token: allocation.token, context };
+                let request = Request::StartContainer(Box::new(start));
+                let id = world.request(me, &self.host, &allocation.node_http_address, request);
+                self.launches.insert(id, allocation.container);
+            }
+            Effect::Wake { at } => {
+                if self.wakes.insert(at) {
+                    world.wake_at(me, at);
+                }
+            }
+            Effect::StatusChanged { job, from, to } => {
+                world.note(&self.name, format!("job {} {from} -> {to}", job.0));
+            }
+            Effect::Ended { outcome, .. } => {
+                let why = outcome.failure.as_ref().map(|failure| format!(": {failure}")).unwrap_or_default();
+                world.note(&self.name, format!("job ended {}{why}", outcome.status));
+                self.drain(shutdown::final_status(&outcome), me, world);
+            }
+            Effect::Closed { job } => {
+                self.open.remove(&job);
+                self.finish_if_drained(me, world);
+            }
+        }
+    }
+
+    fn persist(&mut self, job: JobId, record: Record, me: Pid, world: &mut World) {
+        let (what, write) = match record {
+            Record::Decision(decision) => ("decision", JobWrite::Verdict(Verdict::Publish(decision))),
+            Record::Outcome(outcome) if self.decided => ("outcome", JobWrite::Outcome(outcome)),
+            Record::Outcome(outcome) => ("end", JobWrite::Verdict(Verdict::End(outcome))),
+        };
+        world.note(&self.name, format!("writes its {what}"));
+        if world.planted == Some(Bug::CommitBeforeDecision) && what == "decision" {
+            // The write is under way; nobody waits for it.
+            let mut behind = std::mem::take(&mut self.pending);
+            while let Some(effect) = behind.pop_front() {
+                self.effect(effect, me, world);
+            }
+        }
+        self.writing = Some((job, write));
+        world.flush(me);
+    }
+
+    fn durable(&mut self, me: Pid, world: &mut World) {
+        let Some((job, write)) = self.writing.take() else { return };
+        let plan_stored = matches!(write, JobWrite::Plan(_));
+        let decides = matches!(write, JobWrite::Verdict(Verdict::Publish(_)));
+        let files = world.disks.job(self.attempt.application, job);
+        if let Err(WrittenBy(other)) = files.create(self.attempt.attempt, write) {
+            world.note(&self.name, format!("fenced: attempt {other} has written that already"));
+            return world.exit(me, 1);
+        }
+        self.decided |= decides;
+        if plan_stored && let Some(prepared) = self.prepared.take() {
+            return self.apply(Event::Planned { job, prepared: Box::new(prepared) }, me, world);
+        }
+        self.perform(me, world);
+    }
+
+    /// The program has been fetched and asked, or what is stored is taken up.
+    fn prepare(&mut self, job: JobId, me: Pid, world: &mut World) {
+        if !std::mem::replace(&mut self.preparing, false) {
+            return;
+        }
+        let files = world.disks.job(self.attempt.application, job);
+        let decision = files.decision().cloned();
+        self.decided = decision.is_some();
+        if let Some(outcome) = files.outcome().cloned() {
+            world.note(&self.name, format!("finds the job ended {}", outcome.status));
+            return self.apply(Event::FoundEnded { job, outcome }, me, world);
+        }
+        let scenario = world.scenario.clone();
+        let Some(spec) = scenario.job_of_program(&self.submission.program.name) else { return };
+        let plan = files_plan(world, self.attempt, job).unwrap_or_else(|| spec.plan.clone());
+        let settings = job_graph::Settings { default_parallelism: spec.parallelism, chaining: true };
+        let prepared = Prepared {
+            graph: JobGraph::new(&plan, settings),
+            plan: plan.clone(),
+            configuration: self.submission.configuration.clone(),
+            restart_strategy: spec.restart_strategy.clone(),
+            cancel_timeout: Duration::from_secs(5),
+            decision,
+        };
+        self.prepared = Some(prepared);
+        self.writing = Some((job, JobWrite::Plan(Box::new(plan))));
+        world.flush(me);
+    }
+
+    fn tell_worker(&mut self, worker: WorkerId, message: ToWorker, me: Pid, world: &mut World) {
+        let Some(link) = self.workers.get(&worker).copied() else { return };
+        if let ToWorker::Deploy { tasks } = &message {
+            let job = self.core.job(worker.job).and_then(|job| job.master());
+            world.check_deployment(job, tasks);
+        }
+        match &message {
+            ToWorker::AssignSplit { split, .. } => self.last_split = Some(split.clone()),
+            ToWorker::NoMoreSplits { attempt }
+                if world.planted == Some(Bug::SplitHandedOutTwice) && attempt.attempt % 10_000 > 0 =>
+            {
+                if let Some(split) = self.last_split.take() {
+                    world.send(me, link, ToWorker::AssignSplit { attempt: *attempt, split });
+                }
+            }
+            _ => {}
+        }
+        world.send(me, link, message);
+    }
+
+    fn link(&mut self, link: LinkId, event: LinkEvent, me: Pid, world: &mut World) {
+        match event {
+            LinkEvent::Hello { hello, resumed, caller } => self.admit(link, *hello, resumed, caller, me, world),
+            LinkEvent::Message(message) => {
+                let event = match (self.peers.get(&link).cloned(), *message) {
+                    (Some(Peer::TaskManager(task_manager)), Message::TaskManagerToJobManager(message)) => {
+                        Event::TaskManager { task_manager, message }
+                    }
+                    (Some(Peer::Worker(worker)), Message::WorkerToJobManager(message)) => {
+                        Event::Worker { worker, message }
+                    }
+                    _ => return,
+                };
+                self.apply(event, me, world);
+            }
+            LinkEvent::Broken { why, resumable } => match self.peers.get(&link).cloned() {
+                Some(Peer::TaskManager(task_manager)) => {
+                    let why = format!("its link broke: {why}");
+                    world.note(&self.name, format!("{task_manager}: {why}"));
+                    if resumable {
+                        return self.apply(Event::TaskManagerAway { task_manager, why }, me, world);
+                    }
+                    self.peers.remove(&link);
+                    self.task_managers.remove(&task_manager);
+                    self.apply(Event::TaskManagerLost { task_manager, why }, me, world);
+                }
+                Some(Peer::Worker(worker)) => {
+                    self.peers.remove(&link);
+                    self.workers.remove(&worker);
+                    world.note(&self.name, format!("lost the link to {worker}: {why}"));
+                    self.apply(Event::WorkerLost { worker, why }, me, world);
+                }
+                None => {}
+            },
+            LinkEvent::Opened { .. } | LinkEvent::Refused(_) => {}
+        }
+    }
+
+    fn admit(&mut self, link: LinkId, hello: Hello, resumed: bool, caller: Caller, me: Pid, world: &mut World) {
+        match hello {
+            Hello::TaskManager(register) => {
+                let id = register.task_manager.clone();
+                let known = matches!(self.peers.get(&link), Some(Peer::TaskManager(known)) if *known == id);
+                world.accept(caller, Welcome::TaskManager);
+                let how = if resumed && known { "is back" } else { "registers" };
+                world.note(&self.name, format!("{id} {how}"));
+                if resumed && known {
+                    return self.apply(Event::TaskManagerBack { task_manager: id }, me, world);
+                }
+                self.peers.insert(link, Peer::TaskManager(id.clone()));
+                if let Some(before) = self.task_managers.insert(id, link).filter(|before| *before != link) {
+                    self.peers.remove(&before);
+                }
+                self.apply(Event::TaskManagerRegistered(Box::new(register)), me, world);
+            }
+            Hello::Worker(register) => {
+                if !self.core.admits(&register.worker) {
+                    return world.refuse(caller, "fenced");
+                }
+                world.accept(caller, Welcome::Worker);
+                self.peers.insert(link, Peer::Worker(register.worker.clone()));
+                self.workers.insert(register.worker.clone(), link);
+                self.apply(Event::WorkerRegistered(register), me, world);
+            }
+            Hello::Node(_) | Hello::Master(_) => {}
+        }
+    }
+
+    fn master_news(&mut self, news: News, me: Pid, world: &mut World) {
+        match news {
+            News::Core(event) => self.apply(*event, me, world),
+            News::Unregistered => self.ending.unregistered(),
+            News::Stop(why) => self.begin_end(&why, me, world),
+            News::Shutdown(why) => {
+                world.note(&self.name, format!("ended by the ResourceManager: {why}"));
+                self.ending.fenced(why, world.now);
+                self.cancel_all(me, world);
+                self.finish_if_drained(me, world);
+                self.watch_ending(me, world);
+            }
+        }
+    }
+
+    fn begin_end(&mut self, why: &str, me: Pid, world: &mut World) {
+        self.cancel_all(me, world);
+        self.drain(shutdown::stopped(why), me, world);
+    }
+
+    fn cancel_all(&mut self, me: Pid, world: &mut World) {
+        for job in self.open.clone() {
+            self.apply(Event::Cancel { job }, me, world);
+        }
+    }
+
+    fn drain(&mut self, finish: crate::protocol::application_master::Finish, me: Pid, world: &mut World) {
+        self.ending.drain(finish, world.now);
+        self.finish_if_drained(me, world);
+        self.watch_ending(me, world);
+    }
+
+    fn finish_if_drained(&mut self, me: Pid, world: &mut World) {
+        if self.writing.is_none()
+            && let Some(finish) = self.ending.finish(self.open.is_empty(), true, world.now)
+        {
+            world.note(&self.name, format!("unregisters: {:?}", finish.final_status));
+            self.master.finish(finish, me, world);
+            self.watch_ending(me, world);
+        }
+    }
+
+    fn watch_ending(&mut self, me: Pid, world: &mut World) {
+        if let Some(at) = self.ending.deadline()
+            && self.wakes.insert(at)
+        {
+            world.wake_at(me, at);
+        }
+    }
+
+    fn leave_if_over(&mut self, me: Pid, world: &mut World) {
+        let Some(outcome) = self.ending.outcome(world.now).filter(|_| !world.is_exiting()) else { return };
+        for link in self.task_managers.values() {
+            let why = "the application has ended".to_owned();
+            world.send(me, *link, ToTaskManager::Shutdown { why });
+        }
+        self.master.close(me, world);
+        world.exit(me, i32::from(outcome.is_err()));
+    }
+}
+
+fn files_plan(world: &mut World, attempt: ApplicationAttemptId, job: JobId) -> Option<crate::graph::plan::Plan> {
+    world.disks.job(attempt.application, job).plan.clone()
+}

@@ -1,0 +1,129 @@
+//! A whole cluster in one process, in virtual time, from one seed: to see that nothing is lost, whatever breaks.
+//!
+//! ```text
+//!                 ┌ ResourceManager core + scheduler ┐
+//! seed ─► World ──┼ NodeManager cores ───────────────┼── Net: links and HTTP, delayed, cut, resumed
+//!   faults ──►    ├ JobManager, JobMaster cores ─────┤
+//!   trace  ◄──    ├ TaskManager cores ───────────────┼── Disks: what was durable when a process was killed
+//!   verdict ◄──   └ workers: real subtasks, stepped ─┘
+//! ```
+//!
+//! The cores, the subtasks, the operators and the channels are the real ones. Simulated is what surrounds them: the clock, the
+//! network, processes and disks; each process here performs its core's effects in order as its service does, `Persist` being a
+//! barrier. A cluster of three nodes runs two or three word counts; processes are killed, connections break, hosts are cut off,
+//! answers get lost, all drawn from the seed. Faults stop; then everything must end.
+//!
+//! Invariants of this module: one seed, one trace, byte for byte (no clock, no map whose order varies, no thread). What it
+//! deliberately does not know: sockets, files, frames.
+
+mod actors;
+mod channels;
+mod client;
+mod command;
+mod disks;
+mod faults;
+mod invariants;
+mod job_manager;
+mod master_link;
+mod messages;
+mod network;
+mod node;
+mod resource_manager;
+mod scenario;
+mod task_manager;
+#[cfg(test)]
+mod tests;
+mod trace;
+mod wordcount;
+mod worker;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+pub use self::command::{Options, command};
+use self::scenario::Scenario;
+use self::world::World;
+
+/// In virtual time, how long everything may take to end once nothing goes wrong any more.
+const PATIENCE: Duration = Duration::from_secs(240);
+/// More events than any sound run has.
+const EVENTS_MAX: u64 = 2_000_000;
+
+/// A mistake planted in the interpretation of effects, to see that it is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bug {
+    /// The ResourceManager answers before what it answers is durable.
+    ResourceManagerIgnoresPersist,
+    /// The JobManager publishes before the decision to is durable.
+    CommitBeforeDecision,
+    /// After a restart of the job a split is handed out twice.
+    SplitHandedOutTwice,
+    /// A restarted NodeManager does not take its containers up again.
+    NodeForgetsContainers,
+    /// A resumed link has lost what was under way.
+    LinkForgetsOnResume,
+}
+
+/// What happened, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stats {
+    pub(crate) events: u64,
+    pub(crate) kills: u64,
+    pub(crate) broken_links: u64,
+    pub(crate) isolations: u64,
+    /// Small failures: downloads, starts, publications.
+    pub(crate) failures: u64,
+    /// Events that a core refused.
+    pub(crate) illegal: u64,
+    pub(crate) finished: u64,
+    pub(crate) unfinished: u64,
+    /// Virtual milliseconds until everything had ended.
+    pub(crate) lasted_ms: u64,
+}
+
+/// How one seed went.
+pub(crate) struct Run {
+    pub(crate) stats: Stats,
+    /// What was violated.
+    pub(crate) violation: Option<String>,
+    /// The trace, or its end.
+    pub(crate) trace: Vec<String>,
+}
+
+/// Runs one seed to its end, or to the first violation.
+pub(crate) fn run(seed: u64, planted: Option<Bug>, keep_trace: bool) -> Run {
+    let mut world = World::new(Scenario::of(seed), seed, planted, keep_trace);
+    world.net.forgets_on_resume = planted == Some(Bug::LinkForgetsOnResume);
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run_world(&mut world))) {
+        let told = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        world.ledger.violated(format!("panic: {}", told.unwrap_or("without words")));
+    }
+    world.stats.failures = world.faults.struck;
+    world.stats.lasted_ms = world.now.as_millis() - world::BEGINNING.as_millis();
+    let lines = if keep_trace { world.trace.lines() } else { world.trace.tail() };
+    Run { stats: world.stats, violation: world.ledger.violation().map(str::to_owned), trace: lines.to_vec() }
+}
+
+fn run_world(world: &mut World) {
+    world.begin();
+    let faults_end = world.faults_end_at();
+    while world.ledger.violation().is_none() {
+        if !world.step() {
+            let left = world.left().unwrap_or_else(|| "nothing".to_owned());
+            world.ledger.violated(format!("nothing happens any more, but {left}"));
+            return;
+        }
+        let faults_over = world.now >= faults_end || world.scenario.faults == 0;
+        if faults_over && world.left().is_none() {
+            break;
+        }
+        if world.now > faults_end + PATIENCE || world.stats.events > EVENTS_MAX {
+            let left = world.left().unwrap_or_else(|| "it took too long".to_owned());
+            let patience = PATIENCE.as_secs();
+            world.ledger.violated(format!("{patience} s after the last fault {left}"));
+            return;
+        }
+    }
+    world.check_outputs();
+}

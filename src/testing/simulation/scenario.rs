@@ -1,0 +1,138 @@
+//! What a seed's cluster is made of, and what is run on it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::wordcount::{CountsSink, Flakiness, Lines, Output};
+use crate::api::{StreamExecutionEnvironment, text};
+use crate::engine::operators::{Collector, Emission, ProgramGraph};
+use crate::engine::record::Str;
+use crate::graph::plan::{ExecutionMode, Plan};
+use crate::ids::JobId;
+use crate::jobmanager::job_master::RestartStrategy;
+use crate::resource::Resource;
+
+/// Faults come between these moments, in milliseconds.
+const FAULTS_END_MS: std::ops::Range<u64> = 2_000..14_000;
+
+/// A cluster and its jobs.
+pub(super) struct Scenario {
+    /// Hosts and what they offer.
+    pub(super) nodes: Vec<(String, Resource)>,
+    pub(super) jobs: Vec<JobSpec>,
+    pub(super) faults: usize,
+    pub(super) faults_end_ms: u64,
+    pub(super) flakiness: Arc<Flakiness>,
+}
+
+/// One word count.
+pub(super) struct JobSpec {
+    /// Of the program.
+    pub(super) name: String,
+    pub(super) job: JobId,
+    pub(super) parallelism: u32,
+    /// Of each TaskManager.
+    pub(super) slots: u32,
+    pub(super) submit_at_ms: u64,
+    pub(super) cancel: Option<(u64, CancelBy)>,
+    pub(super) restart_strategy: RestartStrategy,
+    pub(super) plan: Plan,
+    pub(super) program: ProgramGraph,
+    pub(super) output: Arc<Output>,
+    /// The naive counts.
+    pub(super) expected: BTreeMap<String, u64>,
+}
+
+/// How a user cancels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CancelBy {
+    /// Asks the JobManager.
+    JobManager,
+    /// Kills the application.
+    ResourceManager,
+}
+
+impl Scenario {
+    pub(super) fn of(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let nodes = (1..=3).map(|n| (format!("n{n}"), Resource::new(rng.u64(2..=4) * 1024, 8))).collect();
+        let flakiness = Arc::new(Flakiness::new(rng.fork()));
+        let jobs = (1..=rng.u32(2..=3)).map(|number| job(number, &mut rng, &flakiness)).collect();
+        Self {
+            nodes,
+            jobs,
+            faults: if seed.is_multiple_of(10) { 0 } else { rng.usize(1..=8) },
+            faults_end_ms: rng.u64(FAULTS_END_MS),
+            flakiness,
+        }
+    }
+
+    pub(super) fn job_of_program(&self, name: &str) -> Option<&JobSpec> {
+        self.jobs.iter().find(|job| job.name == name)
+    }
+}
+
+fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>) -> JobSpec {
+    let name = format!("wordcount-{number}");
+    let parallelism = rng.u32(1..=4);
+    let splits = texts(rng);
+    let mut expected = BTreeMap::new();
+    for word in splits.iter().flatten().flat_map(|line| line.split_whitespace()) {
+        *expected.entry(word.to_owned()).or_default() += 1;
+    }
+    let output = Arc::new(Output::default());
+    let (plan, program) = word_count(&name, splits, parallelism, flakiness, &output, rng.bool());
+    let cancel = (rng.u32(0..6) == 0).then(|| {
+        let by = if rng.bool() { CancelBy::JobManager } else { CancelBy::ResourceManager };
+        (rng.u64(300..6_000), by)
+    });
+    let attempts = if rng.u32(0..8) == 0 { 1 } else { 30 };
+    JobSpec {
+        name,
+        job: JobId(u128::from(number)),
+        parallelism,
+        slots: rng.u32(1..=2),
+        submit_at_ms: rng.u64(0..4_000),
+        cancel,
+        restart_strategy: RestartStrategy::FixedDelay { attempts, delay: Duration::from_millis(rng.u64(0..500)) },
+        plan,
+        program,
+        output,
+        expected,
+    }
+}
+
+fn texts(rng: &mut Rng) -> Vec<Vec<Str>> {
+    let line = |rng: &mut Rng| {
+        let words: Vec<String> = (0..rng.u32(1..12)).map(|_| format!("w{}", rng.u32(0..40))).collect();
+        Str::from(words.join(" ").as_str())
+    };
+    (0..rng.u32(1..14)).map(|_| (0..rng.u32(0..20)).map(|_| line(rng)).collect()).collect()
+}
+
+/// The program that a user would write.
+fn word_count(
+    name: &str,
+    splits: Vec<Vec<Str>>,
+    parallelism: u32,
+    flakiness: &Arc<Flakiness>,
+    output: &Arc<Output>,
+    streaming: bool,
+) -> (Plan, ProgramGraph) {
+    let env = StreamExecutionEnvironment::new();
+    env.set_parallelism(parallelism);
+    env.set_execution_mode(if streaming { ExecutionMode::Streaming } else { ExecutionMode::Batch });
+    let lines = env.from_source(Lines::new(splits, Arc::clone(flakiness)), "Lines");
+    let words = lines.flat_map(|line, out: &mut Collector<'_, Str>| {
+        for word in text::words(&line) {
+            out.collect(Str::from(word));
+        }
+    });
+    let counts = words.key_by(|word| word.clone()).emit(Emission::Final).sum(|_| 1u64);
+    counts.sink_to(CountsSink::new(Arc::clone(output)));
+    let job = env.job(name).expect("the graph is a word count");
+    (job.plan, job.program)
+}
