@@ -22,7 +22,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use arguments::{Cli, Verb};
+use arguments::{Cli, Simulate, Verb};
+
+use crate::testing::simulation;
 
 /// Runs the command line and says how it went. `arguments` begin with the program's own name.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
@@ -56,7 +58,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::App(options) => applications::app(options),
         Verb::Node(options) => applications::node(options),
         Verb::Config(options) => settings::config(options),
-        Verb::Simulate(_) => anyhow::bail!("x"),
+        Verb::Simulate(Simulate { seed, seeds, quiet }) => {
+            simulation::command(&simulation::Options { seed, seeds, quiet })
+        }
     }
 }
 

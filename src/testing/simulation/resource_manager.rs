@@ -67,7 +67,13 @@ pub(super) fn settings() -> Settings {
 
 impl ResourceManager {
     pub(super) fn new() -> Self {
-        let genesis = Cluster { identity: 1, epoch: 1, last_sequence: 0, token_key: "5a".repeat(32) };
+        let genesis = Cluster {
+            identity: 1,
+            epoch: 1,
+            last_sequence: 0,
+            token_key: "5a".repeat(32),
+            master_key: "a5".repeat(32),
+        };
         Self {
             core: Core::new(settings(), genesis).expect("the key is 64 hex digits"),
             pending: VecDeque::new(),
