@@ -156,7 +156,7 @@ mod tests {
         assert!(why.contains("has the SHA-256"), "{why}");
         resource.url = "file:///nowhere/at/all".to_owned();
         let why = cache.fetch(&resource).await.unwrap_err();
-        assert_eq!(why, "cannot fetch file:///nowhere/at/all: entity not found");
+        assert_eq!(why, "cannot fetch file:///nowhere/at/all: no such file or directory");
         resource.url = "hdfs://n1/x".to_owned();
         assert!(cache.fetch(&resource).await.unwrap_err().contains("only http:// and file://"));
         resource.url = "http://127.0.0.1:1/x".to_owned();

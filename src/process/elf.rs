@@ -356,7 +356,7 @@ mod tests {
             assert!(refusal.starts_with("notes.txt is not an executable"), "{refusal}");
         }
         let absent = check_runnable(&directory.path().join("absent"), &host(None), "n2").unwrap_err();
-        assert!(absent.to_string().ends_with("absent: entity not found"), "{absent}");
+        assert!(absent.to_string().ends_with("absent: no such file or directory"), "{absent}");
         assert_eq!(inspect(directory.path()).unwrap(), ExecutableKind::Other);
     }
 

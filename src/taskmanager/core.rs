@@ -261,10 +261,13 @@ impl Core {
     ) -> Result<(), Illegal> {
         let worker = self.worker(id, "exit")?;
         let cause = match &worker.state {
-            State::Running { .. } => match ended {
-                Ended::Code(code) => ExitCause::Completed { code },
-                Ended::Signal(signal) => ExitCause::Signal { signal },
-            },
+            State::Running { .. } => own_cause(ended),
+            // It may have died by itself just before it was told to end: then that is the news.
+            State::Stopping { process: Some(_), cause: ExitCause::KilledByApplicationMaster, sent, .. }
+                if !is_our_doing(ended, *sent) =>
+            {
+                own_cause(ended)
+            }
             State::Stopping { process: Some(_), cause, .. } => cause.clone(),
             State::Preparing | State::Starting | State::Stopping { process: None, .. } => {
                 return Err(Illegal::new(id, worker.state_name(), "exit"));
@@ -295,12 +298,14 @@ impl Core {
                 out.push(Effect::AbandonPreparation(id.clone()));
                 self.gone(id, cause, String::new(), out);
             }
-            State::Starting => worker.state = State::Stopping { process: None, cause, kill_at: Now(u64::MAX) },
+            State::Starting => {
+                worker.state = State::Stopping { process: None, cause, kill_at: Now(u64::MAX), sent: Signal::Kill }
+            }
             State::Running { process } => {
                 let process = *process;
                 let (signal, after) =
                     if grace.is_zero() { (Signal::Kill, KILL_AGAIN) } else { (Signal::Terminate, grace) };
-                worker.state = State::Stopping { process: Some(process), cause, kill_at: now + after };
+                worker.state = State::Stopping { process: Some(process), cause, kill_at: now + after, sent: signal };
                 out.push(Effect::Signal { worker: id.clone(), process, signal });
                 out.push(Effect::WakeAt(now + after));
             }
@@ -351,10 +356,11 @@ impl Core {
 
     fn wake(&mut self, now: Now, out: &mut Vec<Effect>) {
         for (id, worker) in &mut self.workers {
-            if let State::Stopping { process: Some(process), kill_at, .. } = &mut worker.state
+            if let State::Stopping { process: Some(process), kill_at, sent, .. } = &mut worker.state
                 && now >= *kill_at
             {
                 *kill_at = now + KILL_AGAIN;
+                *sent = Signal::Kill;
                 out.push(Effect::Signal { worker: id.clone(), process: *process, signal: Signal::Kill });
                 out.push(Effect::WakeAt(now + KILL_AGAIN));
             }
@@ -384,4 +390,20 @@ enum Admission {
 
 fn report_exit(worker: WorkerId, cause: ExitCause, out: &mut Vec<Effect>) {
     out.push(Effect::Report(ToJobManager::WorkerExited { worker, cause, diagnostics: String::new() }));
+}
+
+fn own_cause(ended: Ended) -> ExitCause {
+    match ended {
+        Ended::Code(code) => ExitCause::Completed { code },
+        Ended::Signal(signal) => ExitCause::Signal { signal },
+    }
+}
+
+/// Whether a worker that was sent `sent` ended of that: orderly (0), by TERM or its handler (143), or killed.
+fn is_our_doing(ended: Ended, sent: Signal) -> bool {
+    match ended {
+        Ended::Code(0 | 143) | Ended::Signal(15) => true,
+        Ended::Signal(9) => sent == Signal::Kill,
+        Ended::Code(_) | Ended::Signal(_) => false,
+    }
 }

@@ -7,7 +7,7 @@
 //!     └─────────────────────────────────────┘
 //! ```
 
-use crate::process::{Identity, MemoryWatch};
+use crate::process::{Identity, MemoryWatch, Signal};
 use crate::protocol::container::ExitCause;
 use crate::resource::MemorySize;
 use crate::time::Now;
@@ -30,7 +30,7 @@ pub(super) enum State {
     /// Its process runs.
     Running { process: Identity },
     /// Its process is being ended; killed, and killed again, at `kill_at`.
-    Stopping { process: Option<Identity>, cause: ExitCause, kill_at: Now },
+    Stopping { process: Option<Identity>, cause: ExitCause, kill_at: Now, sent: Signal },
 }
 
 impl Worker {

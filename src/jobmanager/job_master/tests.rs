@@ -259,7 +259,7 @@ fn a_worker_killed_without_a_strategy_fails_the_job_with_the_cause_first() {
     assert_eq!(
         job.on(lost),
         [
-            Effect::StopWorker { worker: worker("a", 1), grace_ms: 0 },
+            Effect::StopWorker { worker: worker("a", 1), grace_ms: 500 },
             status(JobStatus::Running, JobStatus::Failing),
             tell(worker("b", 1), ToWorker::Cancel { attempts: vec![source, sink] }),
             Effect::Wake { at: Now(250) },

@@ -18,6 +18,10 @@ use crate::protocol::worker::ToWorker;
 use crate::rpc::ErrorKind;
 use crate::time::Now;
 
+/// Between asking a worker whose link broke to end and killing it. Not zero: most such workers are dead already, and a kill of ours
+/// would hide the signal that ended them.
+const LOST_WORKER_GRACE_MS: u64 = 500;
+
 /// How long a vague cause waits for a better one.
 const SETTLE: Duration = Duration::from_millis(250);
 
@@ -308,7 +312,7 @@ impl JobMaster {
             return; // It was told to go.
         }
         if !matches!(self.phase, Phase::Closing { .. }) {
-            out.push(Effect::StopWorker { worker: worker.clone(), grace_ms: 0 });
+            out.push(Effect::StopWorker { worker: worker.clone(), grace_ms: LOST_WORKER_GRACE_MS });
         }
         let failure = Failure::transient(format!("lost the link to the worker on {task_manager}: {why}"));
         self.worker_gone(worker, Cause::link_lost(failure, task_manager), now, out);

@@ -386,7 +386,7 @@ mod tests {
         assert_eq!(download.sha256, expected);
         assert_eq!(client.upload("/echo", &file).await.unwrap().len(), 1 << 20);
         let error = client.upload("/echo", &dir.path().join("none")).await.unwrap_err();
-        assert!(error.to_string().contains("none: entity not found"), "{error}");
+        assert!(error.to_string().contains("none: no such file or directory"), "{error}");
     }
 
     #[tokio::test]

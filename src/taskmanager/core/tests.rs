@@ -177,6 +177,22 @@ fn stopping_asks_then_kills_and_meets_a_worker_in_every_state() {
 }
 
 #[test]
+fn a_worker_that_died_by_itself_as_it_was_told_to_end_keeps_its_own_cause() {
+    for (ended, cause) in [
+        (Ended::Signal(9), "exited: killed by signal 9"),
+        (Ended::Signal(6), "exited: killed by signal 6"),
+        (Ended::Code(101), "exited: exited with code 101"),
+        (Ended::Code(143), "exited: stopped by the application's master"),
+    ] {
+        let mut tm = TaskManager::at(Home::Container);
+        let id = worker(1, 1);
+        tm.running(&id, 11);
+        tm.apply(Event::StopWorker { worker: id.clone(), grace: GRACE });
+        assert_eq!(tm.exited(&id, ended), [cause, "remove"]);
+    }
+}
+
+#[test]
 fn a_worker_that_takes_too_much_memory_is_killed_at_once() {
     let mut tm = TaskManager::at(Home::Container);
     let id = worker(1, 1);
