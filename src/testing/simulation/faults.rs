@@ -23,6 +23,10 @@ pub(super) enum Fault {
     KillResourceManager {
         down_ms: u64,
     },
+    /// The machine: its NodeManager and all its containers.
+    CrashNode {
+        down_ms: u64,
+    },
     /// A connection breaks and cannot come back for so long.
     BreakLink {
         cut_ms: u64,
@@ -57,14 +61,15 @@ impl Faults {
 fn draw(rng: &mut Rng) -> Fault {
     let down_ms = if rng.u32(0..5) == 0 { rng.u64(12_000..25_000) } else { rng.u64(100..5_000) };
     let notice_ms = if rng.u32(0..3) == 0 { 5_000 } else { 10 };
-    match rng.u32(0..16) {
+    match rng.u32(0..20) {
         0..=2 => Fault::KillWorker,
         3..=4 => Fault::KillTaskManager,
         5..=6 => Fault::KillJobManager,
         7..=8 => Fault::KillNodeManager { down_ms },
-        9..=10 => Fault::KillResourceManager { down_ms: down_ms.min(8_000) },
-        11..=13 => Fault::BreakLink { cut_ms: if rng.bool() { 0 } else { down_ms }, notice_ms },
-        14 => Fault::Isolate { for_ms: down_ms, notice_ms },
+        9..=12 => Fault::KillResourceManager { down_ms: down_ms.min(8_000) },
+        13..=15 => Fault::BreakLink { cut_ms: if rng.bool() { 0 } else { down_ms }, notice_ms },
+        16..=17 => Fault::Isolate { for_ms: down_ms, notice_ms },
+        18 => Fault::CrashNode { down_ms },
         _ => Fault::LoseAnswer,
     }
 }
@@ -128,6 +133,7 @@ impl World {
             Fault::KillWorker => self.kill_one("worker", |actor| matches!(actor, Actor::Worker(_))),
             Fault::KillTaskManager => self.kill_one("TaskManager", |actor| matches!(actor, Actor::TaskManager(_))),
             Fault::KillJobManager => self.kill_one("JobManager", |actor| matches!(actor, Actor::JobManager(_))),
+            Fault::CrashNode { down_ms } => self.crash_node(down_ms),
             Fault::KillNodeManager { down_ms } => {
                 let index = self.rng.usize(0..self.scenario.nodes.len());
                 let host = self.scenario.nodes[index].0.clone();
@@ -156,6 +162,23 @@ impl World {
             }
             Fault::LoseAnswer => self.net.answers_to_lose += 1,
         }
+    }
+
+    fn crash_node(&mut self, down_ms: u64) {
+        let index = self.rng.usize(0..self.scenario.nodes.len());
+        let host = self.scenario.nodes[index].0.clone();
+        if self.node_manager_of(&host).is_none() {
+            return self.note("fault", format!("{host} is down already"));
+        }
+        self.note("fault", format!("{host} crashes, for {down_ms} ms"));
+        self.stats.kills += 1;
+        let all = self.processes.iter().filter(|(_, process)| process.host == host).map(|(pid, _)| *pid);
+        for pid in all.collect::<Vec<_>>() {
+            self.kill(pid);
+        }
+        // Nobody was there to write them down.
+        self.disks.node(&host).exits.clear();
+        self.schedule(self.now + Duration::from_millis(down_ms), Happening::StartNode(index));
     }
 
     fn kill_one(&mut self, what: &str, wanted: impl Fn(&Actor) -> bool) {

@@ -280,19 +280,13 @@ impl World {
     /// Breaks a link's connection; it cannot come back before `cut_until`. Each side notices after so many milliseconds.
     pub(super) fn break_link(&mut self, id: LinkId, cut_until: Now, client_notices_ms: u64, server_notices_ms: u64) {
         let now = self.now;
-        let forgets = self.net.forgets_on_resume;
         let Some(link) = self.net.links.get_mut(&id) else { return };
         link.cut_until = link.cut_until.max(cut_until);
         link.connection += 1;
         let connection = link.connection;
-        let (client_was_up, server_was_up) = (link.client_up, link.server_up);
+        let server_was_up = link.server_up;
         (link.client_up, link.server_up) = (false, false);
         (link.down_since, link.server_down_since) = (now, now);
-        if forgets {
-            link.to_client.queue.clear();
-            link.to_server.queue.clear();
-        }
-        let _ = client_was_up; // Connecting or connected: the attempt has failed.
         self.net_after(client_notices_ms, NetEvent::Noticed(id, connection, Side::Client));
         if server_was_up {
             self.net_after(server_notices_ms, NetEvent::Noticed(id, connection, Side::Server));
@@ -477,6 +471,9 @@ impl World {
         if !resumed {
             link.server = Some(server);
             link.to_client.queue.clear();
+        } else if self.net.forgets_on_resume {
+            link.to_client.queue.clear();
+            link.to_server.queue.clear();
         }
         link.resuming = resumed;
         let hello = Box::new(link.hello.clone());

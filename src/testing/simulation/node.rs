@@ -14,7 +14,7 @@ use super::world::{Input, Pid, Process, World};
 use crate::ids::{ContainerId, NodeId};
 use crate::nodemanager::{ContainerRecord, Core, Effect, Event, Found, Launch, Policy, Registration, RequestId};
 use crate::process::Ended;
-use crate::protocol::container::{Exit, ExitCause, LaunchContext};
+use crate::protocol::container::{ContainerState, Exit, ExitCause, LaunchContext};
 use crate::protocol::node::{Platform, Register, ToNode, ToResourceManager};
 use crate::protocol::roles;
 use crate::resource::Resource;
@@ -180,6 +180,22 @@ impl NodeManager {
         }
         self.pending.extend(effects);
         self.perform(me, world);
+        self.check(world);
+    }
+
+    /// Every container's process is in its node's books.
+    fn check(&self, world: &mut World) {
+        let known = |id: &ContainerId| {
+            let status = self.core.statuses().into_iter().find(|status| status.container == *id);
+            status.is_some_and(|status| status.state != ContainerState::Complete)
+        };
+        let here = world
+            .leaders
+            .iter()
+            .filter(|(_, pid)| world.processes.get(pid).is_some_and(|process| process.host == self.host));
+        if let Some(lost) = here.map(|(id, _)| *id).find(|id| !known(id)) {
+            world.ledger.violated(format!("{lost} runs on {} and its NodeManager does not know it", self.host));
+        }
     }
 
     fn perform(&mut self, me: Pid, world: &mut World) {

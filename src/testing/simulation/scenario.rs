@@ -64,7 +64,7 @@ impl Scenario {
         Self {
             nodes,
             jobs,
-            faults: if seed.is_multiple_of(10) { 0 } else { rng.usize(1..=8) },
+            faults: if seed.is_multiple_of(10) { 0 } else { rng.usize(1..=12) },
             faults_end_ms: rng.u64(FAULTS_END_MS),
             flakiness,
         }
