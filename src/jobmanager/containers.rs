@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::job_master::last_words;
 use crate::ids::{ContainerId, TaskManagerId};
 use crate::protocol::container::{Allocation, ContainerStatus};
 use crate::resource::Resource;
@@ -141,7 +142,7 @@ pub(super) fn why(status: &ContainerStatus) -> String {
     let Some(exit) = &status.exit else {
         return "ended".to_owned();
     };
-    match exit.diagnostics.lines().rev().map(str::trim).find(|line| !line.is_empty()) {
+    match last_words(&exit.diagnostics) {
         Some(words) => format!("{}: {words}", exit.cause),
         None => exit.cause.to_string(),
     }

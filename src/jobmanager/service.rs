@@ -15,7 +15,8 @@ use super::core::{self, Core};
 use super::error::{Error, Refused};
 use super::event::{Effect, Event};
 use super::handle::{About, Handle, REQUESTS_LEN_MAX, Request};
-use super::job_master::Outcome;
+use super::job::Job;
+use super::job_master::{JobMaster, Outcome};
 use super::links::{LinkInput, Links};
 use super::preparation::{Preparation, blocking};
 use super::resource_manager::{Application, Events as ResourceManagerEvents, News, ResourceManager, TaskManagers};
@@ -23,7 +24,7 @@ use super::shutdown::{Ending, final_status};
 use super::store::Store;
 use crate::ids::JobId;
 use crate::protocol::application_master::{Registered, ToApplicationMaster};
-use crate::protocol::job::JobSubmission;
+use crate::protocol::job::{JobStatus, JobSubmission};
 use crate::protocol::task_manager::ToTaskManager;
 use crate::rpc::ClusterSecret;
 use crate::rpc::link::{LinkEvent, LinkOptions};
@@ -284,7 +285,7 @@ impl Service {
                 self.children.spawn(async move { Ok(launch.await) });
             }
             Effect::Wake { at } => drop(self.wakes.insert(at)),
-            Effect::StatusChanged { job, from, to } => info!(%job, %from, %to, "job status changed"),
+            Effect::StatusChanged { job, from, to } => self.log_status(job, from, to),
             Effect::Ended { job, outcome } => self.job_ended(job, &outcome),
             Effect::Closed { job } => {
                 self.open.remove(&job);
@@ -355,6 +356,14 @@ impl Service {
             }
         }
         Ok(())
+    }
+
+    fn log_status(&self, job: JobId, from: JobStatus, to: JobStatus) {
+        let failures = self.core.job(job).and_then(Job::master).map(JobMaster::failures).unwrap_or_default();
+        match failures.last().filter(|_| from == JobStatus::Restarting) {
+            Some(last) => info!(%job, %from, %to, after = %last.failure, "job status changed"),
+            None => info!(%job, %from, %to, "job status changed"),
+        }
     }
 
     fn job_ended(&mut self, job: JobId, outcome: &Outcome) {

@@ -46,6 +46,7 @@ pub struct SlotPool {
     generation: u64,
 }
 
+/// Whatever gives slots or frees them returns the grants that follow, which must reach their jobs.
 impl SlotPool {
     /// Each TaskManager with its slots.
     pub fn offers(&self) -> impl Iterator<Item = (&TaskManagerId, &Offer)> {
@@ -88,11 +89,13 @@ impl SlotPool {
         self.wants.iter().filter(|(job, wanted)| self.held_by(*job) < *wanted).map(|(job, _)| *job).collect()
     }
 
+    #[must_use]
     pub(super) fn register(&mut self, task_manager: TaskManagerId, slots: u32) -> Vec<Grant> {
         self.offers.insert(task_manager, Offer { slots, granted: BTreeMap::new(), away: false });
         self.grant()
     }
 
+    #[must_use]
     pub(super) fn set_away(&mut self, task_manager: &TaskManagerId, away: bool) -> Vec<Grant> {
         if let Some(offer) = self.offers.get_mut(task_manager) {
             offer.away = away;
@@ -100,13 +103,15 @@ impl SlotPool {
         self.grant()
     }
 
-    /// Forgets a TaskManager; says which jobs held slots of it.
-    pub(super) fn lose(&mut self, task_manager: &TaskManagerId) -> Vec<JobId> {
-        self.generation += 1;
-        self.offers.remove(task_manager).map(|offer| offer.granted.into_keys().collect()).unwrap_or_default()
+    /// Forgets a TaskManager; says which jobs held slots of it, and what they get elsewhere instead.
+    #[must_use]
+    pub(super) fn lose(&mut self, task_manager: &TaskManagerId) -> (Vec<JobId>, Vec<Grant>) {
+        let lost = self.offers.remove(task_manager);
+        (lost.map(|offer| offer.granted.into_keys().collect()).unwrap_or_default(), self.grant())
     }
 
     /// `job` wants to hold `count` slots in all from now.
+    #[must_use]
     pub(super) fn request(&mut self, job: JobId, count: u32) -> Vec<Grant> {
         match self.wants.iter_mut().find(|(of, _)| *of == job) {
             _ if count == 0 => self.wants.retain(|(of, _)| *of != job),
@@ -116,6 +121,7 @@ impl SlotPool {
         self.grant()
     }
 
+    #[must_use]
     pub(super) fn release(&mut self, job: JobId, task_manager: &TaskManagerId, slots: u32) -> Vec<Grant> {
         if let Some(offer) = self.offers.get_mut(task_manager)
             && let Some(held) = offer.granted.get_mut(&job)
@@ -177,15 +183,25 @@ mod tests {
         assert_eq!(pool.request(A, 0), []);
         assert_eq!(pool.release(A, &tm("x"), 2), [grant(B, "x", 1)]);
         assert_eq!(pool.totals(), (3, 1));
-        assert_eq!(pool.lose(&tm("y")), [A]);
+        assert_eq!(pool.lose(&tm("y")), (vec![A], vec![]));
         assert_eq!(pool.missing(), 0);
+    }
+
+    #[test]
+    fn what_is_lost_is_replaced_by_what_is_free() {
+        let mut pool = SlotPool::default();
+        assert_eq!(pool.register(tm("x"), 2), []);
+        assert_eq!(pool.request(A, 1), [grant(A, "x", 1)]);
+        assert_eq!(pool.register(tm("y"), 2), []);
+        assert_eq!(pool.request(B, 2), [grant(B, "x", 1), grant(B, "y", 1)]);
+        assert_eq!(pool.lose(&tm("x")), (vec![A, B], vec![grant(A, "y", 1)]));
     }
 
     #[test]
     fn a_task_manager_that_is_away_grants_nothing_new() {
         let mut pool = SlotPool::default();
-        pool.register(tm("x"), 1);
-        pool.set_away(&tm("x"), true);
+        assert_eq!(pool.register(tm("x"), 1), []);
+        assert_eq!(pool.set_away(&tm("x"), true), []);
         assert_eq!(pool.request(A, 1), []);
         assert_eq!(pool.set_away(&tm("x"), false), [grant(A, "x", 1)]);
     }

@@ -269,7 +269,8 @@ impl Core {
         for Grant { job, task_manager, slots } in grants {
             let offered = job_master::Event::SlotsOffered { task_manager: task_manager.clone(), slots };
             if self.of_job(job, offered, now, out).is_err() {
-                self.pool.release(job, &task_manager, slots); // The job is gone.
+                let others = self.pool.release(job, &task_manager, slots); // The job is gone.
+                self.hand_out(others, now, out);
             }
         }
     }

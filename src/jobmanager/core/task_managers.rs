@@ -35,7 +35,8 @@ impl Core {
     pub(super) fn task_manager_away(&mut self, id: &TaskManagerId, why: String, now: Now, out: &mut Vec<Effect>) {
         if let Some(task_manager) = self.task_managers.get_mut(id) {
             task_manager.away = Some((now, why));
-            self.pool.set_away(id, true);
+            let grants = self.pool.set_away(id, true);
+            self.hand_out(grants, now, out);
             out.push(Effect::Wake { at: now + self.settings.lost_after });
         }
     }
@@ -59,10 +60,12 @@ impl Core {
             out.push(Effect::ReleaseContainer(container)); // Fenced: should it live on, it is stopped.
         }
         out.push(Effect::DropTaskManager { task_manager: id.clone(), why: why.to_owned() });
-        for job in self.pool.lose(id) {
+        let (losers, grants) = self.pool.lose(id);
+        for job in losers {
             let lost = job_master::Event::SlotsLost { task_manager: id.clone(), why: why.to_owned() };
             let _ = self.of_job(job, lost, now, out); // A job that is gone lost nothing.
         }
+        self.hand_out(grants, now, out);
     }
 
     pub(super) fn task_manager_says(

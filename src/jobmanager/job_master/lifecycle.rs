@@ -95,8 +95,18 @@ impl JobMaster {
     }
 
     fn start_worker(&mut self, task_manager: &TaskManagerId, now: Now, out: &mut Vec<Effect>) {
+        self.stop_if_leaving(task_manager, out);
         if let Some((worker, slots)) = self.workers.begin_start(task_manager, now) {
             out.push(Effect::StartWorker { worker, slots });
+        }
+    }
+
+    /// Makes sure that a worker whose link broke is dead: it was left alone so far for its TaskManager to say how it died.
+    fn stop_if_leaving(&self, task_manager: &TaskManagerId, out: &mut Vec<Effect>) {
+        if let Some(worker) = self.workers.worker_id(task_manager)
+            && let Some(WorkerState::Leaving { .. }) = self.workers.state(&worker)
+        {
+            out.push(Effect::StopWorker { worker, grace_ms: 0 });
         }
     }
 
@@ -254,6 +264,9 @@ impl JobMaster {
     fn close(&mut self, now: Now, out: &mut Vec<Effect>) {
         let deadline = now + CLOSING_TIMEOUT;
         self.phase = Phase::Closing { deadline };
+        for task_manager in self.task_managers_where(|state| matches!(state, WorkerState::Leaving { .. })) {
+            self.stop_if_leaving(&task_manager, out);
+        }
         let ready: Vec<WorkerId> = self.workers.ready().map(|(worker, _)| worker).collect();
         for worker in ready {
             self.workers.set_leaving(&worker);

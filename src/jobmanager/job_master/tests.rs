@@ -259,7 +259,6 @@ fn a_worker_killed_without_a_strategy_fails_the_job_with_the_cause_first() {
     assert_eq!(
         job.on(lost),
         [
-            Effect::StopWorker { worker: worker("a", 1), grace_ms: 500 },
             status(JobStatus::Running, JobStatus::Failing),
             tell(worker("b", 1), ToWorker::Cancel { attempts: vec![source, sink] }),
             Effect::Wake { at: Now(250) },
@@ -417,4 +416,29 @@ fn a_worker_that_never_joins_or_built_another_graph_fails_the_job() {
     let (worker, data_address, plan_hash) = (worker("a", 1), String::new(), "0".to_owned());
     job.on(Event::WorkerRegistered { worker, pid: 1, data_address, plan_hash });
     assert!(job.master.outcome().unwrap().failure.as_ref().unwrap().message.contains("built another graph"));
+}
+
+#[test]
+fn a_worker_that_is_only_unreachable_is_stopped_before_the_next_one_starts() {
+    let mut job = Job::running(FIXED);
+    let (source, sink) = (job.attempt(0, 1), job.attempt(1, 1));
+    job.on(Event::WorkerLost { worker: worker("a", 1), why: "connection reset".into() });
+    job.task(&worker("b", 1), source, ExecutionState::Canceled);
+    job.task(&worker("b", 1), sink, ExecutionState::Canceled);
+    assert_eq!(job.at(250).on(Event::Wake), [Effect::Wake { at: Now(1000) }]);
+    assert_eq!(
+        job.at(1000).on(Event::Wake)[..2],
+        [
+            Effect::StopWorker { worker: worker("a", 1), grace_ms: 0 },
+            Effect::StartWorker { worker: worker("a", 2), slots: 1 },
+        ]
+    );
+    assert_eq!(job.on(exited(worker("a", 1), ExitCause::KilledByApplicationMaster)), [], "stale");
+}
+
+#[test]
+fn log_lines_are_no_last_words() {
+    let log = "2026-11-22T21:08:02.510Z  INFO flott::worker: registered";
+    assert_eq!(super::last_words(&format!("double free\n{log}\n\n")), Some("double free"));
+    assert_eq!(super::last_words(log), None);
 }

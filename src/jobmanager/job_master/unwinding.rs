@@ -18,10 +18,6 @@ use crate::protocol::worker::ToWorker;
 use crate::rpc::ErrorKind;
 use crate::time::Now;
 
-/// Between asking a worker whose link broke to end and killing it. Not zero: most such workers are dead already, and a kill of ours
-/// would hide the signal that ended them.
-const LOST_WORKER_GRACE_MS: u64 = 500;
-
 /// How long a vague cause waits for a better one.
 const SETTLE: Duration = Duration::from_millis(250);
 
@@ -296,9 +292,8 @@ impl JobMaster {
     ) {
         let task_manager = worker.task_manager.clone();
         self.workers.set(&task_manager, WorkerState::Absent);
-        let last_words = diagnostics.lines().rev().map(str::trim).find(|line| !line.is_empty());
         let mut message = format!("worker on {task_manager} exited: {cause}");
-        if let Some(words) = last_words {
+        if let Some(words) = last_words(diagnostics) {
             message = format!("{message}: {words}");
         }
         let failure = Failure::transient(message);
@@ -310,9 +305,6 @@ impl JobMaster {
         let known = self.workers.set_leaving(worker);
         if !known {
             return; // It was told to go.
-        }
-        if !matches!(self.phase, Phase::Closing { .. }) {
-            out.push(Effect::StopWorker { worker: worker.clone(), grace_ms: LOST_WORKER_GRACE_MS });
         }
         let failure = Failure::transient(format!("lost the link to the worker on {task_manager}: {why}"));
         self.worker_gone(worker, Cause::link_lost(failure, task_manager), now, out);
@@ -391,4 +383,10 @@ fn not_restarted(failure: &Failure) -> Option<String> {
         ),
         ErrorKind::Permanent | ErrorKind::Fenced | ErrorKind::User => None,
     }
+}
+
+/// What a process said last on its stderr, as far as it may explain its end: lines of a log (they begin with the time) do not.
+pub(in super::super) fn last_words(diagnostics: &str) -> Option<&str> {
+    let is_log = |line: &str| line.get(..20).is_some_and(|start| start.starts_with("20") && start.contains('T'));
+    diagnostics.lines().rev().map(str::trim).find(|line| !line.is_empty() && !is_log(line))
 }
