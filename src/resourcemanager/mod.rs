@@ -7,7 +7,7 @@
 //! masters ═ link, or HTTP ════════════► │                  └─ scheduler: pure       └─► answers
 //! ```
 //!
-//! [`core`](self::core) decides; the service is the only interpreter of its effects.
+//! `core` decides; the service is the only interpreter of its effects.
 //!
 //! Invariants:
 //! * An acknowledged submission survives a restart; what is acknowledged or shown has been stored before.

@@ -10,7 +10,7 @@
 //! A [`Network`] is made once per worker process. A channel is named by (edge, producing execution, consuming execution); whichever
 //! end comes first waits in the registry for the other, so deployment needs no order. Per producing worker there is one TCP
 //! connection, opened by the consumer's worker to the producer's data port; it carries all channels of that direction, each with a
-//! window of its own ([`credit`]), so a slow consumer stalls nobody else.
+//! window of its own (`credit`), so a slow consumer stalls nobody else.
 //!
 //! Invariants: emitting never blocks. What lies between a producer and its consumer is bounded by the window and what one slice of
 //! input emits. Elements of a channel stay in order; nothing is lost or doubled while its connection lives. A broken connection is
