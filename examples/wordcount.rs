@@ -32,6 +32,9 @@ struct Args {
     /// ends or the job is stopped with drain. [default: updates when printing, final when writing files]
     #[arg(long, value_name = "updates|final")]
     emit: Option<Emission>,
+    /// Sends every word to the subtask that counts it, instead of adding up equal words before.
+    #[arg(long)]
+    no_local_aggregation: bool,
     /// Keeps reading files that appear in the input directory, until the job is stopped.
     #[arg(long)]
     watch: bool,
@@ -53,7 +56,8 @@ fn main() -> Result<(), flott::Error> {
         let line = if keep_case { line } else { text::lowercase(line) };
         out.extend(text::words(&line).map(Str::from));
     });
-    let counts = words.key_by(|word| word.clone()).emit(emission).sum(|_| 1u64);
+    let words = words.key_by(|word| word.clone()).emit(emission).local_aggregation(!args.no_local_aggregation);
+    let counts = words.sum(|_| 1u64);
     match args.output {
         Some(dir) => counts.write_text(dir, |(word, count), line| write!(line, "{word} {count}")),
         None => counts.print(),

@@ -22,23 +22,37 @@ pub struct KeyedStream<K, T> {
     stream: DataStream<T>,
     keys: KeySelector<T, K>,
     emission: Emission,
+    local_aggregation: bool,
 }
 
 impl<K, T> Clone for KeyedStream<K, T> {
     fn clone(&self) -> Self {
-        Self { stream: self.stream.clone(), keys: Arc::clone(&self.keys), emission: self.emission }
+        Self {
+            stream: self.stream.clone(),
+            keys: Arc::clone(&self.keys),
+            emission: self.emission,
+            local_aggregation: self.local_aggregation,
+        }
     }
 }
 
 impl<K: Key, T: Record> KeyedStream<K, T> {
     pub(super) fn new(stream: DataStream<T>, keys: KeySelector<T, K>) -> Self {
-        Self { stream, keys, emission: Emission::Updates }
+        Self { stream, keys, emission: Emission::Updates, local_aggregation: true }
     }
 
     /// Says when the aggregates that follow emit, in streaming mode.
     #[must_use]
     pub fn emit(mut self, emission: Emission) -> Self {
         self.emission = emission;
+        self
+    }
+
+    /// Says whether values may be folded before they cross the exchange, where nothing is emitted before the end anyway
+    /// (default: they may). Results are the same; without, every record crosses. Flink SQL's local-global aggregation.
+    #[must_use]
+    pub fn local_aggregation(mut self, fold: bool) -> Self {
+        self.local_aggregation = fold;
         self
     }
 
@@ -97,22 +111,23 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
             let aggregate = aggregate.clone();
             move || Box::new(KeyedAggregate::<K, V, G, S>::new(aggregate.clone(), emission)) as Box<dyn Operator>
         };
-        self.exchange(value, aggregate, Some(emission), "Keyed Aggregation", receiver)
+        self.exchange(value, aggregate, self.local_aggregation.then_some(emission), "Keyed Aggregation", receiver)
     }
 
-    /// Adds both halves of a keyed exchange: the sender, on the thread of what feeds it, and the receiver.
+    /// Adds both halves of a keyed exchange: the sender, on the thread of what feeds it, and the receiver. `folded_before`:
+    /// when the receiver emits, if values may be folded by the sender.
     pub(super) fn exchange<V: Record, G: Aggregate<V>, O: Record>(
         &self,
         value: impl FnMut(T) -> V + Clone + Send + Sync + 'static,
         aggregate: G,
-        emission: Option<Emission>,
+        folded_before: Option<Emission>,
         name: &str,
         receiver: impl Fn() -> Box<dyn Operator> + Send + Sync + 'static,
     ) -> DataStream<O> {
         let keys = Arc::clone(&self.keys);
         let sender = move || {
             let (keys, value, aggregate) = (Arc::clone(&keys), value.clone(), aggregate.clone());
-            Box::new(KeyedSender::<T, K, V, G, _>::new(keys, value, aggregate, emission)) as Box<dyn Operator>
+            Box::new(KeyedSender::<T, K, V, G, _>::new(keys, value, aggregate, folded_before)) as Box<dyn Operator>
         };
         let mut node = Node::new("Key By", NodeKind::Operator, ProgramCode::Operator(Arc::new(sender)));
         node.output = Some(Arc::new(KeyedType::<K, V>::new()));

@@ -86,6 +86,13 @@ fn final_emission_makes_streaming_emit_as_batch_does() {
     for (mode, rows) in counts {
         assert_eq!(rows, expected, "{mode}");
     }
+    let all_sent = in_all_ways(|env| {
+        let words = words(env, dir.path()).key_by(|word| word.clone());
+        words.emit(Emission::Final).local_aggregation(false).count()
+    });
+    for (mode, rows) in all_sent {
+        assert_eq!(rows, expected, "{mode}");
+    }
 }
 
 #[test]

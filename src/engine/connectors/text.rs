@@ -1,5 +1,7 @@
 //! Lines of text from bytes: shared by files and sockets.
 
+use std::path::Path;
+
 use crate::engine::operators::Output;
 use crate::engine::record::{BATCH_BYTES, BATCH_RECORDS, Rows, Str};
 use crate::graph::task::Failure;
@@ -9,8 +11,10 @@ use crate::graph::task::Failure;
 pub(super) struct Lines {
     rows: Vec<Str>,
     bytes: usize,
-    /// Lines with invalid UTF-8, which was replaced.
+    /// Lines with invalid UTF-8, which was replaced, since they were last counted.
     bad: u64,
+    /// The same, since they were last warned of.
+    bad_unsaid: u64,
 }
 
 impl Lines {
@@ -23,6 +27,7 @@ impl Lines {
             Ok(line) => Str::from(line),
             Err(_) => {
                 self.bad += 1;
+                self.bad_unsaid += 1;
                 Str::from_utf8_lossy(line)
             }
         };
@@ -42,6 +47,14 @@ impl Lines {
         let next = Vec::with_capacity(self.rows.len());
         let rows = std::mem::replace(&mut self.rows, next);
         if rows.is_empty() { Ok(()) } else { out.emit(Box::new(Rows(rows))) }
+    }
+
+    /// Says how many lines of `path` were repaired since the last call, if any.
+    pub(super) fn warn_of_bad(&mut self, path: &Path) {
+        let lines = std::mem::take(&mut self.bad_unsaid);
+        if lines > 0 {
+            tracing::warn!(path = %path.display(), lines, "invalid UTF-8 was replaced by U+FFFD");
+        }
     }
 
     /// Lines that were repaired since the last call.

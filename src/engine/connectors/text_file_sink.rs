@@ -16,6 +16,7 @@ use super::cause;
 use crate::engine::operators::{OperatorContext, Sink, SinkWriter};
 use crate::engine::record::{Record, Rows};
 use crate::graph::task::Failure;
+use crate::ids::{ExecutionAttemptId, JobId};
 
 /// What is held back before it is written.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -57,6 +58,7 @@ impl<T: Record> Sink for TextFileSink<T> {
         fs::create_dir_all(&self.dir).map_err(failed)?;
         refuse_parts(&self.dir)?;
         let attempt = context.attempt;
+        remove_leftovers(&self.dir, context);
         let name = format!("part-{}-{}", attempt.subtask, attempt.attempt);
         let pending =
             Pending { from: self.dir.join(format!(".{name}.{}.inprogress", context.job)), to: self.dir.join(&name) };
@@ -98,6 +100,24 @@ fn refuse_parts(dir: &Path) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Removes what earlier executions of this subtask left behind when their process was killed: nobody will publish it, since the
+/// decision to publish ends all executions. What cannot be removed stays, hidden.
+fn remove_leftovers(dir: &Path, context: &OperatorContext) {
+    let ExecutionAttemptId { subtask, attempt, .. } = context.attempt;
+    for earlier in 0..attempt {
+        let _ = fs::remove_file(dir.join(in_progress(&part_name(subtask, earlier), context.job)));
+    }
+}
+
+fn part_name(subtask: u32, attempt: u32) -> String {
+    format!("part-{subtask}-{attempt}")
+}
+
+/// The hidden name that a part has while it is written. It names the job, so that two jobs never write to one file.
+fn in_progress(part: &str, job: JobId) -> String {
+    format!(".{part}.{job}.inprogress")
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
@@ -265,6 +285,19 @@ mod tests {
         assert_eq!(writer.prepare().unwrap(), Vec::<serde_json::Value>::new());
         drop(writer);
         assert!(names(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn a_further_attempt_removes_what_a_killed_one_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut context = context(ExecutionMode::Batch);
+        let leftover = dir.path().join(in_progress("part-0-0", context.job));
+        let other_job = dir.path().join(in_progress("part-0-0", JobId(2)));
+        fs::write(&leftover, "half a l").unwrap();
+        fs::write(&other_job, "half a l").unwrap();
+        context.attempt.attempt = 1;
+        let _writer = sink(dir.path()).writer(&context).unwrap();
+        assert!(!leftover.exists() && other_job.exists());
     }
 
     #[test]

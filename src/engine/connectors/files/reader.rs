@@ -57,6 +57,7 @@ impl SourceReader for FileReader {
             match open.next_line(&mut self.buffer)? {
                 Some(line) => self.lines.push(&self.buffer[line]),
                 None => {
+                    self.lines.warn_of_bad(&open.split.path);
                     self.present = None;
                     self.lines.emit(out)?;
                     return Ok(Polled::SplitFinished);
