@@ -29,7 +29,7 @@ done
 step() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
 
 step "Building flott and the example jobs"
-cargo build --release --bin flott --examples
+cargo build --release --bin flott --example wordcount --example socket_window_wordcount --example line_server
 export FLOTT=$PWD/target/release/flott
 examples=$PWD/target/release/examples
 text=$(ls "$PWD"/examples/data/*.txt | head -n 1)
