@@ -202,6 +202,13 @@ impl Service {
 
     async fn handle(&mut self, input: Input) -> Result<(), Error> {
         match input {
+            // A container that is stopped says nothing about its application: the next attempt goes on with the job.
+            Input::Cancelled if self.resource_manager.is_some() => {
+                self.ending.fenced("its container is being stopped".to_owned(), self.clock.now());
+                self.cancel_all().await?;
+                self.finish_if_drained();
+                Ok(())
+            }
             Input::Cancelled => self.begin_end("the JobManager is stopped").await,
             Input::Link(input) => match self.links.admit(input, &self.core) {
                 Some(event) => self.event(event).await,

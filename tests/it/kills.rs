@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::cluster::Yarn;
-use crate::processes::{PATIENCE, Process, example, kill, naive_counts, parts, wait_for};
+use crate::processes::{self, PATIENCE, Process, example, kill, naive_counts, parts, wait_for};
 
 /// A cluster with a job that watches a directory: it runs until it is stopped.
 struct Watching {
@@ -116,6 +116,18 @@ fn a_killed_node_manager_adopts_its_containers_again() {
     }
     let after: Vec<i32> = job.yarn.container_processes().iter().map(|process| process.pid).collect();
     assert_eq!(before, after, "containers did not survive their NodeManager");
+    job.finishes_with_the_right_counts();
+}
+
+#[test]
+fn a_job_whose_masters_node_is_stopped_in_order_goes_on_elsewhere() {
+    let mut job = Watching::start(&RESTARTS);
+    let report = job.yarn.json(&["app", "status"], &[&job.application]);
+    let address = report["masterNodeId"].as_str().unwrap().to_owned();
+    let node = job.yarn.nodes.iter().position(|node| node.address == address).unwrap();
+    processes::signal(job.yarn.nodes[node].pid(), rustix::process::Signal::TERM);
+    job.yarn.nodes[node].child.wait().unwrap();
+    job.wait_running();
     job.finishes_with_the_right_counts();
 }
 
