@@ -80,7 +80,7 @@ pub use api::{
     text,
 };
 pub use engine::connectors;
-pub use engine::operators::{Collector, Emission};
+pub use engine::operators::{AggregateFunction, Collector, Emission};
 pub use engine::record::Str;
 pub use graph::plan::ExecutionMode;
 pub use launch::{Error, JobResult, parse};
@@ -92,7 +92,7 @@ pub mod prelude {
         WindowedStream,
     };
     pub use crate::connectors::TextFileSource;
-    pub use crate::engine::operators::{Collector, Emission};
+    pub use crate::engine::operators::{AggregateFunction, Collector, Emission};
     pub use crate::engine::record::Str;
     pub use crate::graph::plan::ExecutionMode;
 }

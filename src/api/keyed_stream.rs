@@ -3,11 +3,12 @@
 use std::ops::AddAssign;
 use std::sync::Arc;
 
+use super::aggregates::aggregates;
 use super::graph_builder::{Node, Upstream};
 use super::{DataStream, TumblingProcessingTimeWindows, WindowedStream};
 use crate::engine::operators::{
-    Aggregate, Best, Emission, KeyAndValue, KeySelector, KeyedAggregate, KeyedSender, Operator, ProgramCode, Reduce,
-    Shape, Sum, ValueOnly,
+    Aggregate, AggregateFunction, Best, BestBy, Custom, Emission, KeyAndResult, KeyAndValue, KeySelector,
+    KeyedAggregate, KeyedSender, Operator, Part, ProgramCode, Reduce, Shape, Sum, ValueOnly,
 };
 use crate::engine::record::{Key, KeyedType, Record, RowsType};
 use crate::graph::plan::{NodeKind, Partitioner};
@@ -24,6 +25,8 @@ pub struct KeyedStream<K, T> {
     emission: Emission,
     local_aggregation: bool,
 }
+
+aggregates!(KeyedStream, "by key");
 
 impl<K, T> Clone for KeyedStream<K, T> {
     fn clone(&self) -> Self {
@@ -56,43 +59,6 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
         self
     }
 
-    /// The sum of a value of each record, by key.
-    pub fn sum<V: Record + AddAssign, F>(&self, value: F) -> DataStream<(K, V)>
-    where
-        F: Fn(&T) -> V + Clone + Send + Sync + 'static,
-    {
-        self.aggregate::<V, _, KeyAndValue>(move |record| value(&record), Sum)
-    }
-
-    /// The number of records, by key.
-    pub fn count(&self) -> DataStream<(K, u64)> {
-        self.sum(|_| 1)
-    }
-
-    /// The smallest value, by key. One that does not compare (a NaN) never replaces another.
-    pub fn min<V: Record + PartialOrd, F>(&self, value: F) -> DataStream<(K, V)>
-    where
-        F: Fn(&T) -> V + Clone + Send + Sync + 'static,
-    {
-        self.aggregate::<V, _, KeyAndValue>(move |record| value(&record), Best::MIN)
-    }
-
-    /// The largest value, by key. One that does not compare (a NaN) never replaces another.
-    pub fn max<V: Record + PartialOrd, F>(&self, value: F) -> DataStream<(K, V)>
-    where
-        F: Fn(&T) -> V + Clone + Send + Sync + 'static,
-    {
-        self.aggregate::<V, _, KeyAndValue>(move |record| value(&record), Best::MAX)
-    }
-
-    /// Folds the records of each key into one by an associative and commutative function.
-    pub fn reduce<F>(&self, function: F) -> DataStream<T>
-    where
-        F: Fn(T, T) -> T + Clone + Send + Sync + 'static,
-    {
-        self.aggregate::<T, _, ValueOnly>(|record| record, Reduce(function))
-    }
-
     /// Divides the records of each key into windows.
     pub fn window(&self, windows: TumblingProcessingTimeWindows) -> WindowedStream<K, T> {
         if windows.size().is_zero() {
@@ -101,15 +67,19 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
         WindowedStream::new(self.clone(), windows)
     }
 
-    fn aggregate<V: Record, G: Aggregate<V>, S: Shape<K, V>>(
+    fn fold<V: Record, G: Aggregate<V>, S: Shape<K, V>>(
         &self,
         value: impl FnMut(T) -> V + Clone + Send + Sync + 'static,
         aggregate: G,
+        shape: S,
     ) -> DataStream<S::Out> {
         let emission = self.emission;
         let receiver = {
             let aggregate = aggregate.clone();
-            move || Box::new(KeyedAggregate::<K, V, G, S>::new(aggregate.clone(), emission)) as Box<dyn Operator>
+            move || {
+                let (aggregate, shape) = (aggregate.clone(), shape.clone());
+                Box::new(KeyedAggregate::<K, V, G, S>::new(aggregate, shape, emission)) as Box<dyn Operator>
+            }
         };
         self.exchange(value, aggregate, self.local_aggregation.then_some(emission), "Keyed Aggregation", receiver)
     }

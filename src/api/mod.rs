@@ -10,6 +10,7 @@
 //! [`ProgramGraph`](crate::engine::operators::ProgramGraph)); [`StreamExecutionEnvironment::execute`] hands both on. Functions
 //! are plain closures; a type error points at the line that holds it.
 
+mod aggregates;
 mod data_stream;
 mod data_stream_sink;
 mod environment;

@@ -3,10 +3,12 @@
 use std::ops::AddAssign;
 use std::time::Duration;
 
+use super::aggregates::aggregates;
 use super::{DataStream, KeyedStream};
 use crate::config::parse_duration;
 use crate::engine::operators::{
-    Aggregate, Best, KeyAndValue, Operator, Reduce, Shape, Sum, TumblingWindow, ValueOnly, Windows,
+    Aggregate, AggregateFunction, Best, BestBy, Custom, KeyAndResult, KeyAndValue, Operator, Part, Reduce, Shape, Sum,
+    TumblingWindow, ValueOnly, Windows,
 };
 use crate::engine::record::{Key, Record};
 
@@ -52,57 +54,26 @@ pub struct WindowedStream<K, T> {
     windows: TumblingProcessingTimeWindows,
 }
 
+aggregates!(WindowedStream, "by key and window");
+
 impl<K: Key, T: Record> WindowedStream<K, T> {
     pub(super) fn new(stream: KeyedStream<K, T>, windows: TumblingProcessingTimeWindows) -> Self {
         Self { stream, windows }
     }
 
-    /// The sum of a value of each record, by key and window.
-    pub fn sum<V: Record + AddAssign, F>(&self, value: F) -> DataStream<(K, V)>
-    where
-        F: Fn(&T) -> V + Clone + Send + Sync + 'static,
-    {
-        self.aggregate::<V, _, KeyAndValue>(move |record| value(&record), Sum)
-    }
-
-    /// The number of records, by key and window.
-    pub fn count(&self) -> DataStream<(K, u64)> {
-        self.sum(|_| 1)
-    }
-
-    /// The smallest value, by key and window. One that does not compare (a NaN) never replaces another.
-    pub fn min<V: Record + PartialOrd, F>(&self, value: F) -> DataStream<(K, V)>
-    where
-        F: Fn(&T) -> V + Clone + Send + Sync + 'static,
-    {
-        self.aggregate::<V, _, KeyAndValue>(move |record| value(&record), Best::MIN)
-    }
-
-    /// The largest value, by key and window. One that does not compare (a NaN) never replaces another.
-    pub fn max<V: Record + PartialOrd, F>(&self, value: F) -> DataStream<(K, V)>
-    where
-        F: Fn(&T) -> V + Clone + Send + Sync + 'static,
-    {
-        self.aggregate::<V, _, KeyAndValue>(move |record| value(&record), Best::MAX)
-    }
-
-    /// Folds the records of each key and window into one by an associative and commutative function.
-    pub fn reduce<F>(&self, function: F) -> DataStream<T>
-    where
-        F: Fn(T, T) -> T + Clone + Send + Sync + 'static,
-    {
-        self.aggregate::<T, _, ValueOnly>(|record| record, Reduce(function))
-    }
-
-    fn aggregate<V: Record, G: Aggregate<V>, S: Shape<K, V>>(
+    fn fold<V: Record, G: Aggregate<V>, S: Shape<K, V>>(
         &self,
         value: impl FnMut(T) -> V + Clone + Send + Sync + 'static,
         aggregate: G,
+        shape: S,
     ) -> DataStream<S::Out> {
         let windows = Windows::new(self.windows.size, self.windows.offset);
         let receiver = {
             let aggregate = aggregate.clone();
-            move || Box::new(TumblingWindow::<K, V, G, S>::new(windows, aggregate.clone())) as Box<dyn Operator>
+            move || {
+                let (aggregate, shape) = (aggregate.clone(), shape.clone());
+                Box::new(TumblingWindow::<K, V, G, S>::new(windows, aggregate, shape)) as Box<dyn Operator>
+            }
         };
         let name = format!("Window(TumblingProcessingTimeWindows({}))", self.windows.size.as_millis());
         // What the sender holds back would be counted in a later window than it came in, so nothing is folded there.

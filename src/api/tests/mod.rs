@@ -1,2 +1,3 @@
+mod aggregates;
 mod graphs;
 mod pipelines;

@@ -15,7 +15,7 @@ use crate::graph::plan::ExecutionMode;
 use crate::launch::Error;
 
 /// Runs a program on a thread of its own, as its `main` would be: a thread is one job.
-fn main_of<R: Send>(program: impl FnOnce(&StreamExecutionEnvironment) -> R + Send) -> R {
+pub(super) fn main_of<R: Send>(program: impl FnOnce(&StreamExecutionEnvironment) -> R + Send) -> R {
     thread::scope(|scope| {
         let main = scope.spawn(|| program(&StreamExecutionEnvironment::new()));
         main.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -23,7 +23,7 @@ fn main_of<R: Send>(program: impl FnOnce(&StreamExecutionEnvironment) -> R + Sen
 }
 
 /// The sorted results of a program in each mode, at parallelisms 1 to 3.
-fn in_all_ways<T: Record + Ord>(
+pub(super) fn in_all_ways<T: Record + Ord>(
     program: impl Fn(&StreamExecutionEnvironment) -> DataStream<T> + Sync,
 ) -> Vec<(ExecutionMode, Vec<T>)> {
     let mut results = Vec::new();

@@ -115,44 +115,93 @@ impl<V: Record, F: Fn(V, V) -> V + Clone + Send + Sync + 'static> Aggregate<V> f
     }
 }
 
+/// Keeps the record whose value comes first in the order that `better` says; of equal ones the first.
+#[derive(Clone)]
+pub(crate) struct BestBy<F, C> {
+    value: F,
+    better: fn(&C, &C) -> bool,
+}
+
+impl<F, C: PartialOrd> BestBy<F, C> {
+    /// The record with the smallest value.
+    pub(crate) fn min(value: F) -> Self {
+        Self { value, better: |a, b| a < b }
+    }
+
+    /// The record with the largest value.
+    pub(crate) fn max(value: F) -> Self {
+        Self { value, better: |a, b| a > b }
+    }
+}
+
+impl<V, C, F> Aggregate<V> for BestBy<F, C>
+where
+    V: Record,
+    C: Clone + 'static,
+    F: Fn(&V) -> C + Clone + Send + Sync + 'static,
+{
+    type Accumulator = V;
+
+    fn start(&self, record: V) -> V {
+        record
+    }
+
+    #[inline]
+    fn add(&self, best: &mut V, record: V) {
+        if (self.better)(&(self.value)(&record), &(self.value)(best)) {
+            *best = record;
+        }
+    }
+
+    fn value(best: V) -> V {
+        best
+    }
+
+    fn value_ref(best: &V) -> &V {
+        best
+    }
+}
+
 /// What is emitted for a key and its value.
-pub(crate) trait Shape<K, V>: Send + Sync + 'static {
+pub(crate) trait Shape<K, V>: Clone + Send + Sync + 'static {
     /// The record.
     type Out: Record;
 
     /// For a table that is given up.
-    fn owned(key: K, value: V) -> Self::Out;
+    fn owned(&self, key: K, value: V) -> Self::Out;
 
     /// For a table that goes on.
-    fn cloned(key: &K, value: &V) -> Self::Out;
+    fn cloned(&self, key: &K, value: &V) -> Self::Out;
 }
 
 /// The key and the value.
+#[derive(Clone, Copy)]
 pub(crate) struct KeyAndValue;
 
 impl<K: Key, V: Record> Shape<K, V> for KeyAndValue {
     type Out = (K, V);
 
-    fn owned(key: K, value: V) -> (K, V) {
+    fn owned(&self, key: K, value: V) -> (K, V) {
         (key, value)
     }
 
-    fn cloned(key: &K, value: &V) -> (K, V) {
+    fn cloned(&self, key: &K, value: &V) -> (K, V) {
         (key.clone(), value.clone())
     }
 }
 
 /// The value alone: it is a record that holds its key.
+#[derive(Clone, Copy)]
 pub(crate) struct ValueOnly;
 
 impl<K: Key, V: Record> Shape<K, V> for ValueOnly {
     type Out = V;
 
-    fn owned(_key: K, value: V) -> V {
+    fn owned(&self, _key: K, value: V) -> V {
         value
     }
 
-    fn cloned(_key: &K, value: &V) -> V {
+    fn cloned(&self, _key: &K, value: &V) -> V {
         value.clone()
     }
 }

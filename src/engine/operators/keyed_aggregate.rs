@@ -10,16 +10,17 @@ use crate::graph::task::Failure;
 /// Folds the values of each key; emits the new value with each record, or all values at the end.
 pub(crate) struct KeyedAggregate<K, V, G: Aggregate<V>, S> {
     aggregate: G,
+    shape: S,
     emission: Emission,
     rolling: bool,
     table: KeyedTable<K, G::Accumulator>,
-    types: PhantomData<fn(V) -> S>,
+    types: PhantomData<fn(V)>,
 }
 
 impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> KeyedAggregate<K, V, G, S> {
-    /// Folds by `aggregate`.
-    pub(crate) fn new(aggregate: G, emission: Emission) -> Self {
-        Self { aggregate, emission, rolling: true, table: KeyedTable::new(), types: PhantomData }
+    /// Folds by `aggregate`, emits as `shape` says.
+    pub(crate) fn new(aggregate: G, shape: S, emission: Emission) -> Self {
+        Self { aggregate, shape, emission, rolling: true, table: KeyedTable::new(), types: PhantomData }
     }
 }
 
@@ -31,7 +32,7 @@ impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> Operator for KeyedAggre
 
     fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
         let batch = Keyed::<K, V>::of(batch);
-        let (table, aggregate) = (&mut self.table, &self.aggregate);
+        let (table, aggregate, shape) = (&mut self.table, &self.aggregate, &self.shape);
         let (start, add) =
             (|value| aggregate.start(value), |folded: &mut G::Accumulator, value| aggregate.add(folded, value));
         if !self.rolling {
@@ -43,14 +44,14 @@ impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> Operator for KeyedAggre
         let mut rows = Vec::with_capacity(batch.len());
         batch.for_each(|hash, key, value| {
             let (key, folded) = table.fold(hash, key, value, start, add);
-            rows.push(S::cloned(key, G::value_ref(folded)));
+            rows.push(shape.cloned(key, G::value_ref(folded)));
         });
         out.emit(Box::new(Rows(rows)))
     }
 
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {
         if !self.rolling {
-            emit_values::<K, V, G, S>(&mut self.table, out)?;
+            emit_values::<K, V, G, S>(&mut self.table, &self.shape, out)?;
         }
         Ok(Vec::new())
     }
@@ -59,12 +60,13 @@ impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> Operator for KeyedAggre
 /// Emits what a table holds and leaves it empty.
 pub(super) fn emit_values<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>>(
     table: &mut KeyedTable<K, G::Accumulator>,
+    shape: &S,
     out: &mut dyn Output,
 ) -> Result<(), Failure> {
     let mut values = table.take();
     while values.len() > 0 {
         let some = values.by_ref().take(BATCH_RECORDS);
-        out.emit(Box::new(Rows(some.map(|(key, folded)| S::owned(key, G::value(folded))).collect())))?;
+        out.emit(Box::new(Rows(some.map(|(key, folded)| shape.owned(key, G::value(folded))).collect())))?;
     }
     Ok(())
 }
@@ -91,7 +93,7 @@ mod tests {
 
     fn check<G: Aggregate<u64>>(aggregate: G, mode: ExecutionMode, rows: &[(&str, u64)], expected: &[(&str, u64)]) {
         let own = |rows: &[(&str, u64)]| -> Vec<(Str, u64)> { rows.iter().map(|(k, v)| (Str::from(*k), *v)).collect() };
-        let mut operator = KeyedAggregate::<Str, u64, G, KeyAndValue>::new(aggregate, Emission::Updates);
+        let mut operator = KeyedAggregate::<Str, u64, G, KeyAndValue>::new(aggregate, KeyAndValue, Emission::Updates);
         operator.open(&context(mode)).unwrap();
         let mut out = Collected::default();
         operator.process(0, keyed(&own(rows)), &mut out).unwrap();
@@ -123,7 +125,7 @@ mod tests {
     #[test]
     fn reduce_emits_records_alone() {
         let reduce = Reduce(|a: (Str, u64), b: (Str, u64)| (a.0, a.1.max(b.1)));
-        let mut operator = KeyedAggregate::<Str, (Str, u64), _, ValueOnly>::new(reduce, Emission::Updates);
+        let mut operator = KeyedAggregate::<Str, (Str, u64), _, ValueOnly>::new(reduce, ValueOnly, Emission::Updates);
         operator.open(&context(ExecutionMode::Streaming)).unwrap();
         let row = |n: u64| (Str::from("k"), (Str::from("k"), n));
         let mut out = Collected::default();
@@ -139,7 +141,7 @@ mod tests {
             batches in proptest::collection::vec(proptest::collection::vec((0u8..20, any::<u32>()), 1..50), 0..20),
         ) {
             let emitted = [ExecutionMode::Streaming, ExecutionMode::Batch].map(|mode| {
-                let mut operator = KeyedAggregate::<u8, u64, Sum, KeyAndValue>::new(Sum, Emission::Updates);
+                let mut operator = KeyedAggregate::<u8, u64, Sum, KeyAndValue>::new(Sum, KeyAndValue, Emission::Updates);
                 operator.open(&context(mode)).unwrap();
                 let mut out = Collected::default();
                 for batch in &batches {

@@ -9,6 +9,7 @@
 //! networks or processes. Failures are values ([`Failure`]); a panic in user code is caught by the runtime.
 
 mod aggregate;
+mod aggregate_function;
 mod flat_map;
 mod keyed_aggregate;
 mod keyed_sender;
@@ -20,7 +21,9 @@ mod source;
 pub(crate) mod testing;
 mod tumbling_window;
 
-pub(crate) use aggregate::{Aggregate, Best, KeyAndValue, Reduce, Shape, Sum, ValueOnly};
+pub(crate) use aggregate::{Aggregate, Best, BestBy, KeyAndValue, Reduce, Shape, Sum, ValueOnly};
+pub use aggregate_function::AggregateFunction;
+pub(crate) use aggregate_function::{Custom, KeyAndResult, Part};
 pub use flat_map::Collector;
 pub(crate) use flat_map::FlatMap;
 pub(crate) use keyed_aggregate::KeyedAggregate;

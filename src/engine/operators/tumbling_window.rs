@@ -43,15 +43,16 @@ impl Windows {
 pub(crate) struct TumblingWindow<K, V, G: Aggregate<V>, S> {
     windows: Windows,
     aggregate: G,
+    shape: S,
     /// By the window's end.
     panes: BTreeMap<Now, KeyedTable<K, G::Accumulator>>,
-    types: PhantomData<fn(V) -> S>,
+    types: PhantomData<fn(V)>,
 }
 
 impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> TumblingWindow<K, V, G, S> {
-    /// Folds by `aggregate`.
-    pub(crate) fn new(windows: Windows, aggregate: G) -> Self {
-        Self { windows, aggregate, panes: BTreeMap::new(), types: PhantomData }
+    /// Folds by `aggregate`, emits as `shape` says.
+    pub(crate) fn new(windows: Windows, aggregate: G, shape: S) -> Self {
+        Self { windows, aggregate, shape, panes: BTreeMap::new(), types: PhantomData }
     }
 }
 
@@ -71,14 +72,14 @@ impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> Operator for TumblingWi
 
     fn on_processing_time(&mut self, now: Now, out: &mut dyn Output) -> Result<(), Failure> {
         while let Some(pane) = self.panes.first_entry().filter(|pane| *pane.key() <= now) {
-            emit_values::<K, V, G, S>(&mut pane.remove(), out)?;
+            emit_values::<K, V, G, S>(&mut pane.remove(), &self.shape, out)?;
         }
         Ok(())
     }
 
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {
         for (_, mut pane) in std::mem::take(&mut self.panes) {
-            emit_values::<K, V, G, S>(&mut pane, out)?;
+            emit_values::<K, V, G, S>(&mut pane, &self.shape, out)?;
         }
         Ok(Vec::new())
     }
@@ -100,7 +101,7 @@ mod tests {
     }
 
     fn five_seconds() -> TumblingWindow<u8, u64, Sum, KeyAndValue> {
-        TumblingWindow::new(Windows::new(Duration::from_secs(5), Duration::ZERO), Sum)
+        TumblingWindow::new(Windows::new(Duration::from_secs(5), Duration::ZERO), Sum, KeyAndValue)
     }
 
     #[test]
