@@ -97,8 +97,13 @@ const ROOMS: &[Room] = &[
     ),
     room(
         "engine/connectors",
-        &["engine/operators", "engine/record", "graph", "rpc", "storage"],
+        &["engine/operators", "engine/formats", "engine/record", "graph", "rpc", "storage"],
         "sources and sinks know operators' traits and records",
+    ),
+    room(
+        "engine/formats",
+        &["engine/record", "graph", "rpc"],
+        "formats know bytes and records, no files and no sockets",
     ),
     room(
         "engine/operators",

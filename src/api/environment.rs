@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::DataStream;
 use super::graph_builder::{Node, SharedGraph};
-use crate::engine::connectors::{CollectionSource, SequenceSource, SocketTextSource, TextFileSource};
+use crate::engine::connectors::{CollectionSource, FileSource, SequenceSource, SocketTextSource, TextFileSource};
 use crate::engine::operators::{Boundedness, ProgramCode, Source};
 use crate::engine::record::{Record, RowsType, Str};
 use crate::graph::job_graph::{JobGraph, Settings};
@@ -75,6 +75,31 @@ impl StreamExecutionEnvironment {
     /// a glob pattern. Bounded.
     pub fn read_text_file(&self, path: impl AsRef<Path>) -> DataStream<Str> {
         self.from_source(TextFileSource::new(path), "Text Files")
+    }
+
+    /// The JSON values in text files, one a line; `path` is a file, a directory or a glob pattern. Bounded.
+    ///
+    /// The first line that is no `T` fails the job; see [`FileSource::on_error`] for other ways.
+    ///
+    /// ```
+    /// use flott::prelude::*;
+    ///
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Bid { auction: u64, price: u64 }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("bids.json");
+    /// std::fs::write(&path, "{\"auction\": 1, \"price\": 20}\n{\"auction\": 1, \"price\": 30}\n")?;
+    /// let env = StreamExecutionEnvironment::new();
+    /// let bids = env.read_json_lines::<Bid>(&path);
+    /// let highest = bids.key_by(|bid| bid.auction).emit(Emission::Final).max(|bid| bid.price);
+    /// assert_eq!(highest.execute_and_collect("highest bids")?, [(1, 30)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn read_json_lines<T: Record>(&self, path: impl AsRef<Path>) -> DataStream<T> {
+        self.from_source(FileSource::json_lines(path), "JSON Files")
     }
 
     /// The lines that a server at `host:port` sends, until it closes the connection. One subtask; cannot replay.

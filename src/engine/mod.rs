@@ -9,6 +9,7 @@
 //! process are [`runtime`]'s own events.
 
 pub mod connectors;
+pub mod formats;
 pub mod network;
 pub mod operators;
 pub mod record;

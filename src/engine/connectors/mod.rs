@@ -10,21 +10,24 @@ mod collect;
 mod collection;
 mod discard;
 mod files;
+mod lines;
 mod print;
 mod printed;
 mod sequence;
 mod socket;
-mod text;
 mod text_file_sink;
 
 pub use collect::{CollectSink, Collected};
 pub use collection::CollectionSource;
 pub use discard::DiscardSink;
-pub use files::TextFileSource;
+pub use files::{Compression, FileSource, TextFileSource};
 pub use print::PrintSink;
 pub use sequence::SequenceSource;
 pub use socket::SocketTextSource;
 pub use text_file_sink::TextFileSink;
+
+pub use super::formats::{DeserializationSchema, JsonLines, Malformed, SerializationSchema, TextLines};
+pub use super::operators::{BadRecords, DeadLetter, OnError, Origin};
 
 use std::io;
 

@@ -14,9 +14,10 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 use super::cause;
 use super::collection::KnownSplits;
-use super::text::Lines;
+use super::lines::Lines;
+use crate::engine::formats::TextLines;
 use crate::engine::operators::{
-    Boundedness, OperatorContext, Output, Polled, Source, SourceReader, SplitEnumerator, Waker,
+    Boundedness, OperatorContext, Origin, Output, Polled, Source, SourceReader, SplitEnumerator, Waker,
 };
 use crate::engine::record::Str;
 use crate::graph::task::{Failure, Split};
@@ -66,7 +67,7 @@ impl Source for SocketTextSource {
             waker,
             connection: None,
             rest: Vec::new(),
-            lines: Lines::default(),
+            lines: Lines::new(Arc::new(TextLines), None),
         }))
     }
 }
@@ -80,7 +81,7 @@ struct SocketReader {
     connection: Option<Connection>,
     /// The beginning of a line whose end has not come.
     rest: Vec<u8>,
-    lines: Lines,
+    lines: Lines<TextLines>,
 }
 
 /// A thread that reads from the server. It ends when the server closes, or this is dropped.
@@ -100,7 +101,7 @@ impl SourceReader for SocketReader {
         let Some(connection) = &self.connection else { return Ok(Polled::SplitFinished) };
         match connection.chunks.try_recv() {
             Ok(chunk) => {
-                self.take(&chunk?);
+                self.take(&chunk?)?;
                 self.lines.emit(out)?;
                 Ok(Polled::More)
             }
@@ -115,7 +116,7 @@ impl SourceReader for SocketReader {
     fn stop(&mut self, out: &mut dyn Output) -> Result<(), Failure> {
         // What has been received is part of the input; what the server has not sent yet is not.
         while let Some(Ok(chunk)) = self.connection.as_ref().and_then(|connection| connection.chunks.try_recv().ok()) {
-            self.take(&chunk);
+            self.take(&chunk)?;
             self.lines.emit(out)?;
         }
         self.end(out)
@@ -127,26 +128,34 @@ impl SourceReader for SocketReader {
 }
 
 impl SocketReader {
-    fn take(&mut self, chunk: &[u8]) {
+    fn take(&mut self, chunk: &[u8]) -> Result<(), Failure> {
         let mut from = 0;
         for feed in memchr::memchr_iter(b'\n', chunk) {
             if self.rest.is_empty() {
-                self.lines.push(&chunk[from..feed]);
+                self.push(&chunk[from..feed])?;
             } else {
-                self.rest.extend_from_slice(&chunk[from..feed]);
-                self.lines.push(&self.rest);
-                self.rest.clear();
+                let mut line = std::mem::take(&mut self.rest);
+                line.extend_from_slice(&chunk[from..feed]);
+                self.push(&line)?;
+                line.clear();
+                self.rest = line;
             }
             from = feed + 1;
         }
         self.rest.extend_from_slice(&chunk[from..]);
+        Ok(())
+    }
+
+    fn push(&mut self, line: &[u8]) -> Result<(), Failure> {
+        let SocketTextSource { host, port } = &self.address;
+        self.lines.push(line, || Origin { place: format!("{host}:{port}"), offset: None })
     }
 
     fn end(&mut self, out: &mut dyn Output) -> Result<(), Failure> {
         self.connection = None;
-        if !self.rest.is_empty() {
-            self.lines.push(&self.rest);
-            self.rest.clear();
+        let line = std::mem::take(&mut self.rest);
+        if !line.is_empty() {
+            self.push(&line)?;
         }
         self.lines.emit(out)
     }

@@ -10,6 +10,7 @@
 
 mod aggregate;
 mod aggregate_function;
+mod bad_records;
 mod flat_map;
 mod keyed_aggregate;
 mod keyed_sender;
@@ -24,6 +25,7 @@ mod tumbling_window;
 pub(crate) use aggregate::{Aggregate, Best, BestBy, KeyAndValue, Reduce, Shape, Sum, ValueOnly};
 pub use aggregate_function::AggregateFunction;
 pub(crate) use aggregate_function::{Custom, KeyAndResult, Part};
+pub use bad_records::{BadRecords, DeadLetter, OnError, Origin};
 pub use flat_map::Collector;
 pub(crate) use flat_map::FlatMap;
 pub(crate) use keyed_aggregate::KeyedAggregate;

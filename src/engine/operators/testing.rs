@@ -11,6 +11,7 @@ use crate::time::Now;
 #[derive(Default)]
 pub(crate) struct Collected {
     pub(crate) batches: Vec<Box<dyn Batch>>,
+    pub(crate) sides: Vec<(String, Box<dyn Batch>)>,
     pub(crate) now: Now,
     /// Refuses batches after this many.
     pub(crate) fail_after: Option<usize>,
@@ -26,7 +27,9 @@ impl Output for Collected {
         Ok(())
     }
 
-    fn emit_side(&mut self, _tag: &str, _batch: Box<dyn Batch>) -> Result<(), Failure> {
+    fn emit_side(&mut self, tag: &str, batch: Box<dyn Batch>) -> Result<(), Failure> {
+        assert!(!batch.is_empty(), "a batch is never empty when emitted");
+        self.sides.push((tag.to_owned(), batch));
         Ok(())
     }
 
@@ -39,6 +42,12 @@ impl Collected {
     /// Takes all rows of batches of `Rows<T>`, in order.
     pub(crate) fn rows<T: Record>(&mut self) -> Vec<T> {
         self.batches.drain(..).flat_map(|batch| Rows::<T>::of(batch).0).collect()
+    }
+
+    /// Takes all rows of a side output, in order.
+    pub(crate) fn side_rows<T: Record>(&mut self, tag: &str) -> Vec<T> {
+        let of_tag = self.sides.extract_if(.., |side| side.0 == tag);
+        of_tag.flat_map(|side| Rows::<T>::of(side.1).0).collect()
     }
 
     /// Takes all rows of keyed batches, in order, checking the hashes.

@@ -4,35 +4,40 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use super::{FileSplit, in_full, unreadable};
+use super::compression::Compression;
+use super::{FileSplit, Listing, in_full, unreadable};
 use crate::engine::operators::{Discovery, NextDiscovery, SplitEnumerator};
 use crate::graph::task::{Failure, Split};
 
-/// How often a watched path is looked at.
-const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// Size of a split by default: a sixteenth of the file within these bounds, large enough for its costs to vanish, small enough
+/// for subtasks to end together.
+const SPLIT_BYTES_MIN: u64 = 4 << 20;
+const SPLIT_BYTES_MAX: u64 = 32 << 20;
 
 /// Lists files and makes splits of those not seen before.
 pub(super) struct FileEnumerator {
     path: PathBuf,
-    split_bytes: u64,
-    watch: bool,
+    listing: Listing,
     seen: BTreeSet<PathBuf>,
 }
 
 impl FileEnumerator {
-    pub(super) fn new(path: PathBuf, split_bytes: u64, watch: bool) -> Self {
-        Self { path, split_bytes, watch, seen: BTreeSet::new() }
+    pub(super) fn new(path: PathBuf, listing: Listing) -> Self {
+        Self { path, listing, seen: BTreeSet::new() }
     }
 
     fn split(&self, path: &Path, size: u64, splits: &mut Vec<Split>) -> Result<(), Failure> {
+        let compression = Compression::of(path);
+        let split_bytes = match compression {
+            Compression::None => self.listing.split_bytes.unwrap_or_else(|| default_split_bytes(size)),
+            Compression::Gzip | Compression::Zstd => size,
+        };
         let mut start = 0;
         while start < size {
             // The last part takes a small rest along.
-            let end =
-                if size - start < self.split_bytes + self.split_bytes / 2 { size } else { start + self.split_bytes };
-            let payload = FileSplit { path: path.to_owned(), start, end, size };
+            let end = if size - start < split_bytes + split_bytes / 2 { size } else { start + split_bytes };
+            let payload = FileSplit { path: path.to_owned(), start, end, size, compression };
             let payload = serde_json::to_value(payload)
                 .map_err(|error| Failure::permanent(format!("cannot read {}: {error}", path.display())))?;
             splits.push(Split { id: format!("{}:{start}", path.display()), payload });
@@ -42,28 +47,33 @@ impl FileEnumerator {
     }
 }
 
+/// Depends on the file alone, so that its parts are the same whatever the parallelism.
+fn default_split_bytes(size: u64) -> u64 {
+    (size / 16).next_power_of_two().clamp(SPLIT_BYTES_MIN, SPLIT_BYTES_MAX)
+}
+
 impl SplitEnumerator for FileEnumerator {
     fn discover(&mut self) -> Result<Discovery, Failure> {
         let mut splits = Vec::new();
-        for (path, size) in list(&self.path, self.watch)? {
+        for (path, size) in list(&self.path, self.listing)? {
             if !self.seen.contains(&path) {
                 self.split(&path, size, &mut splits)?;
                 self.seen.insert(path);
             }
         }
-        let next = if self.watch { NextDiscovery::After(WATCH_INTERVAL) } else { NextDiscovery::Complete };
+        let next = self.listing.monitor.map_or(NextDiscovery::Complete, NextDiscovery::After);
         Ok(Discovery { splits, next })
     }
 }
 
 /// Files and their sizes, ordered by path.
-fn list(path: &Path, watch: bool) -> Result<Vec<(PathBuf, u64)>, Failure> {
+fn list(path: &Path, listing: Listing) -> Result<Vec<(PathBuf, u64)>, Failure> {
     let mut files = Vec::new();
     match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => list_directory(path, &mut files)?,
+        Ok(metadata) if metadata.is_dir() => list_directory(path, listing.recursive, &mut files)?,
         Ok(metadata) => files.push((path.to_owned(), metadata.len())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match pattern(path) {
-            Some(pattern) => list_matches(path, pattern, watch, &mut files)?,
+            Some(pattern) => list_matches(path, pattern, listing, &mut files)?,
             None => return Err(unreadable(path, &error)),
         },
         Err(error) => return Err(unreadable(path, &error)),
@@ -77,7 +87,7 @@ fn pattern(path: &Path) -> Option<&str> {
     path.to_str().filter(|text| text.contains(['*', '?', '[']))
 }
 
-fn list_directory(dir: &Path, files: &mut Vec<(PathBuf, u64)>) -> Result<(), Failure> {
+fn list_directory(dir: &Path, recursive: bool, files: &mut Vec<(PathBuf, u64)>) -> Result<(), Failure> {
     for entry in fs::read_dir(dir).map_err(|error| unreadable(dir, &error))? {
         let entry = entry.map_err(|error| unreadable(dir, &error))?;
         if is_hidden(&entry.path()) {
@@ -85,6 +95,7 @@ fn list_directory(dir: &Path, files: &mut Vec<(PathBuf, u64)>) -> Result<(), Fai
         }
         match fs::metadata(entry.path()) {
             Ok(metadata) if metadata.is_file() => files.push((entry.path(), metadata.len())),
+            Ok(metadata) if metadata.is_dir() && recursive => list_directory(&entry.path(), true, files)?,
             Ok(_) => {}
             // Gone since the directory was read, or a link to nowhere.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -94,7 +105,7 @@ fn list_directory(dir: &Path, files: &mut Vec<(PathBuf, u64)>) -> Result<(), Fai
     Ok(())
 }
 
-fn list_matches(path: &Path, pattern: &str, watch: bool, files: &mut Vec<(PathBuf, u64)>) -> Result<(), Failure> {
+fn list_matches(path: &Path, pattern: &str, listing: Listing, files: &mut Vec<(PathBuf, u64)>) -> Result<(), Failure> {
     let matches = glob::glob(pattern)
         .map_err(|error| Failure::user(format!("{error}: the pattern {pattern} names no files; quote [, ? and *")))?;
     let before = files.len();
@@ -104,14 +115,18 @@ fn list_matches(path: &Path, pattern: &str, watch: bool, files: &mut Vec<(PathBu
         let metadata = fs::metadata(&found).map_err(|error| unreadable(&found, &error))?;
         matched = true;
         if metadata.is_dir() {
-            list_directory(&found, files)?;
+            list_directory(&found, listing.recursive, files)?;
         } else if !is_hidden(&found) {
             files.push((found, metadata.len()));
         }
     }
     files[before..].sort();
     files.dedup();
-    if matched || watch { Ok(()) } else { Err(Failure::permanent(format!("no file matches: {}", in_full(path)))) }
+    if matched || listing.monitor.is_some() {
+        Ok(())
+    } else {
+        Err(Failure::permanent(format!("no file matches: {}", in_full(path))))
+    }
 }
 
 fn is_hidden(path: &Path) -> bool {
@@ -120,10 +135,18 @@ fn is_hidden(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
+    const BY_TEN: Listing = Listing { split_bytes: Some(10), monitor: None, recursive: false };
+
     fn found(path: impl AsRef<Path>) -> Result<Vec<String>, String> {
-        let mut enumerator = FileEnumerator::new(path.as_ref().to_owned(), 10, false);
+        found_by(path, BY_TEN)
+    }
+
+    fn found_by(path: impl AsRef<Path>, listing: Listing) -> Result<Vec<String>, String> {
+        let mut enumerator = FileEnumerator::new(path.as_ref().to_owned(), listing);
         let discovery = enumerator.discover().map_err(|failure| failure.message)?;
         assert_eq!(discovery.next, NextDiscovery::Complete);
         let name = |split: &Split| split.id.rsplit('/').next().unwrap().to_owned();
@@ -143,6 +166,10 @@ mod tests {
         assert_eq!(found(dir.path().join("?.txt")).unwrap(), ["a.txt:0", "b.txt:0"]);
         assert_eq!(found(dir.path().join("[x].txt")).unwrap(), ["[x].txt:0"]);
         assert_eq!(found(dir.path().join("be*")).unwrap(), ["d.txt:0"]);
+        fs::create_dir(dir.path().join(".below")).unwrap();
+        fs::write(dir.path().join(".below/hidden.txt"), "text").unwrap();
+        let all = found_by(dir.path(), Listing { recursive: true, ..BY_TEN }).unwrap();
+        assert_eq!(all, ["[x].txt:0", "a.txt:0", "b.txt:0", "d.txt:0", "c.log:0"]);
     }
 
     #[test]
@@ -168,12 +195,30 @@ mod tests {
     }
 
     #[test]
+    fn a_compressed_file_is_one_part_whatever_its_size() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.gz", "b.zst", "c"] {
+            fs::write(dir.path().join(name), [b'x'; 24]).unwrap();
+        }
+        assert_eq!(found(dir.path()).unwrap(), ["a.gz:0", "b.zst:0", "c:0", "c:10"]);
+    }
+
+    #[test]
+    fn parts_grow_with_the_file_up_to_a_limit() {
+        const MIB: u64 = 1 << 20;
+        for (size, expected) in [(0, 4), (5 * MIB, 4), (65 * MIB, 8), (1 << 30, 32), (1 << 40, 32)] {
+            assert_eq!(default_split_bytes(size), expected * MIB, "{size}");
+        }
+    }
+
+    #[test]
     fn a_watched_directory_reports_each_file_once() {
         let dir = tempfile::tempdir().unwrap();
-        let mut enumerator = FileEnumerator::new(dir.path().to_owned(), 10, true);
+        let interval = Duration::from_secs(7);
+        let mut enumerator = FileEnumerator::new(dir.path().to_owned(), Listing { monitor: Some(interval), ..BY_TEN });
         let mut discover = || {
             let discovery = enumerator.discover().unwrap();
-            assert_eq!(discovery.next, NextDiscovery::After(WATCH_INTERVAL));
+            assert_eq!(discovery.next, NextDiscovery::After(interval));
             discovery.splits.len()
         };
         assert_eq!(discover(), 0);

@@ -3,47 +3,53 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
+use std::sync::Arc;
 
-use super::super::text::Lines;
+use super::super::cause;
+use super::super::lines::Lines;
+use super::compression::{Compression, Content};
 use super::{FileSplit, unreadable};
-use crate::engine::operators::{Output, Polled, SourceReader};
+use crate::engine::formats::DeserializationSchema;
+use crate::engine::operators::{OnError, Origin, Output, Polled, SourceReader};
 use crate::graph::task::{Failure, Split};
 
 /// Bytes asked for at once.
 const READ_BYTES: usize = 512 << 10;
 
 /// Reads one split after the other.
-#[derive(Default)]
-pub(super) struct FileReader {
+pub(super) struct FileReader<D: DeserializationSchema> {
     present: Option<OpenSplit>,
     buffer: Vec<u8>,
-    lines: Lines,
+    lines: Lines<D>,
+}
+
+impl<D: DeserializationSchema> FileReader<D> {
+    pub(super) fn new(schema: Arc<D>, on_error: Option<OnError>) -> Self {
+        Self { present: None, buffer: Vec::new(), lines: Lines::new(schema, on_error) }
+    }
 }
 
 /// A split being read.
 struct OpenSplit {
     split: FileSplit,
-    file: File,
+    content: Content,
+    /// Where its content ends, as far as known: a compressed file does not say.
+    size: u64,
     /// What is in the buffer and has not been emitted; it begins with a line.
     unread: Range<usize>,
     /// Part of `unread` that is known to hold no line feed.
     searched: usize,
     /// Where the line at the start of `unread` begins in the file.
     position: u64,
-    /// Everything up to the file's size is in the buffer.
+    /// Everything up to the content's end is in the buffer.
     at_end: bool,
 }
 
-impl SourceReader for FileReader {
+impl<D: DeserializationSchema> SourceReader for FileReader<D> {
     fn assign(&mut self, split: Split) -> Result<(), Failure> {
         let split: FileSplit = serde_json::from_value(split.payload)
             .map_err(|error| Failure::permanent(format!("{error}: part {} of a file", split.id)))?;
-        let failed = |error: io::Error| unreadable(&split.path, &error);
-        let mut file = File::open(&split.path).map_err(failed)?;
-        // A line begins at `start` when the byte before is a line feed; reading from there finds that out like any other.
-        let from = split.start.saturating_sub(1);
-        file.seek(SeekFrom::Start(from)).map_err(failed)?;
-        let mut open = OpenSplit { split, file, unread: 0..0, searched: 0, position: from, at_end: false };
+        let mut open = OpenSplit::open(split)?;
         if open.split.start > 0 {
             open.skip_line(&mut self.buffer)?;
         }
@@ -55,9 +61,9 @@ impl SourceReader for FileReader {
         let Some(open) = &mut self.present else { return Ok(Polled::SplitFinished) };
         while !self.lines.is_full() {
             match open.next_line(&mut self.buffer)? {
-                Some(line) => self.lines.push(&self.buffer[line]),
+                Some(line) => self.lines.push(&self.buffer[line.clone()], || open.origin(line.start))?,
                 None => {
-                    self.lines.warn_of_bad(&open.split.path);
+                    self.lines.warn_of_bad(open.split.path.display());
                     self.present = None;
                     self.lines.emit(out)?;
                     return Ok(Polled::SplitFinished);
@@ -80,6 +86,23 @@ impl SourceReader for FileReader {
 }
 
 impl OpenSplit {
+    fn open(split: FileSplit) -> Result<Self, Failure> {
+        let failed = |error: io::Error| unreadable(&split.path, &error);
+        let mut file = File::open(&split.path).map_err(failed)?;
+        // A line begins at `start` when the byte before is a line feed; reading from there finds that out like any other.
+        let position = split.start.saturating_sub(1);
+        file.seek(SeekFrom::Start(position)).map_err(failed)?;
+        let content = Content::of(file, split.compression, split.size);
+        let size = if split.compression == Compression::None { split.size } else { u64::MAX };
+        Ok(Self { split, content, size, unread: 0..0, searched: 0, position, at_end: false })
+    }
+
+    /// Where the line came from that begins at `start` in the buffer.
+    fn origin(&self, start: usize) -> Origin {
+        let offset = self.position - (self.unread.start - start) as u64;
+        Origin { place: self.split.path.display().to_string(), offset: Some(offset) }
+    }
+
     fn skip_line(&mut self, buffer: &mut Vec<u8>) -> Result<(), Failure> {
         // The skipped line is another split's, and may be long: nothing of it is kept.
         loop {
@@ -101,7 +124,7 @@ impl OpenSplit {
     /// Where the next line of this split lies in the buffer, without its line feed; none at the split's end.
     #[inline]
     fn next_line(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Range<usize>>, Failure> {
-        if self.position >= self.split.end {
+        if self.position >= self.end() {
             return Ok(None);
         }
         loop {
@@ -115,8 +138,10 @@ impl OpenSplit {
             }
             self.searched = self.unread.len();
             if self.at_end {
-                let rest = std::mem::replace(&mut self.unread, 0..0);
-                self.position = self.split.size;
+                let rest = self.unread.clone();
+                self.unread.start = rest.end;
+                self.position += rest.len() as u64;
+                self.searched = 0;
                 return Ok((!rest.is_empty()).then_some(rest));
             }
             self.read(buffer)?;
@@ -130,11 +155,11 @@ impl OpenSplit {
         self.unread = 0..self.unread.len();
         let in_file = self.position + self.unread.len() as u64;
         // Up to the split's end at once, beyond it in small steps: there is but the rest of one line to come.
-        let want = match self.split.end.saturating_sub(in_file) {
+        let want = match self.end().saturating_sub(in_file) {
             0 => READ_BYTES as u64 / 64,
             left => left.min(READ_BYTES as u64),
         };
-        let want = want.min(self.split.size.saturating_sub(in_file));
+        let want = want.min(self.size.saturating_sub(in_file));
         let want = usize::try_from(want).unwrap_or(READ_BYTES);
         let filled = self.unread.end;
         if buffer.len() < filled + want {
@@ -142,15 +167,48 @@ impl OpenSplit {
             buffer.resize((filled + want).max(buffer.len() * 2).max(READ_BYTES), 0);
         }
         let read = loop {
-            match self.file.read(&mut buffer[filled..filled + want]) {
+            match self.content.read(&mut buffer[filled..filled + want]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other.map_err(|error| unreadable(&self.split.path, &error))?,
+                other => break other.map_err(|error| self.failure(&error, in_file))?,
             }
         };
         self.unread.end += read;
-        // Nothing although there should be: the file has been cut short.
-        self.at_end = read == 0 || in_file + read as u64 >= self.split.size;
+        self.at_end = match self.split.compression {
+            Compression::None if read == 0 && in_file < self.size => return Err(self.cut_short(in_file)),
+            Compression::None => in_file + read as u64 >= self.size,
+            Compression::Gzip | Compression::Zstd => read == 0,
+        };
         Ok(())
+    }
+
+    /// Where the lines of this split end.
+    #[inline]
+    fn end(&self) -> u64 {
+        // The only split of a compressed file ends with its content.
+        if self.size == u64::MAX { u64::MAX } else { self.split.end }
+    }
+
+    fn failure(&self, error: &io::Error, position: u64) -> Failure {
+        let FileSplit { path, size, .. } = &self.split;
+        let Some(packed) = self.content.packed_position(*size) else { return unreadable(path, error) };
+        let cause = match error.kind() {
+            io::ErrorKind::UnexpectedEof => "the compressed data ends too early".to_owned(),
+            _ => format!("the compressed data is damaged ({})", cause(error)),
+        };
+        Failure::permanent(format!(
+            "cannot read {}: {cause}, at byte {packed} of {size}, behind {position} bytes of content; copy it again, and \
+             rename files into a watched directory when they are complete",
+            path.display()
+        ))
+    }
+
+    fn cut_short(&self, position: u64) -> Failure {
+        let FileSplit { path, size, .. } = &self.split;
+        Failure::permanent(format!(
+            "cannot read {}: it ends at byte {position} and had {size} bytes when it was found; input must not be cut short \
+             while a job reads it",
+            path.display()
+        ))
     }
 }
 

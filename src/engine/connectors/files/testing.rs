@@ -3,6 +3,7 @@
 use crate::engine::operators::testing::{Collected, context};
 use crate::engine::operators::{NextDiscovery, Polled, Source, Waker};
 use crate::graph::plan::ExecutionMode;
+use crate::graph::task::Failure;
 
 /// Everything a bounded source emits, in the order of its splits.
 pub(crate) fn read_all<S: Source>(source: &S) -> Vec<S::Out> {
@@ -20,22 +21,27 @@ pub(crate) fn read_after<S: Source>(source: &S, between: impl FnOnce()) -> Vec<S
 }
 
 fn read<S: Source>(source: &S, between: impl FnOnce()) -> (Vec<S::Out>, u64) {
+    let mut out = Collected::default();
+    let bad = read_into(source, between, &mut out).unwrap();
+    (out.rows(), bad)
+}
+
+/// Reads a bounded source to its end or its first failure; says how many records were bad.
+pub(crate) fn read_into<S: Source>(source: &S, between: impl FnOnce(), out: &mut Collected) -> Result<u64, Failure> {
     let context = context(ExecutionMode::Batch);
-    let discovery = source.enumerator(&context).unwrap().discover().unwrap();
+    let discovery = source.enumerator(&context)?.discover()?;
     assert_eq!(discovery.next, NextDiscovery::Complete);
     between();
-    let mut reader = source.reader(&context, Waker::new(|| {})).unwrap();
-    let mut out = Collected::default();
+    let mut reader = source.reader(&context, Waker::new(|| {}))?;
     for split in discovery.splits {
-        reader.assign(split).unwrap();
+        reader.assign(split)?;
         loop {
-            match reader.poll(&mut out).unwrap() {
+            match reader.poll(out)? {
                 Polled::More => {}
                 Polled::SplitFinished => break,
                 Polled::Waiting { .. } => panic!("this source never waits"),
             }
         }
     }
-    let bad = reader.take_bad_records();
-    (out.rows(), bad)
+    Ok(reader.take_bad_records())
 }
