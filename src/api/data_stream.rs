@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::DataStreamSink;
 use super::KeyedStream;
 use super::graph_builder::{Node, SharedGraph, Upstream};
-use crate::engine::connectors::{CollectSink, DiscardSink, PrintSink, TextFileSink};
+use crate::engine::connectors::{CollectSink, DiscardSink, FileSink, PrintSink, SerializationSchema, SocketSink};
 use crate::engine::operators::{Collector, Filter, FlatMap, Map, Operator, ProgramCode, Sink, key_selector};
 use crate::engine::record::{Key, Record, RowsType};
 use crate::graph::plan::{Chaining, NodeIndex, NodeKind, Partitioner};
@@ -162,13 +162,13 @@ impl<T: Record> DataStream<T> {
     }
 
     /// Writes each record as a line of text into part files in the directory `dir`, which become visible when the job has
-    /// finished, all or none; see [`TextFileSink`]. `format` appends a record's text to the line:
+    /// finished, all or none; see [`FileSink`]. `format` appends a record's text to the line:
     /// `|(word, count), line| write!(line, "{word} {count}")`, with `use std::fmt::Write`.
     pub fn write_text<F>(&self, dir: impl AsRef<Path>, format: F) -> DataStreamSink
     where
         F: Fn(&T, &mut String) -> fmt::Result + Send + Sync + 'static,
     {
-        self.sink(TextFileSink::new(dir, format), "Text Files")
+        self.sink(FileSink::text(dir, format), "Text Files")
     }
 
     /// As [`DataStream::write_text`], with the record's own text.
@@ -177,6 +177,23 @@ impl<T: Record> DataStream<T> {
         T: std::fmt::Display,
     {
         self.write_text(dir, |record, line| write!(line, "{record}"))
+    }
+
+    /// Writes each record as a JSON value on a line of part files in the directory `dir`, which become visible when the job has
+    /// finished, all or none; see [`FileSink::json_lines`].
+    pub fn write_json_lines(&self, dir: impl AsRef<Path>) -> DataStreamSink {
+        self.sink(FileSink::json_lines(dir), "JSON Files")
+    }
+
+    /// Sends each record as a line to the server at `host:port`, from one subtask; see [`SocketSink`]. `schema` says what lines look
+    /// like: [`TextLines`](crate::connectors::TextLines), [`JsonLines`](crate::connectors::JsonLines), or one of your own.
+    pub fn write_to_socket(
+        &self,
+        host: impl Into<String>,
+        port: u16,
+        schema: impl SerializationSchema<T>,
+    ) -> DataStreamSink {
+        self.sink(SocketSink::new(host, port, schema), "Socket").set_parallelism(1)
     }
 
     /// Executes the job and returns this stream's records, in no order across subtasks. For tests and small results, and only

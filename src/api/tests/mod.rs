@@ -1,3 +1,4 @@
 mod aggregates;
+mod connectors;
 mod graphs;
 mod pipelines;

@@ -40,13 +40,13 @@ pub(super) fn in_all_ways<T: Record + Ord>(
     results
 }
 
-fn words(env: &StreamExecutionEnvironment, path: &Path) -> DataStream<Str> {
+pub(super) fn words(env: &StreamExecutionEnvironment, path: &Path) -> DataStream<Str> {
     let lines = env.from_source(TextFileSource::new(path).split_bytes(1000), "lines");
     lines.flat_map(|line, out| out.extend(text::words(&text::lowercase(line)).map(Str::from)))
 }
 
 /// A text with many repeated words, in two files; and its counts.
-fn text_files(dir: &Path) -> BTreeMap<Str, u64> {
+pub(super) fn text_files(dir: &Path) -> BTreeMap<Str, u64> {
     let mut counts = BTreeMap::new();
     for (file, seed) in [("one.txt", 7u64), ("two.txt", 8)] {
         let mut random = fastrand::Rng::with_seed(seed);

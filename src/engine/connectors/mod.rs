@@ -9,6 +9,7 @@
 mod collect;
 mod collection;
 mod discard;
+mod file_sink;
 mod files;
 mod generator;
 mod lines;
@@ -17,17 +18,18 @@ mod printed;
 mod ranges;
 mod sequence;
 mod socket;
-mod text_file_sink;
+mod socket_sink;
 
 pub use collect::{CollectSink, Collected};
 pub use collection::CollectionSource;
 pub use discard::DiscardSink;
+pub use file_sink::{FileSink, RollingPolicy};
 pub use files::{Compression, FileSource, TextFileSource};
 pub use generator::{DataGeneratorSource, GeneratorFunction, Stamped};
 pub use print::PrintSink;
 pub use sequence::SequenceSource;
 pub use socket::SocketTextSource;
-pub use text_file_sink::TextFileSink;
+pub use socket_sink::SocketSink;
 
 pub use super::formats::{DeserializationSchema, JsonLines, Malformed, SerializationSchema, TextLines};
 pub use super::operators::{BadRecords, DeadLetter, OnError, Origin};

@@ -3,6 +3,7 @@
 use super::OperatorContext;
 use crate::engine::record::{Record, Rows};
 use crate::graph::task::Failure;
+use crate::time::Now;
 
 /// A connector for writing. Implement it for a system of your own and pass it to `stream.sink_to(…)`.
 ///
@@ -46,6 +47,21 @@ pub trait SinkWriter<T>: Send {
     /// # Errors
     /// Fails the subtask.
     fn write(&mut self, batch: Rows<T>) -> Result<(), Failure>;
+
+    /// When [`SinkWriter::on_processing_time`] wants to be called next, besides before each batch.
+    fn next_timer(&self) -> Option<Now> {
+        None
+    }
+
+    /// Says how late it is: before each batch, and when the moment has come that [`SinkWriter::next_timer`] named. For writers that do
+    /// something after a time, such as closing a file.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn on_processing_time(&mut self, now: Now) -> Result<(), Failure> {
+        let _ = now;
+        Ok(())
+    }
 
     /// Makes what was written visible to people who watch, where the sink promises no more (a printer).
     ///
@@ -96,12 +112,23 @@ impl<S: Sink> super::Operator for SinkOperator<S> {
         &mut self,
         _input: u32,
         batch: Box<dyn crate::engine::record::Batch>,
-        _out: &mut dyn super::Output,
+        out: &mut dyn super::Output,
     ) -> Result<(), Failure> {
         match &mut self.writer {
-            Some(writer) => writer.write(Rows::of(batch)),
+            Some(writer) => {
+                writer.on_processing_time(out.now())?;
+                writer.write(Rows::of(batch))
+            }
             None => Err(Failure::permanent("the sink was given records before it was opened")),
         }
+    }
+
+    fn next_timer(&self) -> Option<Now> {
+        self.writer.as_ref().and_then(|writer| writer.next_timer())
+    }
+
+    fn on_processing_time(&mut self, now: Now, _out: &mut dyn super::Output) -> Result<(), Failure> {
+        self.writer.as_mut().map_or(Ok(()), |writer| writer.on_processing_time(now))
     }
 
     fn idle(&mut self) -> Result<(), Failure> {

@@ -38,6 +38,15 @@ impl Compression {
             Some(_) | None => Self::None,
         }
     }
+
+    /// What it adds to a file's name.
+    pub(in super::super) fn extension(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Gzip => ".gz",
+            Self::Zstd => ".zst",
+        }
+    }
 }
 
 /// A compressed file, up to the size it had when it was found.
