@@ -45,22 +45,18 @@ wall_ms() {
   awk '{ printf "%.1f\n", $1 * 1000 }' <<<"$costs"
 }
 
-# idle_memory PIDS_DIR ROLE: the resident MB of each daemon of that role.
-idle_memory() {
-  local file pid
-  for file in "$1"/*.pid; do
+# memory PIDS_DIR DAEMON: the resident MB of each daemon whose pid file begins so.
+memory() {
+  local file
+  for file in "$1/$2"*.pid; do
     [[ -r "$file" ]] || continue
-    for pid in $(<"$file"); do
-      if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qw "$2"; then
-        awk '/^VmRSS:/ { printf "%.1f\n", $2 / 1024 }' "/proc/$pid/status"
-      fi
-    done
+    awk '/^VmRSS:/ { printf "%.1f\n", $2 / 1024 }' "/proc/$(<"$file")/status"
   done
 }
 
 # One JobManager and two TaskManagers of one slot.
 budgets_standalone() {
-  local runs="$1" run port options values=() submits=() value
+  local runs="$1" run ports port options values=() submits=() value jm tm
   local start="$ROOT/scripts/start-cluster.sh" stop="$ROOT/scripts/stop-cluster.sh" log="$WORK/budgets.log"
   if [[ ! -x "$start" ]]; then
     echo "start of a standalone cluster: skipped, scripts/start-cluster.sh does not exist"
@@ -71,17 +67,18 @@ budgets_standalone() {
   [[ ! -d "$ROOT/conf" ]] || cp -r "$ROOT/conf/." "$FLOTT_CONF_DIR/"
   printf 'localhost\nlocalhost\n' >"$FLOTT_CONF_DIR/workers"
   for ((run = 1; run <= runs; run++)); do
-    port="$(free_ports 1)"
-    options="-D rest.port=$port -D taskmanager.numberOfTaskSlots=1 ${FLOTT_BENCH_ARGS:-}"
-    STOP_COMMAND="$stop $options"
+    read -ra ports < <(free_ports 2)
+    port="${ports[0]}"
+    options="-D rest.port=$port -D jobmanager.rpc.port=${ports[1]} -D taskmanager.numberOfTaskSlots=1 ${FLOTT_BENCH_ARGS:-}"
+    STOP_COMMAND="$stop"
     value="$("$PYTHON" "$LIB/measure.py" start --until-slots 2 --url "http://127.0.0.1:$port/overview" \
       --start "$start $options" --log "$log")" || { echo "start of a standalone cluster: failed, see $log"; cat "$log" >&2; return; }
     values+=("$(awk '{ print $1 * 1000 }' <<<"$value")")
     if ((run == runs)); then
       # Memory first: a cluster that has run no job is idle in the budget's sense.
       sleep 2
-      mapfile -t jm < <(idle_memory "$FLOTT_PID_DIR" jobmanager)
-      mapfile -t tm < <(idle_memory "$FLOTT_PID_DIR" taskmanager)
+      mapfile -t jm < <(memory "$FLOTT_PID_DIR" jobmanager)
+      mapfile -t tm < <(memory "$FLOTT_PID_DIR" taskmanager)
       # One job unmeasured: the program is uploaded once.
       # shellcheck disable=SC2086
       for ((submit = 0; submit <= runs; submit++)); do
@@ -101,7 +98,7 @@ budgets_standalone() {
 # One ResourceManager and one NodeManager.
 budgets_yarn() {
   local runs="$1" run ports options dir="$WORK/yarn" log="$WORK/budgets.log" submits=() value
-  local start="$ROOT/scripts/start-yarn.sh"
+  local start="$ROOT/scripts/start-yarn.sh" rm nm rm_used nm_used
   if [[ ! -x "$start" ]]; then
     echo "per-job submission: skipped, scripts/start-yarn.sh does not exist"
     return
@@ -112,16 +109,22 @@ budgets_yarn() {
   # shellcheck disable=SC2086
   "$start" --nodes 1 --dir "$dir" $options >>"$log" 2>&1 </dev/null || { echo "start-yarn.sh failed:"; tail -n 3 "$log"; return; }
   sleep 2
-  mapfile -t rm < <(idle_memory "$dir/pids" resourcemanager)
-  mapfile -t nm < <(idle_memory "$dir/pids" nodemanager)
+  mapfile -t rm < <(memory "$dir/pids" resourcemanager)
+  mapfile -t nm < <(memory "$dir/pids" nodemanager)
   for ((run = 0; run <= runs; run++)); do
     # shellcheck disable=SC2086
     value="$(wall_ms "$FLOTT" run -t yarn-per-job $options $ONE_ELEMENT)" || { echo "per-job submission: failed, see below"; tail -n 3 "$log"; break; }
     ((run == 0)) || submits+=("$value")
   done
+  # What the allocator gives back, it gives back a moment later.
+  sleep 2
+  mapfile -t rm_used < <(memory "$dir/pids" resourcemanager)
+  mapfile -t nm_used < <(memory "$dir/pids" nodemanager)
   bash -c "$STOP_COMMAND" >>"$log" 2>&1 || echo "stop-yarn.sh failed" >&2
   STOP_COMMAND=''
   verdict 'submit one element per-job until it ended' ms 500 150 "${submits[@]}"
   verdict 'idle memory, ResourceManager' MB 30 15 "${rm[@]}"
   verdict 'idle memory, NodeManager' MB 15 7.5 "${nm[@]}"
+  verdict "idle again after $((runs + 1)) jobs, ResourceManager" MB 30 15 "${rm_used[@]}"
+  verdict "idle again after $((runs + 1)) jobs, NodeManager" MB 15 7.5 "${nm_used[@]}"
 }

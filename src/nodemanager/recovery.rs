@@ -10,14 +10,14 @@ use crate::ids::ContainerId;
 use crate::process::{Ended, Identity, Signal, marked, signal_process};
 use crate::protocol::container::{Exit, ExitCause};
 use crate::protocol::roles::CONTAINER_ID;
-use crate::storage::meta::{MetaStore, Operation, SledStore};
+use crate::storage::meta::{LogStore, MetaStore, Operation};
 
 const CONTAINERS: &str = "container/";
 const INCARNATION: &str = "incarnation";
 
 /// An opened store and what was in it.
 pub(super) struct Recovered {
-    pub(super) store: SledStore,
+    pub(super) store: LogStore,
     pub(super) incarnation: u64,
     pub(super) containers: Vec<(ContainerRecord, Found)>,
 }
@@ -25,7 +25,7 @@ pub(super) struct Recovered {
 /// Opens the node's store, counts this start, and looks for the recorded processes. Blocking.
 pub(super) fn recover(directories: &Directories) -> Result<Recovered, Error> {
     let failed = |error: crate::storage::Error| Error::State(error.to_string());
-    let opened = SledStore::open(&directories.state()).map_err(failed)?;
+    let opened = LogStore::open(&directories.state()).map_err(failed)?;
     if let Some(rebuilt) = &opened.rebuilt {
         tracing::warn!(?rebuilt, "the node's store was damaged and has been rebuilt");
     }

@@ -7,15 +7,15 @@ use tracing::warn;
 use super::error::Error;
 use super::record::{Cluster, PREFIX, Record};
 use crate::rpc::token::SigningKey;
-use crate::storage::meta::{MetaStore, SledStore};
+use crate::storage::meta::{LogStore, MetaStore};
 use crate::time::Now;
 
 /// Opens the store under `dir` and reads every record.
-pub(super) fn open(dir: &Path) -> Result<(SledStore, Vec<Record>), Error> {
-    let opened = SledStore::open(&dir.join("store"))?;
+pub(super) fn open(dir: &Path) -> Result<(LogStore, Vec<Record>), Error> {
+    let opened = LogStore::open(&dir.join("store"))?;
     if let Some(rebuilt) = &opened.rebuilt {
         warn!(cause = rebuilt.cause, records = rebuilt.records, set_aside = ?rebuilt.set_aside,
-            "the store was damaged and has been rebuilt from its export; what changed in the last seconds may be missing");
+            "the store was damaged and has been rebuilt from what is readable; some of what changed last may be missing");
     }
     let records = opened.store.list(PREFIX)?.into_iter();
     let records = records.map(|(key, record)| {

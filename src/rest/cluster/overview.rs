@@ -24,7 +24,7 @@ pub(super) async fn info(State(context): State<Context>) -> Result<Response, Err
         started_on: summary.identity,
         state: "STARTED".to_owned(),
         ha_state: "ACTIVE".to_owned(),
-        rm_state_store_name: "sled".to_owned(),
+        rm_state_store_name: "log".to_owned(),
         resource_manager_version: VERSION.to_owned(),
         resource_manager_build_version: format!("flott {VERSION}"),
         resource_manager_version_built_on: String::new(),

@@ -9,16 +9,15 @@
 //!
 //! A service reads everything when it starts, then gives the store to a [`MetaWriter`] and only writes.
 
-mod export;
+mod log;
 mod memory;
-mod sled;
 mod writer;
 
 use std::fmt;
 use std::time::Duration;
 
+pub use self::log::{LogStore, Opened, Rebuilt};
 pub use self::memory::MemoryStore;
-pub use self::sled::{Opened, Rebuilt, SledStore};
 pub use self::writer::{MetaWriter, Outcome};
 use super::Error;
 
@@ -213,6 +212,6 @@ mod tests {
     fn both_stores_keep_the_contract() {
         check(&mut MemoryStore::default());
         let dir = tempfile::tempdir().unwrap();
-        check(&mut SledStore::open(dir.path()).unwrap().store);
+        check(&mut LogStore::open(dir.path()).unwrap().store);
     }
 }

@@ -163,7 +163,7 @@ mod tests {
     use std::sync::mpsc::{SyncSender, sync_channel};
 
     use super::*;
-    use crate::storage::meta::{Expect, MemoryStore, Record, SledStore, Version};
+    use crate::storage::meta::{Expect, LogStore, MemoryStore, Record, Version};
 
     type Told = Arc<Mutex<Vec<(u32, bool)>>>;
 
@@ -176,14 +176,14 @@ mod tests {
     fn completions_come_in_order_after_durability() {
         let dir = tempfile::tempdir().unwrap();
         let seen = Told::default();
-        let store = SledStore::open(dir.path()).unwrap().store;
+        let store = LogStore::open(dir.path()).unwrap().store;
         let writer = MetaWriter::start(store, told(&seen)).unwrap();
         for ticket in 0..500 {
             writer.submit(ticket, vec![Operation::put("counter", ticket.to_string())]).unwrap();
         }
         writer.close().unwrap();
         assert_eq!(*seen.lock().unwrap(), (0..500).map(|ticket| (ticket, true)).collect::<Vec<_>>());
-        let store = SledStore::open(dir.path()).unwrap().store;
+        let store = LogStore::open(dir.path()).unwrap().store;
         assert_eq!(store.get("counter").unwrap().unwrap().value, b"499");
     }
 
