@@ -80,8 +80,12 @@ pub use api::{
     text,
 };
 pub use engine::connectors;
-pub use engine::operators::{AggregateFunction, Collector, Emission};
+pub use engine::operators::{
+    AggregateFunction, Collector, Emission, KeyedContext, KeyedProcessFunction, KeyedRuntimeContext, OutputTag,
+    ProcessContext, ProcessFunction, RuntimeContext, Timer, TimerService,
+};
 pub use engine::record::Str;
+pub use engine::state::{ListState, MapState, ReducingState, ValueState};
 pub use graph::plan::ExecutionMode;
 pub use launch::{Error, JobResult, parse};
 
@@ -92,7 +96,13 @@ pub mod prelude {
         WindowedStream,
     };
     pub use crate::connectors::TextFileSource;
-    pub use crate::engine::operators::{AggregateFunction, Collector, Emission};
+    pub use crate::engine::operators::{
+        AggregateFunction, Collector, Emission, KeyedContext, KeyedProcessFunction, KeyedRuntimeContext, OutputTag,
+        ProcessContext, ProcessFunction, RuntimeContext, Timer, TimerService,
+    };
     pub use crate::engine::record::Str;
+    pub use crate::engine::state::{ListState, MapState, ReducingState, ValueState};
     pub use crate::graph::plan::ExecutionMode;
+    pub use crate::graph::task::Failure;
+    pub use crate::time::Now;
 }

@@ -35,7 +35,11 @@ impl<T> Clone for DataStream<T> {
 /// Transformations.
 impl<T: Record> DataStream<T> {
     pub(super) fn of_node(graph: SharedGraph, node: NodeIndex) -> Self {
-        Self { graph, upstreams: vec![Upstream { node, partitioner: Partitioner::Forward }], record: PhantomData }
+        Self::of_upstreams(graph, vec![Upstream::new(node, Partitioner::Forward)])
+    }
+
+    pub(super) fn of_upstreams(graph: SharedGraph, upstreams: Vec<Upstream>) -> Self {
+        Self { graph, upstreams, record: PhantomData }
     }
 
     /// Turns each record into another.
@@ -115,7 +119,8 @@ impl<T: Record> DataStream<T> {
         stream
     }
 
-    fn operator<U: Record>(
+    /// Adds an operator that `make` makes, behind this stream.
+    pub(super) fn operator<U: Record>(
         &self,
         name: &str,
         make: impl Fn() -> Box<dyn Operator> + Send + Sync + 'static,
@@ -138,9 +143,14 @@ impl<T: Record> DataStream<T> {
     /// The operator that emits this stream, where it is one and its records stay in their subtasks.
     pub(super) fn sole_feeder(&self) -> Option<NodeIndex> {
         match self.upstreams.as_slice() {
-            [Upstream { node, partitioner: Partitioner::Forward }] => Some(*node),
+            [Upstream { node, partitioner: Partitioner::Forward, side_output: _ }] => Some(*node),
             _ => None,
         }
+    }
+
+    /// The operator that this stream is: the only one that emits it, by its main output, to its own subtasks.
+    pub(super) fn sole_operator(&self) -> Option<NodeIndex> {
+        self.sole_feeder().filter(|_| self.upstreams.iter().all(|upstream| upstream.side_output.is_none()))
     }
 }
 
@@ -236,8 +246,8 @@ impl<T: Record> DataStream<T> {
 
 /// Settings of the operator that emits this stream.
 ///
-/// They apply to what was made last: call them directly behind the transformation. On a union or a repartitioned stream there
-/// is no such operator, and `execute` says so.
+/// They apply to what was made last: call them directly behind the transformation. On a union, a repartitioned stream or a side
+/// output there is no such operator, and `execute` says so.
 impl<T: Record> DataStream<T> {
     /// Names it, for people.
     pub fn name(self, name: impl Into<String>) -> Self {
@@ -275,12 +285,13 @@ impl<T: Record> DataStream<T> {
     }
 
     fn set(self, setting: &str, change: impl FnOnce(&mut Node)) -> Self {
-        let feeder = self.sole_feeder();
+        let feeder =
+            self.sole_feeder().filter(|_| self.upstreams.iter().all(|upstream| upstream.side_output.is_none()));
         let mut graph = self.graph.lock();
         match feeder {
             Some(index) => change(graph.node_mut(index)),
             None => graph.mistake(format!(
-                "{setting} was called on a union or a repartitioned stream, which is no operator; \
+                "{setting} was called on a union, a repartitioned stream or a side output, which is no operator; \
                  call it directly behind the transformation it is meant for"
             )),
         }

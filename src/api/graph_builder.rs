@@ -43,6 +43,8 @@ pub(super) struct Node {
     pub(super) kind: NodeKind,
     pub(super) code: ProgramCode,
     pub(super) output: Option<Arc<dyn BatchType>>,
+    /// Those that something reads, by tag.
+    pub(super) side_outputs: BTreeMap<String, Arc<dyn BatchType>>,
     pub(super) description: String,
     pub(super) uid: Option<String>,
     pub(super) parallelism: Option<u32>,
@@ -61,6 +63,7 @@ impl Node {
             kind,
             code,
             output: None,
+            side_outputs: BTreeMap::new(),
             description: String::new(),
             uid: None,
             parallelism: None,
@@ -77,21 +80,54 @@ impl Node {
 pub(super) struct Upstream {
     pub(super) node: NodeIndex,
     pub(super) partitioner: Partitioner,
+    /// The tag, where a side output feeds it.
+    pub(super) side_output: Option<String>,
+}
+
+impl Upstream {
+    /// An operator's main output.
+    pub(super) fn new(node: NodeIndex, partitioner: Partitioner) -> Self {
+        Self { node, partitioner, side_output: None }
+    }
 }
 
 impl GraphBuilder {
-    /// Adds an operator behind `inputs`, one input each, in order.
-    pub(super) fn add(&mut self, node: Node, inputs: &[Upstream]) -> NodeIndex {
+    /// Adds an operator behind `upstreams`, one input each, in order.
+    pub(super) fn add(&mut self, node: Node, upstreams: &[Upstream]) -> NodeIndex {
+        let inputs: Vec<&[Upstream]> = upstreams.chunks(1).collect();
+        self.add_with_inputs(node, &inputs)
+    }
+
+    /// Adds an operator whose inputs have several upstreams each.
+    pub(super) fn add_with_inputs(&mut self, node: Node, inputs: &[&[Upstream]]) -> NodeIndex {
         let index = NodeIndex(u32::try_from(self.nodes.len()).expect("a program has fewer than 2^32 operators"));
         self.nodes.push(node);
-        self.edges.extend(inputs.iter().zip(0..).map(|(upstream, input)| PlanEdge {
+        let upstreams =
+            inputs.iter().zip(0..).flat_map(|(upstreams, input)| upstreams.iter().map(move |up| (up, input)));
+        self.edges.extend(upstreams.map(|(upstream, input)| PlanEdge {
             source: upstream.node,
             target: index,
             input,
             partitioner: upstream.partitioner,
-            side_output: None,
+            side_output: upstream.side_output.clone(),
         }));
         index
+    }
+
+    /// What reads an operator's side output `tag`, whose records are of this type.
+    pub(super) fn read_side_output(&mut self, node: NodeIndex, tag: &str, batch_type: Arc<dyn BatchType>) -> Upstream {
+        let operator = self.node_mut(node);
+        let known = operator.side_outputs.entry(tag.to_owned()).or_insert_with(|| Arc::clone(&batch_type));
+        if known.name() != batch_type.name() {
+            let mistake = format!(
+                "side output \"{tag}\" of operator \"{}\" is read as {} and as {}; use one tag for both",
+                operator.name,
+                known.name(),
+                batch_type.name()
+            );
+            self.mistake(mistake);
+        }
+        Upstream { node, partitioner: Partitioner::Forward, side_output: Some(tag.to_owned()) }
     }
 
     /// The operator at `index`.
@@ -132,7 +168,7 @@ impl GraphBuilder {
         let operators = self.nodes.iter().map(|node| ProgramOperator {
             code: node.code.clone(),
             output: node.output.clone(),
-            side_outputs: BTreeMap::new(),
+            side_outputs: node.side_outputs.clone(),
         });
         Ok(Job { plan, program: ProgramGraph { operators: operators.collect() } })
     }

@@ -94,6 +94,21 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
         name: &str,
         receiver: impl Fn() -> Box<dyn Operator> + Send + Sync + 'static,
     ) -> DataStream<O> {
+        let sender = self.sender(value, aggregate, folded_before);
+        let mut node = Node::new(name, NodeKind::Operator, ProgramCode::Operator(Arc::new(receiver)));
+        node.output = Some(Arc::new(RowsType::<O>::new()));
+        let graph = self.stream.graph();
+        let receiver = graph.lock().add(node, &[sender]);
+        DataStream::of_node(graph.clone(), receiver)
+    }
+
+    /// Adds the sending half of a keyed exchange alone.
+    pub(super) fn sender<V: Record, G: Aggregate<V>>(
+        &self,
+        value: impl FnMut(T) -> V + Clone + Send + Sync + 'static,
+        aggregate: G,
+        folded_before: Option<Emission>,
+    ) -> Upstream {
         let keys = Arc::clone(&self.keys);
         let sender = move || {
             let (keys, value, aggregate) = (Arc::clone(&keys), value.clone(), aggregate.clone());
@@ -102,11 +117,16 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
         let mut node = Node::new("Key By", NodeKind::Operator, ProgramCode::Operator(Arc::new(sender)));
         node.output = Some(Arc::new(KeyedType::<K, V>::new()));
         node.follows = self.stream.sole_feeder();
-        let sender = self.stream.add(node);
-        let mut node = Node::new(name, NodeKind::Operator, ProgramCode::Operator(Arc::new(receiver)));
-        node.output = Some(Arc::new(RowsType::<O>::new()));
-        let graph = self.stream.graph();
-        let receiver = graph.lock().add(node, &[Upstream { node: sender, partitioner: Partitioner::Hash }]);
-        DataStream::of_node(graph.clone(), receiver)
+        Upstream::new(self.stream.add(node), Partitioner::Hash)
+    }
+
+    /// Adds the sending half of a keyed exchange of the records as they are.
+    pub(super) fn record_sender(&self) -> Upstream {
+        // Nothing is folded before a receiver that sees each record.
+        self.sender(|record| record, Reduce(|_, last| last), None)
+    }
+
+    pub(super) fn stream(&self) -> &DataStream<T> {
+        &self.stream
     }
 }

@@ -16,6 +16,7 @@ mod data_stream_sink;
 mod environment;
 mod graph_builder;
 mod keyed_stream;
+mod process;
 #[cfg(test)]
 mod tests;
 pub mod text;

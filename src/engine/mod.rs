@@ -14,3 +14,4 @@ pub mod network;
 pub mod operators;
 pub mod record;
 pub mod runtime;
+pub mod state;

@@ -8,7 +8,7 @@ use crate::graph::job_graph::{JobGraph, Settings};
 use crate::graph::plan::{ExecutionMode, Partitioner, Plan};
 use crate::launch::Error;
 
-fn plan(env: &StreamExecutionEnvironment) -> Plan {
+pub(super) fn plan(env: &StreamExecutionEnvironment) -> Plan {
     let job = env.graph().lock().build("test").unwrap();
     assert_eq!(job.plan.nodes.len(), job.program.operators.len());
     job.plan.validate().unwrap();
@@ -20,7 +20,7 @@ fn vertices(env: &StreamExecutionEnvironment) -> Vec<(String, u32)> {
     graph.vertices.into_iter().map(|vertex| (vertex.name, vertex.parallelism)).collect()
 }
 
-fn refused(env: &StreamExecutionEnvironment) -> String {
+pub(super) fn refused(env: &StreamExecutionEnvironment) -> String {
     let built = env.graph().lock().build("test").and_then(|job| Ok(job.plan.validate()?));
     built.unwrap_err().to_string()
 }

@@ -2,3 +2,4 @@ mod aggregates;
 mod connectors;
 mod graphs;
 mod pipelines;
+mod process;

@@ -17,7 +17,7 @@ pub struct Collector<'a, T: Record> {
 
 impl<'a, T: Record> Collector<'a, T> {
     /// Records in a full batch of `T`.
-    const FULL: usize = match BATCH_BYTES.checked_div(size_of::<T>()) {
+    pub(super) const FULL: usize = match BATCH_BYTES.checked_div(size_of::<T>()) {
         None => BATCH_RECORDS,
         Some(0) => 1,
         Some(records) => {
@@ -40,6 +40,19 @@ impl<'a, T: Record> Collector<'a, T> {
             self.make_room();
         }
         self.rows.push(record);
+    }
+
+    /// Whether a batch was refused: nothing that is emitted from now on goes anywhere.
+    #[inline]
+    pub(super) fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Hands a batch to a side output.
+    pub(super) fn emit_side(&mut self, tag: &str, batch: Box<dyn Batch>) {
+        if self.failure.is_none() {
+            self.failure = self.out.emit_side(tag, batch).err();
+        }
     }
 
     /// Called when the batch is full, and before the first record.

@@ -13,13 +13,20 @@ mod aggregate_function;
 mod bad_records;
 mod flat_map;
 mod keyed_aggregate;
+mod keyed_context;
+mod keyed_process;
 mod keyed_sender;
 mod map;
+mod process;
 mod program;
+mod runtime_context;
+mod side_output;
 mod sink;
 mod source;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests_process;
 mod tumbling_window;
 
 pub(crate) use aggregate::{Aggregate, Best, BestBy, KeyAndValue, Reduce, Shape, Sum, ValueOnly};
@@ -29,9 +36,16 @@ pub use bad_records::{BadRecords, DeadLetter, OnError, Origin};
 pub use flat_map::Collector;
 pub(crate) use flat_map::FlatMap;
 pub(crate) use keyed_aggregate::KeyedAggregate;
+pub use keyed_context::{KeyedContext, Timer, TimerService};
+pub(crate) use keyed_process::KeyedProcess;
+pub use keyed_process::KeyedProcessFunction;
 pub(crate) use keyed_sender::{KeySelector, KeyedSender, key_selector};
 pub(crate) use map::{Filter, Map};
+pub(crate) use process::Process;
+pub use process::{ProcessContext, ProcessFunction};
 pub use program::{OperatorContext, ProgramCode, ProgramGraph, ProgramOperator};
+pub use runtime_context::{KeyedRuntimeContext, RuntimeContext};
+pub use side_output::OutputTag;
 pub use sink::{ErasedSink, Sink, SinkWriter};
 pub use source::{Boundedness, Discovery, ErasedSource, NextDiscovery, Polled, Source, SourceReader, SplitEnumerator};
 pub(crate) use tumbling_window::{TumblingWindow, Windows};

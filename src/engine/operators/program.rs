@@ -62,4 +62,6 @@ pub struct OperatorContext {
     pub execution_mode: ExecutionMode,
     /// A directory for temporary files, removed with the subtask's worker.
     pub temporary_dir: PathBuf,
+    /// The side outputs that something reads, by tag, with the name of the record type it reads.
+    pub side_outputs: BTreeMap<String, &'static str>,
 }

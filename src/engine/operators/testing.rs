@@ -1,5 +1,7 @@
 //! What the operators' tests share: an output that keeps what is emitted, and a run over batches.
 
+use std::collections::BTreeMap;
+
 use super::{Operator, OperatorContext, Output};
 use crate::engine::record::{Batch, Key, Keyed, Record, Rows};
 use crate::graph::plan::ExecutionMode;
@@ -64,6 +66,15 @@ impl Collected {
     }
 }
 
+/// A batch as a keyed exchange ships it.
+pub(crate) fn keyed<K: Key, V: Record>(rows: &[(K, V)]) -> Box<dyn Batch> {
+    let mut batch = Keyed::with_capacity(rows.len());
+    for (key, value) in rows {
+        batch.push(crate::engine::record::key_hash(key), key.clone(), value.clone());
+    }
+    Box::new(batch)
+}
+
 /// The context of subtask 0 of 1.
 pub(crate) fn context(execution_mode: ExecutionMode) -> OperatorContext {
     OperatorContext {
@@ -74,6 +85,7 @@ pub(crate) fn context(execution_mode: ExecutionMode) -> OperatorContext {
         max_parallelism: 128,
         execution_mode,
         temporary_dir: std::env::temp_dir(),
+        side_outputs: BTreeMap::new(),
     }
 }
 

@@ -83,6 +83,11 @@ impl<K: Key, S> KeyedTable<K, S> {
         self.entries.find(hash, |entry| key.matches(&entry.0)).map(|entry| &entry.1)
     }
 
+    /// The state of a key that is there, to be changed.
+    pub fn get_mut(&mut self, hash: u64, key: KeyRef<'_, K>) -> Option<&mut S> {
+        self.entries.find_mut(hash, |entry| key.matches(&entry.0)).map(|entry| &mut entry.1)
+    }
+
     /// Takes a key out.
     pub fn remove(&mut self, hash: u64, key: KeyRef<'_, K>) -> Option<(K, S)> {
         let entry = self.entries.find_entry(hash, |entry| key.matches(&entry.0)).ok()?;

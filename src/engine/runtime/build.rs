@@ -141,6 +141,10 @@ impl Blueprint {
     /// The context of one operator of a task.
     pub(super) fn operator_context(&self, task: &TaskDeployment, node: NodeIndex) -> Result<OperatorContext, Failure> {
         let planned = self.plan.nodes.get(node.0 as usize).ok_or_else(|| absent(node))?;
+        let read =
+            self.plan.edges.iter().filter(|edge| edge.source == node).filter_map(|edge| edge.side_output.as_ref());
+        let types = &self.code(node)?.side_outputs;
+        let side_outputs = read.filter_map(|tag| Some((tag.clone(), types.get(tag)?.name()))).collect();
         Ok(OperatorContext {
             job: task.job,
             attempt: task.attempt,
@@ -149,6 +153,7 @@ impl Blueprint {
             max_parallelism: task.max_parallelism,
             execution_mode: self.plan.resolved_mode(),
             temporary_dir: self.temporary_dir.clone(),
+            side_outputs,
         })
     }
 

@@ -1,0 +1,132 @@
+//! Functions that see each record with its context: plain ones.
+
+use std::marker::PhantomData;
+
+use super::side_output::{OutputTag, SideOutputs};
+use super::{Collector, Operator, OperatorContext, Output, RuntimeContext};
+use crate::engine::record::{Batch, Record, Rows};
+use crate::engine::state::{BroadcastRead, BroadcastStates};
+use crate::graph::task::Failure;
+use crate::time::Now;
+
+/// What is done with each record of a stream that is not keyed. Flink's class of that name.
+///
+/// Each subtask works with a clone of the function that was given to `process`. A closure of the arguments of
+/// [`ProcessFunction::process_element`] is one; name their types: `|n: u64, ctx: &mut ProcessContext<'_>, out: &mut
+/// Collector<'_, u64>| …`. See [`OutputTag`] for an example.
+pub trait ProcessFunction<I: Record, O: Record>: Send + 'static {
+    /// Called once, before all others.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn open(&mut self, ctx: &mut RuntimeContext<'_>) -> Result<(), Failure> {
+        let _ = ctx;
+        Ok(())
+    }
+
+    /// Takes a record, emits any number.
+    fn process_element(&mut self, record: I, ctx: &mut ProcessContext<'_>, out: &mut Collector<'_, O>);
+
+    /// Called once, when all input has been processed. A subtask that fails or is cancelled drops its function without; what has
+    /// to be released in any case belongs into a `Drop`.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn close(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl<I, O, F> ProcessFunction<I, O> for F
+where
+    I: Record,
+    O: Record,
+    F: FnMut(I, &mut ProcessContext<'_>, &mut Collector<'_, O>) + Send + 'static,
+{
+    fn process_element(&mut self, record: I, ctx: &mut ProcessContext<'_>, out: &mut Collector<'_, O>) {
+        self(record, ctx, out);
+    }
+}
+
+/// What a function that is not keyed sees besides the record.
+pub struct ProcessContext<'a> {
+    pub(super) sides: &'a mut SideOutputs,
+    pub(super) broadcast: &'a BroadcastStates,
+    pub(super) now: Now,
+}
+
+impl ProcessContext<'_> {
+    /// Emits a record to a side output. One that nothing reads takes it for nothing.
+    ///
+    /// # Panics
+    /// When the side output is read by a tag of another type.
+    pub fn side_output<T: Record>(&mut self, tag: &OutputTag<T>, record: T) {
+        self.sides.push(tag, record);
+    }
+
+    /// The processing time: the clock of this machine, read once a batch.
+    pub fn current_processing_time(&self) -> Now {
+        self.now
+    }
+}
+
+impl BroadcastRead for ProcessContext<'_> {
+    fn broadcast_states(&self) -> &BroadcastStates {
+        self.broadcast
+    }
+}
+
+/// Calls `element` with each row of a batch, and hands on what it emits.
+pub(super) fn each_row<T: Record, O: Record>(
+    batch: Box<dyn Batch>,
+    mut ctx: ProcessContext<'_>,
+    out: &mut dyn Output,
+    mut element: impl FnMut(T, &mut ProcessContext<'_>, &mut Collector<'_, O>),
+) -> Result<(), Failure> {
+    let mut collector = Collector::new(out);
+    for record in Rows::<T>::of(batch).0 {
+        element(record, &mut ctx, &mut collector);
+        ctx.sides.hand_on_full(&mut collector);
+        if collector.has_failed() {
+            break;
+        }
+    }
+    ctx.sides.hand_on(&mut collector);
+    collector.finish()
+}
+
+/// Runs a [`ProcessFunction`].
+pub(crate) struct Process<I, O, F> {
+    function: F,
+    sides: SideOutputs,
+    /// Empty: one input writes none.
+    broadcast: BroadcastStates,
+    types: PhantomData<fn(I) -> O>,
+}
+
+impl<I, O, F> Process<I, O, F> {
+    /// Runs `function`.
+    pub(crate) fn new(function: F) -> Self {
+        Self { function, sides: SideOutputs::default(), broadcast: BroadcastStates::default(), types: PhantomData }
+    }
+}
+
+impl<I: Record, O: Record, F: ProcessFunction<I, O>> Operator for Process<I, O, F> {
+    fn open(&mut self, context: &OperatorContext) -> Result<(), Failure> {
+        self.sides = SideOutputs::new(&context.side_outputs);
+        let mut ctx = RuntimeContext::new(context, None);
+        self.function.open(&mut ctx)?;
+        ctx.close()
+    }
+
+    fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
+        let Self { function, sides, broadcast, .. } = self;
+        let ctx = ProcessContext { sides, broadcast, now: out.now() };
+        each_row(batch, ctx, out, |record: I, ctx, out| function.process_element(record, ctx, out))
+    }
+
+    fn finish(&mut self, _out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {
+        self.function.close()?;
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,110 @@
+//! What functions are opened with: where they run, and the handles of their states.
+
+use super::OperatorContext;
+use crate::engine::record::{Key, Record};
+use crate::engine::state::{
+    BroadcastState, BroadcastStates, KeyedStates, ListState, MapState, ReducingState, ValueState,
+};
+use crate::graph::task::Failure;
+
+/// What a function that is not keyed is opened with. Flink's interface of that name.
+pub struct RuntimeContext<'a> {
+    operator: &'a OperatorContext,
+    /// Where the function has a broadcast input.
+    broadcast: Option<&'a mut BroadcastStates>,
+    /// What the function asked for that cannot be; fails the subtask behind `open`.
+    mistake: Option<String>,
+}
+
+impl<'a> RuntimeContext<'a> {
+    pub(super) fn new(operator: &'a OperatorContext, broadcast: Option<&'a mut BroadcastStates>) -> Self {
+        Self { operator, broadcast, mistake: None }
+    }
+
+    /// Where the function runs: its subtask, of how many, of which job.
+    pub fn operator(&self) -> &OperatorContext {
+        self.operator
+    }
+
+    /// The broadcast state of this name: of a function behind `connect_broadcast`.
+    pub fn broadcast_state<UK: Key, UV: Record>(&mut self, name: &str) -> BroadcastState<UK, UV> {
+        let Some(states) = &mut self.broadcast else {
+            self.mistake = Some(format!(
+                "broadcast state \"{name}\" is asked for by a function without a broadcast input; \
+                 use stream.connect_broadcast(&other).process(function)"
+            ));
+            return BroadcastState::default();
+        };
+        let state = BroadcastState::register(states, name);
+        note(state, &mut self.mistake)
+    }
+
+    /// Says what went wrong.
+    pub(super) fn close(self) -> Result<(), Failure> {
+        self.mistake.map_or(Ok(()), |mistake| Err(Failure::permanent(mistake)))
+    }
+}
+
+/// What a keyed function is opened with: the states of its keys are obtained here. Flink's `RuntimeContext`.
+///
+/// A state is known by its name, which is unique among those of a function; asking again gives the same.
+pub struct KeyedRuntimeContext<'a, K> {
+    context: RuntimeContext<'a>,
+    states: &'a mut KeyedStates<K>,
+}
+
+impl<'a, K: Key> KeyedRuntimeContext<'a, K> {
+    pub(super) fn new(
+        operator: &'a OperatorContext,
+        states: &'a mut KeyedStates<K>,
+        broadcast: Option<&'a mut BroadcastStates>,
+    ) -> Self {
+        Self { context: RuntimeContext::new(operator, broadcast), states }
+    }
+
+    /// Where the function runs: its subtask, of how many, of which job.
+    pub fn operator(&self) -> &OperatorContext {
+        self.context.operator
+    }
+
+    /// The state of this name that holds one value a key.
+    pub fn value_state<V: Record>(&mut self, name: &str) -> ValueState<V> {
+        note(ValueState::register(self.states, name), &mut self.context.mistake)
+    }
+
+    /// The state of this name that holds a list a key.
+    pub fn list_state<V: Record>(&mut self, name: &str) -> ListState<V> {
+        note(ListState::register(self.states, name), &mut self.context.mistake)
+    }
+
+    /// The state of this name that holds a map a key.
+    pub fn map_state<UK: Key, UV: Record>(&mut self, name: &str) -> MapState<UK, UV> {
+        note(MapState::register(self.states, name), &mut self.context.mistake)
+    }
+
+    /// The state of this name that folds what is added for a key into one value by `function`.
+    pub fn reducing_state<V: Record, F>(&mut self, name: &str, function: F) -> ReducingState<V>
+    where
+        F: Fn(V, V) -> V + Send + Sync + 'static,
+    {
+        note(ReducingState::register(self.states, name, function), &mut self.context.mistake)
+    }
+
+    /// The broadcast state of this name: of a function behind `connect_broadcast`.
+    pub fn broadcast_state<UK: Key, UV: Record>(&mut self, name: &str) -> BroadcastState<UK, UV> {
+        self.context.broadcast_state(name)
+    }
+
+    /// Says what went wrong.
+    pub(super) fn close(self) -> Result<(), Failure> {
+        self.context.close()
+    }
+}
+
+/// The state, or else an unbound one and what went wrong.
+fn note<S: Default>(state: Result<S, String>, mistake: &mut Option<String>) -> S {
+    state.unwrap_or_else(|cause| {
+        *mistake = Some(cause);
+        S::default()
+    })
+}

@@ -1,0 +1,150 @@
+//! The keyed state of one subtask.
+
+use std::any::{Any, type_name};
+
+use super::handle::Slot;
+use crate::engine::record::{Key, KeyRef, KeyedTable, key_group};
+
+/// The keyed state of one subtask: a table a state, each in parts by key group.
+pub struct KeyedStates<K> {
+    max_parallelism: u32,
+    /// The first key group of the subtask.
+    first: u32,
+    /// The key groups of the subtask.
+    groups: u32,
+    tables: Vec<NamedTable>,
+    key: std::marker::PhantomData<fn() -> K>,
+}
+
+struct NamedTable {
+    name: String,
+    type_name: &'static str,
+    table: Box<dyn Any + Send>,
+}
+
+/// The entries of one state: a part a key group.
+pub(super) struct StateTable<K, S> {
+    pub(super) parts: Vec<KeyedTable<K, S>>,
+}
+
+impl<K: Key> KeyedStates<K> {
+    /// No states yet, for the key groups that subtask `subtask` of `parallelism` owns: from the first whose share begins there
+    /// to the next one's.
+    pub(crate) fn new(max_parallelism: u32, parallelism: u32, subtask: u32) -> Self {
+        let start = |subtask: u32| (subtask * max_parallelism).div_ceil(parallelism.max(1));
+        let first = start(subtask);
+        let groups = start(subtask + 1) - first;
+        Self { max_parallelism, first, groups, tables: Vec::new(), key: std::marker::PhantomData }
+    }
+
+    /// The state of this name, which is made if it is new.
+    ///
+    /// # Errors
+    /// When it was obtained as another kind or type before, in words.
+    pub(super) fn register<S: Send + 'static>(&mut self, name: &str) -> Result<Slot<S>, String> {
+        if let Some(at) = self.tables.iter().position(|table| table.name == name) {
+            let (known, wanted) = (self.tables[at].type_name, type_name::<S>());
+            return match self.tables[at].table.is::<StateTable<K, S>>() {
+                true => Ok(Slot::new(at)),
+                false => {
+                    Err(format!("state \"{name}\" holds {known}, and was asked for as {wanted}; rename one of both"))
+                }
+            };
+        }
+        let parts = (0..self.groups).map(|_| KeyedTable::new()).collect();
+        let table = Box::new(StateTable::<K, S> { parts });
+        self.tables.push(NamedTable { name: name.to_owned(), type_name: type_name::<S>(), table });
+        Ok(Slot::new(self.tables.len() - 1))
+    }
+
+    #[inline]
+    pub(super) fn part<S: 'static>(&self, slot: Slot<S>, hash: u64) -> &KeyedTable<K, S> {
+        let part = self.part_of(hash);
+        &self.table(slot).parts[part]
+    }
+
+    #[inline]
+    pub(super) fn part_mut<S: 'static>(&mut self, slot: Slot<S>, hash: u64) -> &mut KeyedTable<K, S> {
+        let part = self.part_of(hash);
+        &mut self.table_mut(slot).parts[part]
+    }
+
+    #[inline]
+    fn part_of(&self, hash: u64) -> usize {
+        (key_group(hash, self.max_parallelism) - self.first) as usize
+    }
+
+    #[inline]
+    pub(super) fn table<S: 'static>(&self, slot: Slot<S>) -> &StateTable<K, S> {
+        self.tables.get(slot.index()).and_then(|table| table.table.downcast_ref()).expect(FOREIGN)
+    }
+
+    #[inline]
+    fn table_mut<S: 'static>(&mut self, slot: Slot<S>) -> &mut StateTable<K, S> {
+        self.tables.get_mut(slot.index()).and_then(|table| table.table.downcast_mut()).expect(FOREIGN)
+    }
+}
+
+/// What a handle is that finds no state.
+pub(super) const FOREIGN: &str = "a state's handle is used by the function that obtained it in `open`, and not before";
+
+/// A context in which a key is current: what the handles of keyed state reach their values through.
+///
+/// Implemented by the contexts that flott gives to keyed functions.
+pub trait KeyContext {
+    /// The type of the keys.
+    type Key: Key;
+
+    /// The store, and the current key.
+    fn keyed(&self) -> (&KeyedStates<Self::Key>, KeyAt<'_, Self::Key>);
+
+    /// The store, and the current key.
+    fn keyed_mut(&mut self) -> (&mut KeyedStates<Self::Key>, KeyAt<'_, Self::Key>);
+}
+
+/// A key with its hash.
+#[derive(Debug)]
+pub struct KeyAt<'a, K> {
+    pub(crate) hash: u64,
+    pub(crate) key: KeyRef<'a, K>,
+}
+
+impl<K> Clone for KeyAt<'_, K> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K> Copy for KeyAt<'_, K> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::record::key_group_owners;
+
+    #[test]
+    fn a_subtask_has_a_part_for_each_of_its_key_groups() {
+        for (max_parallelism, parallelism) in
+            [(128u32, 1u32), (128, 3), (128, 7), (128, 128), (5, 3), (1, 1), (32768, 100)]
+        {
+            let owners = key_group_owners(max_parallelism, parallelism as usize);
+            for subtask in 0..parallelism {
+                let states = KeyedStates::<u64>::new(max_parallelism, parallelism, subtask);
+                let owned: Vec<u32> = (0..max_parallelism).filter(|group| owners[*group as usize] == subtask).collect();
+                assert_eq!((states.first, states.groups as usize), (owned[0], owned.len()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_state_has_one_type() {
+        let mut states = KeyedStates::<u64>::new(128, 1, 0);
+        let slot = states.register::<u32>("count").unwrap();
+        assert_eq!(states.register::<u32>("count").unwrap().index(), slot.index());
+        let refused = states.register::<String>("count").err().unwrap();
+        assert_eq!(
+            refused,
+            "state \"count\" holds u32, and was asked for as alloc::string::String; rename one of both"
+        );
+    }
+}
