@@ -22,7 +22,8 @@
 //!
 //! # Where things are
 //! What a program needs is in [`prelude`]: [`StreamExecutionEnvironment`] makes sources, [`DataStream`] has the transformations,
-//! [`KeyedStream`] and [`WindowedStream`] the aggregates. Beyond it: [`connectors`] (files, sockets, the terminal), [`text`]
+//! [`KeyedStream`] and [`WindowedStream`] the aggregates, and what needs state, timers or side outputs is a
+//! [`KeyedProcessFunction`]. Beyond it: [`connectors`] (files, sockets, the terminal), [`text`]
 //! (words, fast), [`parse`] (a program's arguments), and for connectors of your own the traits
 //! [`Source`](engine::operators::Source) and [`Sink`](engine::operators::Sink). The rooms of the engine and the daemons:
 //!
@@ -76,16 +77,19 @@ pub mod web;
 pub mod worker;
 
 pub use api::{
-    DataStream, DataStreamSink, KeyedStream, StreamExecutionEnvironment, TumblingProcessingTimeWindows, WindowedStream,
+    BroadcastConnectedStream, ConnectedStreams, DataStream, DataStreamSink, KeyedBroadcastConnectedStream,
+    KeyedConnectedStreams, KeyedStream, StreamExecutionEnvironment, TumblingProcessingTimeWindows, WindowedStream,
     text,
 };
 pub use engine::connectors;
 pub use engine::operators::{
-    AggregateFunction, Collector, Emission, KeyedContext, KeyedProcessFunction, KeyedRuntimeContext, OutputTag,
-    ProcessContext, ProcessFunction, RuntimeContext, Timer, TimerService,
+    AggregateFunction, AggregatingState, BroadcastContext, BroadcastProcessFunction, CoProcessFunction, Collector,
+    Emission, KeyedBroadcastContext, KeyedBroadcastProcessFunction, KeyedCoProcessFunction, KeyedContext,
+    KeyedProcessFunction, KeyedRuntimeContext, OutputTag, ProcessContext, ProcessFunction, RuntimeContext, Timer,
+    TimerService,
 };
 pub use engine::record::Str;
-pub use engine::state::{ListState, MapState, ReducingState, ValueState};
+pub use engine::state::{BroadcastState, ListState, MapState, ReducingState, ValueState};
 pub use graph::plan::ExecutionMode;
 pub use launch::{Error, JobResult, parse};
 
@@ -97,11 +101,13 @@ pub mod prelude {
     };
     pub use crate::connectors::TextFileSource;
     pub use crate::engine::operators::{
-        AggregateFunction, Collector, Emission, KeyedContext, KeyedProcessFunction, KeyedRuntimeContext, OutputTag,
-        ProcessContext, ProcessFunction, RuntimeContext, Timer, TimerService,
+        AggregateFunction, AggregatingState, BroadcastContext, BroadcastProcessFunction, CoProcessFunction, Collector,
+        Emission, KeyedBroadcastContext, KeyedBroadcastProcessFunction, KeyedCoProcessFunction, KeyedContext,
+        KeyedProcessFunction, KeyedRuntimeContext, OutputTag, ProcessContext, ProcessFunction, RuntimeContext, Timer,
+        TimerService,
     };
     pub use crate::engine::record::Str;
-    pub use crate::engine::state::{ListState, MapState, ReducingState, ValueState};
+    pub use crate::engine::state::{BroadcastState, ListState, MapState, ReducingState, ValueState};
     pub use crate::graph::plan::ExecutionMode;
     pub use crate::graph::task::Failure;
     pub use crate::time::Now;

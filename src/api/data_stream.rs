@@ -140,6 +140,10 @@ impl<T: Record> DataStream<T> {
         self.graph.lock().add(node, &self.upstreams)
     }
 
+    pub(super) fn upstreams(&self) -> &[Upstream] {
+        &self.upstreams
+    }
+
     /// The operator that emits this stream, where it is one and its records stay in their subtasks.
     pub(super) fn sole_feeder(&self) -> Option<NodeIndex> {
         match self.upstreams.as_slice() {

@@ -11,6 +11,8 @@
 //! are plain closures; a type error points at the line that holds it.
 
 mod aggregates;
+mod broadcast;
+mod connected_streams;
 mod data_stream;
 mod data_stream_sink;
 mod environment;
@@ -22,6 +24,8 @@ mod tests;
 pub mod text;
 mod windowed_stream;
 
+pub use broadcast::{BroadcastConnectedStream, KeyedBroadcastConnectedStream};
+pub use connected_streams::{ConnectedStreams, KeyedConnectedStreams};
 pub use data_stream::DataStream;
 pub use data_stream_sink::DataStreamSink;
 pub use environment::StreamExecutionEnvironment;

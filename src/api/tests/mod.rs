@@ -1,4 +1,5 @@
 mod aggregates;
+mod connected;
 mod connectors;
 mod graphs;
 mod pipelines;

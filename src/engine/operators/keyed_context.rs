@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use super::side_output::{OutputTag, SideOutputs};
 use super::{Collector, OperatorContext, Output};
-use crate::engine::record::{BATCH_RECORDS, Batch, Key, KeyRef, Keyed, Record};
+use crate::engine::record::{BATCH_RECORDS, Batch, Key, KeyRef, Keyed, Record, key_hash};
 use crate::engine::state::{BroadcastRead, BroadcastStates, KeyAt, KeyContext, KeyedStates, TimerQueue};
 use crate::graph::plan::ExecutionMode;
 use crate::graph::task::Failure;
@@ -166,6 +166,12 @@ impl<K: Key> KeyedCore<K> {
         });
         self.sides.hand_on(&mut collector);
         collector.finish()
+    }
+
+    /// Calls `apply` with `key` current.
+    pub(super) fn with_key(&mut self, key: &K, now: Now, apply: impl FnOnce(&mut KeyedContext<'_, K>)) {
+        let at = KeyAt { hash: key_hash(key), key: KeyRef::Value(key) };
+        apply(&mut KeyedContext { core: self, at, key: OnceCell::new(), now });
     }
 
     /// When timers are to fire next.

@@ -10,7 +10,10 @@
 
 mod aggregate;
 mod aggregate_function;
+mod aggregating_state;
 mod bad_records;
+mod broadcast_process;
+mod co_process;
 mod flat_map;
 mod keyed_aggregate;
 mod keyed_context;
@@ -26,13 +29,22 @@ mod source;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
+mod tests_connected;
+#[cfg(test)]
 mod tests_process;
 mod tumbling_window;
 
 pub(crate) use aggregate::{Aggregate, Best, BestBy, KeyAndValue, Reduce, Shape, Sum, ValueOnly};
 pub use aggregate_function::AggregateFunction;
 pub(crate) use aggregate_function::{Custom, KeyAndResult, Part};
+pub use aggregating_state::AggregatingState;
 pub use bad_records::{BadRecords, DeadLetter, OnError, Origin};
+pub use broadcast_process::{
+    BroadcastContext, BroadcastProcessFunction, KeyedBroadcastContext, KeyedBroadcastProcessFunction,
+};
+pub(crate) use broadcast_process::{BroadcastProcess, KeyedBroadcastProcess};
+pub(crate) use co_process::{CoFlatMap, CoProcess, KeyedCoProcess};
+pub use co_process::{CoProcessFunction, KeyedCoProcessFunction};
 pub use flat_map::Collector;
 pub(crate) use flat_map::FlatMap;
 pub(crate) use keyed_aggregate::KeyedAggregate;

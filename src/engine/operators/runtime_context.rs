@@ -1,6 +1,6 @@
 //! What functions are opened with: where they run, and the handles of their states.
 
-use super::OperatorContext;
+use super::{AggregateFunction, AggregatingState, OperatorContext};
 use crate::engine::record::{Key, Record};
 use crate::engine::state::{
     BroadcastState, BroadcastStates, KeyedStates, ListState, MapState, ReducingState, ValueState,
@@ -88,6 +88,11 @@ impl<'a, K: Key> KeyedRuntimeContext<'a, K> {
         F: Fn(V, V) -> V + Send + Sync + 'static,
     {
         note(ReducingState::register(self.states, name, function), &mut self.context.mistake)
+    }
+
+    /// The state of this name that folds what is added for a key by `function`.
+    pub fn aggregating_state<I, F: AggregateFunction<I>>(&mut self, name: &str, function: F) -> AggregatingState<I, F> {
+        AggregatingState::new(self.value_state(name), function)
     }
 
     /// The broadcast state of this name: of a function behind `connect_broadcast`.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::handle::Slot;
+use super::handle::{Slot, keyed_state};
 use super::keyed::{FOREIGN, KeyContext, KeyedStates};
 use crate::engine::record::{Key, Record};
 
@@ -15,9 +15,11 @@ type ReduceFunction<V> = Arc<dyn Fn(V, V) -> V + Send + Sync>;
 #[derive(Clone)]
 pub struct ReducingState<V> {
     /// Never `None` between calls: the function takes the value out and puts another in.
-    pub(super) slot: Slot<Option<V>>,
+    slot: Slot<Option<V>>,
     function: Option<ReduceFunction<V>>,
 }
+
+keyed_state!(ReducingState<V: Record>);
 
 impl<V> Default for ReducingState<V> {
     /// A handle that `open` will replace.

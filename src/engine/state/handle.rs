@@ -61,4 +61,15 @@ macro_rules! handle {
     };
 }
 
-pub(super) use handle;
+/// [`KeyedState`](super::KeyedState) of handles with a slot.
+macro_rules! keyed_state {
+    ($name:ident<$($parameter:ident: $bound:ident),*>) => {
+        impl<$($parameter: $bound),*> super::KeyedState for $name<$($parameter),*> {
+            fn keys<K: Key>(&self, states: &KeyedStates<K>) -> Vec<K> {
+                states.keys(self.slot)
+            }
+        }
+    };
+}
+
+pub(super) use {handle, keyed_state};

@@ -24,7 +24,7 @@ struct NamedTable {
 
 /// The entries of one state: a part a key group.
 pub(super) struct StateTable<K, S> {
-    pub(super) parts: Vec<KeyedTable<K, S>>,
+    parts: Vec<KeyedTable<K, S>>,
 }
 
 impl<K: Key> KeyedStates<K> {
@@ -69,13 +69,18 @@ impl<K: Key> KeyedStates<K> {
         &mut self.table_mut(slot).parts[part]
     }
 
+    /// All keys that have an entry in a state.
+    pub(super) fn keys<S: 'static>(&self, slot: Slot<S>) -> Vec<K> {
+        self.table(slot).parts.iter().flat_map(|part| part.iter().map(|(key, _)| key.clone())).collect()
+    }
+
     #[inline]
     fn part_of(&self, hash: u64) -> usize {
         (key_group(hash, self.max_parallelism) - self.first) as usize
     }
 
     #[inline]
-    pub(super) fn table<S: 'static>(&self, slot: Slot<S>) -> &StateTable<K, S> {
+    fn table<S: 'static>(&self, slot: Slot<S>) -> &StateTable<K, S> {
         self.tables.get(slot.index()).and_then(|table| table.table.downcast_ref()).expect(FOREIGN)
     }
 
@@ -100,6 +105,12 @@ pub trait KeyContext {
 
     /// The store, and the current key.
     fn keyed_mut(&mut self) -> (&mut KeyedStates<Self::Key>, KeyAt<'_, Self::Key>);
+}
+
+/// The handle of a keyed state, of any kind.
+pub trait KeyedState {
+    /// All keys of the store that have an entry in this state, in no order that means anything.
+    fn keys<K: Key>(&self, states: &KeyedStates<K>) -> Vec<K>;
 }
 
 /// A key with its hash.

@@ -1,6 +1,6 @@
 //! A list a key.
 
-use super::handle::{Slot, handle};
+use super::handle::{Slot, handle, keyed_state};
 use super::keyed::{KeyContext, KeyedStates};
 use crate::engine::record::{Key, Record};
 
@@ -9,10 +9,11 @@ use crate::engine::record::{Key, Record};
 ///
 /// A list without elements is no list: it takes no memory.
 pub struct ListState<V> {
-    pub(super) slot: Slot<Vec<V>>,
+    slot: Slot<Vec<V>>,
 }
 
 handle!(ListState<V>);
+keyed_state!(ListState<V: Record>);
 
 impl<V: Record> ListState<V> {
     pub(crate) fn register<K: Key>(states: &mut KeyedStates<K>, name: &str) -> Result<Self, String> {

@@ -1,6 +1,6 @@
 //! A map a key.
 
-use super::handle::{Slot, handle};
+use super::handle::{Slot, handle, keyed_state};
 use super::keyed::{KeyContext, KeyedStates};
 use crate::engine::record::{Key, KeyRef, KeyedTable, Record, key_hash};
 
@@ -9,10 +9,11 @@ use crate::engine::record::{Key, KeyRef, KeyedTable, Record, key_hash};
 ///
 /// A map without entries is no map: it takes no memory. Entries come in no order that means anything.
 pub struct MapState<UK, UV> {
-    pub(super) slot: Slot<KeyedTable<UK, UV>>,
+    slot: Slot<KeyedTable<UK, UV>>,
 }
 
 handle!(MapState<UK, UV>);
+keyed_state!(MapState<UK: Key, UV: Record>);
 
 impl<UK: Key, UV: Record> MapState<UK, UV> {
     pub(crate) fn register<K: Key>(states: &mut KeyedStates<K>, name: &str) -> Result<Self, String> {

@@ -30,7 +30,7 @@ mod value;
 
 pub use broadcast::{BroadcastRead, BroadcastState, BroadcastStates, BroadcastWrite};
 pub use folding::ReducingState;
-pub use keyed::{KeyAt, KeyContext, KeyedStates};
+pub use keyed::{KeyAt, KeyContext, KeyedState, KeyedStates};
 pub use list::ListState;
 pub use map::MapState;
 pub(crate) use timers::TimerQueue;

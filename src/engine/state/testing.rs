@@ -1,8 +1,7 @@
 //! A store with one current key, for tests of handles.
 
-use super::handle::Slot;
 use super::{KeyAt, KeyContext, KeyedStates};
-use crate::engine::record::{Key, KeyRef, KeyedTable, key_hash};
+use crate::engine::record::{Key, KeyRef, key_hash};
 
 /// A context whose key is set by hand.
 pub(crate) struct Store<K> {
@@ -19,13 +18,6 @@ impl<K: Key> Store<K> {
     pub(crate) fn at(&mut self, key: K) -> &mut Self {
         self.key = key;
         self
-    }
-}
-
-impl<K: Key> KeyedStates<K> {
-    /// How many keys have an entry in a state.
-    pub(super) fn keys_of<S: 'static>(&self, slot: Slot<S>) -> usize {
-        self.table(slot).parts.iter().map(KeyedTable::len).sum()
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::testing::Store;
-use super::{ListState, MapState, ReducingState, ValueState};
+use super::{KeyedState as _, ListState, MapState, ReducingState, ValueState};
 
 /// What happens to the state of a key.
 #[derive(Clone, Debug)]
@@ -134,9 +134,9 @@ proptest! {
             prop_assert_eq!(handles.held(store.at(key)), model.get(&key).cloned().unwrap_or_default());
         }
         // What was cleared or emptied takes no memory.
-        prop_assert_eq!(store.states.keys_of(handles.list.slot), model.values().filter(|held| !held.list.is_empty()).count());
-        prop_assert_eq!(store.states.keys_of(handles.map.slot), model.values().filter(|held| !held.map.is_empty()).count());
-        prop_assert_eq!(store.states.keys_of(handles.value.slot), model.values().filter(|held| held.value.is_some()).count());
+        prop_assert_eq!(handles.list.keys(&store.states).len(), model.values().filter(|held| !held.list.is_empty()).count());
+        prop_assert_eq!(handles.map.keys(&store.states).len(), model.values().filter(|held| !held.map.is_empty()).count());
+        prop_assert_eq!(handles.value.keys(&store.states).len(), model.values().filter(|held| held.value.is_some()).count());
     }
 }
 

@@ -1,6 +1,6 @@
 //! One value a key.
 
-use super::handle::{Slot, handle};
+use super::handle::{Slot, handle, keyed_state};
 use super::keyed::{KeyContext, KeyedStates};
 use crate::engine::record::{Key, Record};
 
@@ -36,10 +36,11 @@ use crate::engine::record::{Key, Record};
 /// # Ok::<(), flott::Error>(())
 /// ```
 pub struct ValueState<V> {
-    pub(super) slot: Slot<V>,
+    slot: Slot<V>,
 }
 
 handle!(ValueState<V>);
+keyed_state!(ValueState<V: Record>);
 
 impl<V: Record> ValueState<V> {
     pub(crate) fn register<K: Key>(states: &mut KeyedStates<K>, name: &str) -> Result<Self, String> {
