@@ -45,7 +45,7 @@ pub struct JobManagerConfig {
     pub slots_max: Option<u32>,
     /// `taskmanager.numberOfTaskSlots` of the TaskManagers it asks for; default 1.
     pub taskmanager_slots: u32,
-    /// `taskmanager.memory.process.size` of the TaskManagers it asks for; default 1728 MB.
+    /// `taskmanager.memory.process.size` of the TaskManagers it asks for; default 1 GB.
     pub taskmanager_memory: MemorySize,
     /// `yarn.containers.vcores` of the TaskManagers it asks for; default: one a slot.
     pub taskmanager_vcores: u32,
@@ -135,7 +135,7 @@ pub struct TaskManagerConfig {
     pub resource_id: Option<String>,
     /// `taskmanager.numberOfTaskSlots`; default 1.
     pub slots: u32,
-    /// `taskmanager.memory.process.size`: itself with its workers; default 1728 MB.
+    /// `taskmanager.memory.process.size`: itself with its workers; default 1 GB.
     pub memory: MemorySize,
     /// `io.tmp.dirs`; default: `LOCAL_DIRS` of a container, else the system's.
     pub tmp_dirs: Vec<PathBuf>,

@@ -128,7 +128,7 @@ fn allocation(node: &str) -> Allocation {
         container: ContainerId::new(ATTEMPT, 0, 2),
         node: NodeId::new("127.0.0.1", 8042),
         node_http_address: node.to_owned(),
-        resource: Resource::new(1728, 2),
+        resource: Resource::new(1024, 2),
         priority: 1,
         allocation_request_id: 0,
         token: SigningKey::generate().unwrap().sign("ContainerToken", "", b"{}"),

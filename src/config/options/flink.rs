@@ -40,7 +40,7 @@ options! { honoured: true;
         "Slots of a TaskManager.";
     PARALLELISM_DEFAULT: Integer, "parallelism.default" = "1",
         "Parallelism of jobs that do not say.";
-    TASKMANAGER_MEMORY: Memory, "taskmanager.memory.process.size" = "1728mb",
+    TASKMANAGER_MEMORY: Memory, "taskmanager.memory.process.size" = "1gb",
         "Memory of a TaskManager with its workers: the size of its container."
         aka ["taskmanager.memory.flink.size", "taskmanager.heap.size", "taskmanager.heap.mb"];
     JOBMANAGER_MEMORY: Memory, "jobmanager.memory.process.size" = "256mb",
