@@ -20,6 +20,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::arguments::Daemon;
 use crate::config::{Configuration, NodeManagerConfig, ResourceManagerConfig, TaskManagerConfig, options};
+use crate::process::forgo_huge_pages;
 use crate::protocol::roles::{NM_HOST, TASK_MANAGER, TaskManagerEnvironment};
 use crate::rpc::http::{BindError, Server};
 use crate::storage::files;
@@ -41,6 +42,7 @@ fn daemon<F>(options: Daemon, run: impl FnOnce(Configuration, Option<PathBuf>) -
 where
     F: Future<Output = anyhow::Result<()>>,
 {
+    forgo_huge_pages();
     let configuration = options.settings.load()?;
     init_logging(&LogTarget::Stderr, LevelFilter::INFO)?;
     for key in configuration.without_effect() {

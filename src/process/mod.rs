@@ -17,6 +17,7 @@
 mod elf;
 mod error;
 mod fetch;
+mod huge_pages;
 mod identity;
 mod log_file;
 mod memory_watch;
@@ -28,6 +29,7 @@ mod tree;
 pub use self::elf::{ExecutableKind, NotRunnable, check_runnable, inspect};
 pub use self::error::SpawnError;
 pub use self::fetch::{Announced, Fetched, Fetcher, NotFetched};
+pub use self::huge_pages::forgo_huge_pages;
 pub use self::identity::{Identity, gone};
 pub use self::log_file::{RotatedLog, read_range, tail};
 pub use self::memory_watch::MemoryWatch;

@@ -12,6 +12,7 @@ use std::process::{ExitStatus, Stdio};
 use serde::{Deserialize, Serialize};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
+use super::huge_pages::with_huge_pages;
 use super::{Identity, SpawnError};
 
 /// What a started process leads, so that everything it starts can be found and ended with it.
@@ -143,7 +144,7 @@ impl Command {
         }
         let mut command = tokio::process::Command::from(command);
         let failed = |source| SpawnError::new(&self.program, self.directory.as_deref(), source);
-        let mut child = command.spawn().map_err(failed)?;
+        let mut child = with_huge_pages(|| command.spawn()).map_err(failed)?;
         let pid = child.id().expect("a child that nobody has waited for has a process id");
         let identity = Identity::of(pid).map_err(failed)?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -261,6 +262,13 @@ mod tests {
         let mut text = String::new();
         child.stdout.take().unwrap().read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "A=1\nB=x y\n");
+        assert_eq!(child.wait().await.unwrap(), Ended::Code(0));
+    }
+
+    #[tokio::test]
+    async fn a_process_has_huge_pages_though_we_forgo_them() {
+        crate::process::forgo_huge_pages();
+        let mut child = sh("grep -qx 'THP_enabled:.1' /proc/self/status").spawn().unwrap();
         assert_eq!(child.wait().await.unwrap(), Ended::Code(0));
     }
 
