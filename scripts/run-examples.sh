@@ -27,3 +27,8 @@ until grep -q serving "$work/lines.out" 2>/dev/null; do sleep 0.02; done
 head -n 2000 "$work/sample.txt" | wc -w >"$work/words"
 awk -F'[(,)]' '/^\(/ {total += $(NF - 1)} END {print total + 0}' "$work/windows.out" | cmp - "$work/words"
 echo "socket_window_wordcount: $(cat "$work/words") words in windows"
+
+"$examples/custom_connector" --ledger "$work/ledger" --balances "$work/balances" --parallelism 2
+test "$(ls -A "$work/balances" | wc -l)" -eq 100
+for account in $(seq 0 99); do echo "$((account * 500500))" | cmp - "$work/balances/$account"; done
+echo "custom_connector: 100 balances, and nothing staged is left"

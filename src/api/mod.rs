@@ -16,6 +16,7 @@ mod connected_streams;
 mod data_stream;
 mod data_stream_sink;
 mod environment;
+mod fallible;
 mod graph_builder;
 mod keyed_stream;
 mod process;

@@ -32,6 +32,7 @@ pub(crate) mod testing;
 mod tests_connected;
 #[cfg(test)]
 mod tests_process;
+mod try_map;
 mod tumbling_window;
 
 pub(crate) use aggregate::{Aggregate, Best, BestBy, KeyAndValue, Reduce, Shape, Sum, ValueOnly};
@@ -60,6 +61,7 @@ pub use runtime_context::{KeyedRuntimeContext, RuntimeContext};
 pub use side_output::OutputTag;
 pub use sink::{ErasedSink, Sink, SinkWriter};
 pub use source::{Boundedness, Discovery, ErasedSource, NextDiscovery, Polled, Source, SourceReader, SplitEnumerator};
+pub(crate) use try_map::{TryFlatMap, TryMap};
 pub(crate) use tumbling_window::{TumblingWindow, Windows};
 
 pub use super::record::Waker;
