@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::DataStream;
-use crate::engine::operators::{Collector, OnError, TryFlatMap, TryMap};
+use crate::engine::operators::{Collector, DEAD_LETTERS, DeadLetter, OnError, TryFlatMap, TryMap};
 use crate::engine::record::Record;
 
 /// Transformations that may refuse a record. How many were refused is among the subtask's metrics, and in
@@ -39,5 +39,30 @@ impl<T: Record> DataStream<T> {
         F: FnMut(T, &mut Collector<'_, U>) -> Result<(), E> + Clone + Send + Sync + 'static,
     {
         self.operator("Try Flat Map", move || Box::new(TryFlatMap::<T, U, E, F>::new(function.clone(), on_error)))
+    }
+
+    /// The bad records of the source or the function that emits this stream, where that was told [`OnError::DeadLetter`]; call
+    /// it directly behind. Each with its bytes, where it came from, and what is wrong with it.
+    ///
+    /// ```
+    /// use flott::connectors::{FileSource, OnError};
+    /// use flott::prelude::*;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("pairs.json");
+    /// std::fs::write(&path, "[1, 2]\nneither\n[3, 4]\n")?;
+    /// let env = StreamExecutionEnvironment::new();
+    /// let source = FileSource::json_lines(&path).on_error(OnError::DeadLetter);
+    /// let pairs: DataStream<(u64, u64)> = env.from_source(source, "pairs");
+    /// pairs.discard();
+    /// let letters = pairs.dead_letters().execute_and_collect("pairs")?;
+    /// assert_eq!(letters[0].text(), "neither");
+    /// assert_eq!(letters[0].origin.offset, Some(7));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn dead_letters(&self) -> DataStream<DeadLetter> {
+        self.side_output(&DEAD_LETTERS)
     }
 }

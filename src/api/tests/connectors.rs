@@ -8,7 +8,9 @@ use std::path::Path;
 use std::thread;
 
 use super::pipelines::{in_all_ways, main_of, text_files, words};
-use crate::engine::connectors::{Compression, DataGeneratorSource, FileSink, FileSource, RollingPolicy, TextLines};
+use crate::engine::connectors::{
+    CollectSink, Compression, DataGeneratorSource, FileSink, FileSource, OnError, RollingPolicy, TextLines,
+};
 use crate::engine::operators::Emission;
 use crate::engine::record::Str;
 use crate::graph::plan::ExecutionMode;
@@ -107,4 +109,39 @@ fn a_socket_gets_every_record_on_one_connection() {
     let mut numbers: Vec<u64> = server.join().unwrap().lines().map(|line| line.parse().unwrap()).collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=1000).collect::<Vec<_>>());
+}
+
+#[test]
+fn dead_letters_of_sources_and_functions_are_streams_and_bad_records_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("numbers");
+    let lines: String =
+        (0..3000).map(|i| if i % 100 == 7 { "[oops\n".to_owned() } else { format!("[{i}]\n") }).collect();
+    fs::write(&path, lines).unwrap();
+    for parallelism in 1..=3 {
+        let (mut rows, unread, refused, bad) = main_of(|env| {
+            env.set_parallelism(parallelism);
+            let source = FileSource::json_lines(&path).split_bytes(1000).on_error(OnError::DeadLetter);
+            let read: super::super::DataStream<Vec<u64>> = env.from_source(source, "numbers");
+            let first = |row: Vec<u64>| if row[0] % 10 == 3 { Err("a three") } else { Ok(row[0]) };
+            let numbers = read.try_map(first, OnError::DeadLetter).name("refuse threes");
+            let [unread, refused] = [read.dead_letters(), numbers.dead_letters()].map(|letters| {
+                let sink = CollectSink::new();
+                let collected = sink.collected();
+                letters.rebalance().sink_to(sink);
+                collected
+            });
+            let sink = CollectSink::new();
+            let rows = sink.collected();
+            numbers.sink_to(sink);
+            let bad = env.execute("numbers").unwrap().bad_records();
+            (rows.take(), unread.take(), refused.take(), bad)
+        });
+        rows.sort_unstable();
+        assert_eq!(rows, (0..3000).filter(|i| i % 100 != 7 && i % 10 != 3).collect::<Vec<u64>>());
+        assert_eq!((unread.len(), refused.len(), bad), (30, 300, 330));
+        assert!(unread.iter().all(|letter| letter.bytes == b"[oops" && letter.origin.offset.is_some()));
+        assert!(refused.iter().all(|letter| letter.text().ends_with("3]") && letter.error == "a three"));
+        assert_eq!(refused[0].origin.place, "refuse threes");
+    }
 }

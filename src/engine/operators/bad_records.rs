@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Output;
+use super::{Output, OutputTag};
 use crate::engine::record::Rows;
 use crate::graph::task::Failure;
 
@@ -18,7 +18,9 @@ pub enum OnError {
     Fail,
     /// It is left out.
     Skip,
-    /// It is left out here and sent, as a [`DeadLetter`], to the side output `dead-letters`.
+    /// It is left out here and sent, as a [`DeadLetter`], to the stream that
+    /// [`DataStream::dead_letters`](crate::DataStream::dead_letters) returns; if the program does not ask for that stream, it is
+    /// only counted.
     DeadLetter,
 }
 
@@ -103,8 +105,8 @@ impl<'de> Deserialize<'de> for DeadLetter {
     }
 }
 
-/// Name of the side output that dead letters leave by.
-pub(crate) const DEAD_LETTERS: &str = "dead-letters";
+/// The side output that dead letters leave by.
+pub(crate) const DEAD_LETTERS: OutputTag<DeadLetter> = OutputTag::new("dead-letters");
 
 /// Does with bad records what an [`OnError`] says, and counts them. For sources and operators of one's own, too.
 #[derive(Debug, Default)]
@@ -155,7 +157,7 @@ impl BadRecords {
         if self.letters.is_empty() {
             return Ok(());
         }
-        out.emit_side(DEAD_LETTERS, Box::new(Rows(std::mem::take(&mut self.letters))))
+        out.emit_side(DEAD_LETTERS.name(), Box::new(Rows(std::mem::take(&mut self.letters))))
     }
 
     /// How many there were since the last call: what `take_bad_records` returns.
@@ -215,7 +217,7 @@ mod tests {
         assert_eq!(keep.letters, [letter(b"x")]);
         keep.emit(&mut out).unwrap();
         keep.emit(&mut out).unwrap();
-        assert_eq!(out.side_rows::<DeadLetter>(DEAD_LETTERS), [letter(b"x")]);
+        assert_eq!(out.side_rows::<DeadLetter>(DEAD_LETTERS.name()), [letter(b"x")]);
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub(crate) use aggregate::{Aggregate, Best, BestBy, KeyAndValue, Reduce, Shape, 
 pub use aggregate_function::AggregateFunction;
 pub(crate) use aggregate_function::{Custom, KeyAndResult, Part};
 pub use aggregating_state::AggregatingState;
+pub(crate) use bad_records::DEAD_LETTERS;
 pub use bad_records::{BadRecords, DeadLetter, OnError, Origin};
 pub use broadcast_process::{
     BroadcastContext, BroadcastProcessFunction, KeyedBroadcastContext, KeyedBroadcastProcessFunction,
