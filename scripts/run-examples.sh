@@ -32,3 +32,16 @@ echo "socket_window_wordcount: $(cat "$work/words") words in windows"
 test "$(ls -A "$work/balances" | wc -l)" -eq 100
 for account in $(seq 0 99); do echo "$((account * 500500))" | cmp - "$work/balances/$account"; done
 echo "custom_connector: 100 balances, and nothing staged is left"
+
+# Each large amount directly behind a tiny one of its account.
+awk 'BEGIN {for (i = 0; i < 20000; i++) {x = (x * 1103515245 + 12345) % 2147483648; k = int(x / 65536)
+  print k % 97 "," (k % 5 == 0 ? 0.5 : k % 3 == 0 ? 600 + k % 100 : 50)}}' >"$work/transactions"
+awk -F, '{if (tiny[$1] && $2 > 500) print "(" $1 "," $2 ".0)"; tiny[$1] = $2 < 1}' "$work/transactions" | LC_ALL=C sort >"$work/alerts"
+[ "$(wc -l <"$work/alerts")" -gt 100 ]
+for mode in batch streaming; do
+  for parallelism in 1 2; do
+    "$examples/fraud_detection" --input "$work/transactions" --execution-mode "$mode" --parallelism "$parallelism" |
+      grep '^(' | LC_ALL=C sort | cmp - "$work/alerts"
+    echo "fraud_detection, $mode, parallelism $parallelism: $(wc -l <"$work/alerts") alerts as awk raises them"
+  done
+done
