@@ -9,7 +9,9 @@ use super::DataStreamSink;
 use super::KeyedStream;
 use super::graph_builder::{Node, SharedGraph, Upstream};
 use crate::engine::connectors::{CollectSink, DiscardSink, FileSink, PrintSink, SerializationSchema, SocketSink};
-use crate::engine::operators::{Collector, Filter, FlatMap, Map, Operator, ProgramCode, Sink, key_selector};
+use crate::engine::operators::{
+    Collector, Filter, FlatMap, Map, Operator, PartitionCustom, ProgramCode, Sink, key_selector, router,
+};
 use crate::engine::record::{Key, Record, RowsType};
 use crate::graph::plan::{Chaining, NodeIndex, NodeKind, Partitioner};
 use crate::launch::{self, Error};
@@ -66,12 +68,13 @@ impl<T: Record> DataStream<T> {
         self.operator("Flat Map", move || Box::new(FlatMap::<T, U, F>::new(function.clone())))
     }
 
-    /// Brings records of equal keys together: all that happens to one key happens in one subtask.
+    /// Brings records of equal keys together: all that happens to one key happens in one subtask. It takes the place of a
+    /// partitioning asked for before.
     pub fn key_by<K: Key, F>(&self, key: F) -> KeyedStream<K, T>
     where
         F: Fn(&T) -> K + Send + Sync + 'static,
     {
-        KeyedStream::new(self.clone(), key_selector(key))
+        KeyedStream::new(self.partitioned(Partitioner::Forward), key_selector(key))
     }
 
     /// The records of both streams. Flink's union of several is a union of unions here.
@@ -81,17 +84,19 @@ impl<T: Record> DataStream<T> {
         union
     }
 
-    /// Distributes batches of records over the next operator's subtasks, in turn.
+    /// Distributes records over the next operator's subtasks, in turn, one by one: each gets as many as the others, give or
+    /// take one from each subtask that emits.
     pub fn rebalance(&self) -> Self {
         self.partitioned(Partitioner::Rebalance)
     }
 
-    /// Distributes batches of records in turn over the nearest of the next operator's subtasks.
+    /// Distributes records in turn over some of the next operator's subtasks: of 2 subtasks that feed 6 each feeds 3; of 6 that
+    /// feed 2, three feed the first and three the second.
     pub fn rescale(&self) -> Self {
         self.partitioned(Partitioner::Rescale)
     }
 
-    /// Distributes batches of records at random.
+    /// Distributes records at random, evenly in the long run.
     pub fn shuffle(&self) -> Self {
         self.partitioned(Partitioner::Shuffle)
     }
@@ -106,9 +111,43 @@ impl<T: Record> DataStream<T> {
         self.partitioned(Partitioner::Global)
     }
 
-    /// Leaves every record in its subtask (the default). Needs equal parallelism; where it differs, records are rebalanced.
+    /// Leaves every record in its subtask, and demands equal parallelism of both operators: `execute` refuses another. Where
+    /// nothing is said, records stay where parallelism is equal, and are rebalanced where it is not.
     pub fn forward(&self) -> Self {
-        self.partitioned(Partitioner::Forward)
+        self.partitioned(Partitioner::ForwardOnly)
+    }
+
+    /// Distributes records as `partitioner` says, which is asked with each record's key and the number of the next operator's
+    /// subtasks, and answers with the index of one, from 0. Another answer fails the job.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// let env = StreamExecutionEnvironment::new();
+    /// let orders = env.from_collection([("ada", 20u64), ("bob", 7), ("ada", 1)]);
+    /// // One subtask for the customer who orders most, the others share the rest.
+    /// let apart = orders.map(|(name, amount)| (name.to_owned(), amount)).partition_custom(
+    ///     |name: &String, subtasks| if name == "ada" || subtasks == 1 { 0 } else { 1 + name.len() as u32 % (subtasks - 1) },
+    ///     |(name, _)| name.clone(),
+    /// );
+    /// apart.map(|(name, amount)| format!("{name}: {amount}")).set_parallelism(4).print();
+    /// # env.execute("orders")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn partition_custom<K: Key, P, F>(&self, partitioner: P, key: F) -> Self
+    where
+        P: Fn(&K, u32) -> u32 + Send + Sync + 'static,
+        F: Fn(&T) -> K + Send + Sync + 'static,
+    {
+        let router = router(partitioner, key);
+        let code = move || Box::new(PartitionCustom::new(Arc::clone(&router))) as Box<dyn Operator>;
+        let mut node = Node::new("Partition Custom", NodeKind::Operator, ProgramCode::Operator(Arc::new(code)));
+        node.output = Some(Arc::new(RowsType::<T>::new()));
+        let stream = self.partitioned(Partitioner::Forward);
+        node.follows = stream.sole_feeder();
+        let index = stream.add(node);
+        Self::of_node(self.graph.clone(), index).partitioned(Partitioner::Custom)
     }
 
     fn partitioned(&self, partitioner: Partitioner) -> Self {
@@ -147,7 +186,9 @@ impl<T: Record> DataStream<T> {
     /// The operator that emits this stream, where it is one and its records stay in their subtasks.
     pub(super) fn sole_feeder(&self) -> Option<NodeIndex> {
         match self.upstreams.as_slice() {
-            [Upstream { node, partitioner: Partitioner::Forward, side_output: _ }] => Some(*node),
+            [Upstream { node, partitioner: Partitioner::Forward | Partitioner::ForwardOnly, side_output: _ }] => {
+                Some(*node)
+            }
             _ => None,
         }
     }

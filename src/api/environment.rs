@@ -169,7 +169,7 @@ impl StreamExecutionEnvironment {
         let parallelism =
             std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
         let chaining = job.plan.configuration.get("pipeline.operator-chaining.enabled").is_none_or(|set| set == "true");
-        let graph = JobGraph::new(&job.plan, Settings { default_parallelism: parallelism, chaining });
+        let graph = JobGraph::new(&job.plan, Settings { default_parallelism: parallelism, chaining })?;
         Ok(describe(&graph))
     }
 }

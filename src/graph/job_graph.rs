@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{
-    Chaining, EdgeId, ExecutionMode, MAX_PARALLELISM_LIMIT, NodeIndex, NodeKind, Partitioner, Plan, PlanNode,
+    Chaining, EdgeId, ExecutionMode, InvalidPlan, MAX_PARALLELISM_LIMIT, NodeIndex, NodeKind, Partitioner, Plan,
+    PlanNode,
 };
 use crate::ids::VertexId;
 
@@ -75,8 +76,12 @@ impl JobGraph {
     ///
     /// An operator joins its only feeder's chain when both allow it, the edge is `Forward` without side output, and
     /// parallelism and slot sharing group are equal.
-    pub fn new(plan: &Plan, settings: Settings) -> Self {
+    ///
+    /// # Errors
+    /// What only shows with every parallelism known: one beyond an operator's maximum, and `forward` between unequal ones.
+    pub fn new(plan: &Plan, settings: Settings) -> Result<Self, InvalidPlan> {
         let parallelism: Vec<u32> = plan.nodes.iter().map(|node| parallelism_of(node, plan, settings)).collect();
+        check_parallelism(plan, &parallelism)?;
         let mut chain_of: Vec<usize> = Vec::with_capacity(plan.nodes.len());
         let mut vertices: Vec<Vertex> = Vec::new();
         for (node, index) in plan.nodes.iter().zip(0u32..) {
@@ -97,7 +102,7 @@ impl JobGraph {
         }
         set_max_parallelism(plan, &mut vertices);
         let edges = job_edges(plan, &chain_of, &vertices);
-        Self { vertices, edges, execution_mode: plan.resolved_mode() }
+        Ok(Self { vertices, edges, execution_mode: plan.resolved_mode() })
     }
 
     /// Slots needed to run everything at once: one slot holds one subtask of each vertex of its sharing group.
@@ -119,7 +124,7 @@ impl JobGraph {
     pub fn consumers(&self, edge: &JobEdge, producer: u32) -> std::ops::Range<u32> {
         let (producers, consumers) = (self.vertices[edge.source].parallelism, self.vertices[edge.target].parallelism);
         match edge.partitioner {
-            Partitioner::Forward => producer..producer + 1,
+            Partitioner::Forward | Partitioner::ForwardOnly => producer..producer + 1,
             Partitioner::Rescale if producers <= consumers => {
                 let start = |p: u32| u64::from(p) * u64::from(consumers) / u64::from(producers);
                 narrow(start(producer))..narrow(start(producer + 1))
@@ -132,7 +137,8 @@ impl JobGraph {
             | Partitioner::Shuffle
             | Partitioner::Broadcast
             | Partitioner::Global
-            | Partitioner::Hash => 0..consumers,
+            | Partitioner::Hash
+            | Partitioner::Custom => 0..consumers,
         }
     }
 }
@@ -142,8 +148,21 @@ fn narrow(value: u64) -> u32 {
 }
 
 fn parallelism_of(node: &PlanNode, plan: &Plan, settings: Settings) -> u32 {
-    let wanted = node.parallelism.or(plan.parallelism).unwrap_or(settings.default_parallelism);
-    wanted.clamp(1, node.max_parallelism.unwrap_or(MAX_PARALLELISM_LIMIT))
+    node.parallelism.or(plan.parallelism).unwrap_or(settings.default_parallelism)
+}
+
+fn check_parallelism(plan: &Plan, parallelism: &[u32]) -> Result<(), InvalidPlan> {
+    for (node, parallelism) in plan.nodes.iter().zip(parallelism) {
+        node.check_parallelism(*parallelism)?;
+    }
+    for edge in plan.edges.iter().filter(|edge| edge.partitioner == Partitioner::ForwardOnly) {
+        let of = |index: NodeIndex| (plan.nodes[index.0 as usize].name.clone(), parallelism[index.0 as usize]);
+        let ((from, from_parallelism), (to, to_parallelism)) = (of(edge.source), of(edge.target));
+        if from_parallelism != to_parallelism {
+            return Err(InvalidPlan::Forward { from, from_parallelism, to, to_parallelism });
+        }
+    }
+    Ok(())
 }
 
 fn new_vertex(node: &PlanNode, index: NodeIndex, parallelism: u32) -> Vertex {
@@ -165,7 +184,7 @@ fn chainable_feeder(plan: &Plan, index: NodeIndex, parallelism: &[u32], settings
     };
     let feeder = &plan.nodes[edge.source.0 as usize];
     let chainable = settings.chaining
-        && edge.partitioner == Partitioner::Forward
+        && matches!(edge.partitioner, Partitioner::Forward | Partitioner::ForwardOnly)
         && edge.side_output.is_none()
         && node.chaining == Chaining::Always
         && feeder.chaining != Chaining::Never
@@ -175,10 +194,10 @@ fn chainable_feeder(plan: &Plan, index: NodeIndex, parallelism: &[u32], settings
     chainable.then_some(edge.source)
 }
 
-/// Key groups: what the program set, else 1.5 × parallelism rounded up to a power of two, within 128 and the limit.
+/// Key groups: the least that the program set for an operator of the chain, else 1.5 × parallelism rounded up to a power of two, within 128 and the limit.
 fn set_max_parallelism(plan: &Plan, vertices: &mut [Vertex]) {
     for vertex in vertices {
-        let set = vertex.operators.iter().find_map(|index| plan.nodes[index.0 as usize].max_parallelism);
+        let set = vertex.operators.iter().filter_map(|index| plan.nodes[index.0 as usize].max_parallelism).min();
         let derived =
             || (vertex.parallelism + vertex.parallelism / 2).next_power_of_two().clamp(128, MAX_PARALLELISM_LIMIT);
         vertex.max_parallelism = set.unwrap_or_else(derived);
@@ -195,6 +214,7 @@ fn job_edges(plan: &Plan, chain_of: &[usize], vertices: &[Vertex]) -> Vec<JobEdg
         let unequal = vertices[source].parallelism != vertices[target].parallelism;
         let partitioner = match edge.partitioner {
             Partitioner::Forward if unequal => Partitioner::Rebalance,
+            Partitioner::ForwardOnly => Partitioner::Forward,
             partitioner => partitioner,
         };
         edges.push(JobEdge { id: EdgeId(id), source, target, partitioner, exchange: Exchange::Pipelined });
@@ -253,7 +273,7 @@ mod tests {
 
     #[test]
     fn forward_edges_chain_and_hash_edges_do_not() {
-        let graph = JobGraph::new(&wordcount(), SETTINGS);
+        let graph = JobGraph::new(&wordcount(), SETTINGS).unwrap();
         let names: Vec<_> = graph.vertices.iter().map(|vertex| vertex.name.as_str()).collect();
         assert_eq!(names, ["source -> split", "sum -> print"]);
         assert_eq!(graph.edges.len(), 1);
@@ -266,7 +286,7 @@ mod tests {
     fn unequal_parallelism_breaks_a_chain_and_rebalances() {
         let mut plan = wordcount();
         plan.nodes[1].parallelism = Some(3);
-        let graph = JobGraph::new(&plan, SETTINGS);
+        let graph = JobGraph::new(&plan, SETTINGS).unwrap();
         assert_eq!(graph.vertices.len(), 3);
         assert_eq!(graph.edges[0].partitioner, Partitioner::Rebalance);
         assert_eq!(graph.slots_needed(), 3);
@@ -281,7 +301,7 @@ mod tests {
             plan.nodes[1].parallelism = Some(producers);
             plan.nodes[2].parallelism = Some(consumers);
             plan.nodes[3].parallelism = Some(consumers);
-            let graph = JobGraph::new(&plan, SETTINGS);
+            let graph = JobGraph::new(&plan, SETTINGS).unwrap();
             let edge = &graph.edges[0];
             let mut reached: Vec<u32> = (0..producers).flat_map(|producer| graph.consumers(edge, producer)).collect();
             reached.dedup();

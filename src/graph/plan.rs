@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use super::invalid_plan::InvalidPlan;
 use crate::ids::OperatorId;
 
 /// Version of the plan format. A reader refuses others.
@@ -132,6 +133,21 @@ fn default_group() -> String {
     "default".to_owned()
 }
 
+impl PlanNode {
+    /// Whether the operator can have this many subtasks.
+    ///
+    /// # Errors
+    /// [`InvalidPlan::Parallelism`] names what to change.
+    pub(super) fn check_parallelism(&self, parallelism: u32) -> Result<(), InvalidPlan> {
+        let max = self.max_parallelism.unwrap_or(MAX_PARALLELISM_LIMIT);
+        match parallelism {
+            0 => Err(InvalidPlan::NoParallelism { operator: self.name.clone() }),
+            _ if parallelism > max => Err(InvalidPlan::Parallelism { operator: self.name.clone(), parallelism, max }),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// An operator's part in the graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -197,13 +213,16 @@ pub struct PlanEdge {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Partitioner {
-    /// Subtask i to subtask i; demands equal parallelism, else it is replaced by `Rebalance` when the job graph is made.
+    /// Subtask i to subtask i where parallelisms are equal, else replaced by `Rebalance` when the job graph is made. Where the
+    /// program says nothing.
     Forward,
-    /// Round robin, batch by batch.
+    /// Subtask i to subtask i, as the program demands: unequal parallelism is an error. `Forward` in a job graph.
+    ForwardOnly,
+    /// Round robin.
     Rebalance,
     /// Round robin within the nearest subtasks.
     Rescale,
-    /// At random, batch by batch.
+    /// At random.
     Shuffle,
     /// Everything to all.
     Broadcast,
@@ -211,91 +230,23 @@ pub enum Partitioner {
     Global,
     /// By the batch's hash column: equal keys to the same subtask.
     Hash,
+    /// As the program's own partitioner says, which the batch brings along.
+    Custom,
 }
 
 impl fmt::Display for Partitioner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Forward => "FORWARD",
+            Self::Forward | Self::ForwardOnly => "FORWARD",
             Self::Rebalance => "REBALANCE",
             Self::Rescale => "RESCALE",
             Self::Shuffle => "SHUFFLE",
             Self::Broadcast => "BROADCAST",
             Self::Global => "GLOBAL",
             Self::Hash => "HASH",
+            Self::Custom => "CUSTOM",
         })
     }
-}
-
-/// What is wrong with a plan. The messages name the operator and what to change.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidPlan {
-    /// Written by another version.
-    #[error("the plan has format {found}, this flott reads {PLAN_VERSION}; build the program against this version")]
-    Version {
-        /// What it has.
-        found: u32,
-    },
-    /// The program has no source.
-    #[error("the program has no source; begin with a source such as env.read_text_file(path)")]
-    NoSource,
-    /// The program has no sink.
-    #[error("the program has no sink: operator \"{operator}\" leads nowhere; end with a sink such as .print()")]
-    NoSink {
-        /// The last operator.
-        operator: String,
-    },
-    /// An edge does not lead forward, or outside.
-    #[error("edge {edge} leads from operator {from} to {to}, which is not behind it")]
-    Edge {
-        /// Which.
-        edge: u32,
-        /// From.
-        from: u32,
-        /// To.
-        to: u32,
-    },
-    /// Two operators have one uid.
-    #[error("two operators have the uid \"{uid}\"; give each its own")]
-    DuplicateUid {
-        /// The uid.
-        uid: String,
-    },
-    /// A source that never ends in batch mode.
-    #[error("source \"{operator}\" never ends, so the job cannot run in batch mode; use --execution-mode streaming")]
-    UnboundedInBatch {
-        /// The source.
-        operator: String,
-    },
-    /// A parallelism of zero or beyond the maximum.
-    #[error("operator \"{operator}\" has parallelism {parallelism}; it must be from 1 to {max}")]
-    Parallelism {
-        /// Which.
-        operator: String,
-        /// What it has.
-        parallelism: u32,
-        /// The largest allowed.
-        max: u32,
-    },
-    /// The program used the API in a way that no graph corresponds to.
-    #[error("{cause}")]
-    Program {
-        /// What it did, and what to do instead.
-        cause: String,
-    },
-    /// A graph that differs from the stored plan.
-    #[error(
-        "the program builds another graph here than when it was planned: operator {index} is {here}, planned was {planned}; \
-             what may differ between runs belongs into env.once(name, || value)"
-    )]
-    Differs {
-        /// Position of the first that differs.
-        index: u32,
-        /// What this process built.
-        here: String,
-        /// What the plan holds.
-        planned: String,
-    },
 }
 
 impl Plan {
@@ -320,13 +271,17 @@ impl Plan {
     }
 
     fn validate_nodes(&self) -> Result<(), InvalidPlan> {
-        let mut uids = std::collections::BTreeSet::new();
+        let mut uids: BTreeMap<&str, &str> = BTreeMap::new();
         for (node, index) in self.nodes.iter().zip(0..) {
             let operator = || node.name.clone();
             if let Some(uid) = &node.uid
-                && !uids.insert(uid)
+                && let Some(first) = uids.insert(uid, &node.name)
             {
-                return Err(InvalidPlan::DuplicateUid { uid: uid.clone() });
+                return Err(InvalidPlan::DuplicateUid {
+                    uid: uid.clone(),
+                    first: first.to_owned(),
+                    second: operator(),
+                });
             }
             if node.kind != NodeKind::Sink && !self.edges.iter().any(|edge| edge.source == NodeIndex(index)) {
                 return Err(InvalidPlan::NoSink { operator: operator() });
@@ -334,11 +289,13 @@ impl Plan {
             if node.kind == (NodeKind::Source { bounded: false }) && self.execution_mode == ExecutionMode::Batch {
                 return Err(InvalidPlan::UnboundedInBatch { operator: operator() });
             }
-            let max = node.max_parallelism.unwrap_or(MAX_PARALLELISM_LIMIT);
-            if let Some(parallelism) = node.parallelism.or(self.parallelism)
-                && !(1..=max).contains(&parallelism)
+            if let Some(max) = node.max_parallelism
+                && !(1..=MAX_PARALLELISM_LIMIT).contains(&max)
             {
-                return Err(InvalidPlan::Parallelism { operator: operator(), parallelism, max });
+                return Err(InvalidPlan::MaxParallelism { operator: operator(), max });
+            }
+            if let Some(parallelism) = node.parallelism.or(self.parallelism) {
+                node.check_parallelism(parallelism)?;
             }
         }
         Ok(())

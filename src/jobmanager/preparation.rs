@@ -86,7 +86,7 @@ impl Preparation {
         resolved.validate().map_err(|error| Failure::user(error.to_string()))?;
         let settings =
             job_graph::Settings { default_parallelism: config.default_parallelism().get(), chaining: config.chaining };
-        let graph = JobGraph::new(&resolved, settings);
+        let graph = JobGraph::new(&resolved, settings).map_err(|error| Failure::user(error.to_string()))?;
         let prepared = Prepared {
             graph,
             plan: resolved,

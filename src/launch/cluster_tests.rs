@@ -54,7 +54,7 @@ impl Cluster {
         let served = server.serve(Router::new().route(protocol::PATH, acceptor.route()), cancel.clone());
         tasks.spawn(async move { served.await.unwrap() });
         let clock = SystemClock::new();
-        let graph = JobGraph::new(&job.plan, job_graph::Settings { default_parallelism: 2, chaining: true });
+        let graph = JobGraph::new(&job.plan, job_graph::Settings { default_parallelism: 2, chaining: true }).unwrap();
         let master = JobMaster::new(JobId(7), Arc::new(job.plan.clone()), graph, Settings::default(), clock.now());
         Self {
             job,

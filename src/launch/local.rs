@@ -49,7 +49,7 @@ fn prepare(job: Job, given: &Configuration, temporary_dir: PathBuf) -> Result<Lo
     plan.name = config.name.clone().unwrap_or(plan.name);
     plan.validate()?;
     let plan = Arc::new(plan);
-    let graph = JobGraph::new(&plan, graph_settings(&config));
+    let graph = JobGraph::new(&plan, graph_settings(&config))?;
     let blueprint = Blueprint {
         plan: Arc::clone(&plan),
         program,

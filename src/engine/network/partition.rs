@@ -30,12 +30,12 @@ pub struct ResultPartition {
     bytes_out: u64,
 }
 
-/// How the next batch, or each record of it, finds its consumer.
+/// How each record finds its consumer.
 enum Choose {
     /// The only one, or the first.
     First,
     InTurn {
-        next: usize,
+        next: u32,
     },
     AtRandom(fastrand::Rng),
     All,
@@ -43,6 +43,8 @@ enum Choose {
     ByHash {
         owners: Vec<u32>,
     },
+    /// The batch brings the program's own partitioner along.
+    AsTold,
 }
 
 impl ResultPartition {
@@ -56,12 +58,14 @@ impl ResultPartition {
         let consumers = outlets.len();
         let choose = match partitioner {
             Partitioner::Broadcast => Choose::All,
+            // Also of one, so that a choice that cannot be is noticed.
+            Partitioner::Custom => Choose::AsTold,
             _ if consumers == 1 => Choose::First,
-            Partitioner::Forward | Partitioner::Global => Choose::First,
+            Partitioner::Forward | Partitioner::ForwardOnly | Partitioner::Global => Choose::First,
             Partitioner::Rebalance | Partitioner::Rescale => {
                 // Not all producers begin with the same consumer.
                 let first = outlets.first().map_or(0, |outlet| outlet.key().producer.subtask as usize);
-                Choose::InTurn { next: first % consumers.max(1) }
+                Choose::InTurn { next: narrow(first % consumers.max(1)) }
             }
             Partitioner::Shuffle => Choose::AtRandom(fastrand::Rng::new()),
             Partitioner::Hash => Choose::ByHash { owners: key_group_owners(max_parallelism, consumers) },
@@ -86,14 +90,28 @@ impl ResultPartition {
         self.records_out += batch.len() as u64;
         match &mut self.choose {
             Choose::First | Choose::All => self.gather(0, batch)?,
+            // Record by record, as Flink does: where a record takes a second, a batch must not go to one subtask.
             Choose::InTurn { next } => {
-                let target = *next;
-                *next = (target + 1) % self.outlets.len();
-                self.gather(target, batch)?;
+                let consumers = narrow(self.outlets.len());
+                self.targets.clear();
+                self.targets.extend((0..batch.len()).map(|_| {
+                    let target = *next;
+                    *next = if target + 1 == consumers { 0 } else { target + 1 };
+                    target
+                }));
+                self.scatter(batch)?;
             }
             Choose::AtRandom(random) => {
-                let target = random.usize(..self.outlets.len());
-                self.gather(target, batch)?;
+                let consumers = narrow(self.outlets.len());
+                self.targets.clear();
+                self.targets.extend((0..batch.len()).map(|_| random.u32(..consumers)));
+                self.scatter(batch)?;
+            }
+            Choose::AsTold => {
+                self.targets.clear();
+                let told = batch.choose_consumers(narrow(self.outlets.len()), &mut self.targets);
+                assert!(told, "a batch on a custom edge has a partitioner");
+                self.scatter(batch)?;
             }
             Choose::ByHash { owners } => {
                 let hashes = batch.hashes().expect("a batch on a hash edge has a hash column");
@@ -102,8 +120,7 @@ impl ResultPartition {
                 self.targets.extend(
                     hashes.iter().map(|hash| owners[crate::engine::record::key_group(*hash, max_parallelism) as usize]),
                 );
-                batch.scatter(&self.targets, &mut self.open);
-                self.hand_over_full()?;
+                self.scatter(batch)?;
             }
         }
         self.stay_within_pool()
@@ -181,6 +198,12 @@ impl ResultPartition {
         Ok(())
     }
 
+    /// Moves each row to the open batch of its target.
+    fn scatter(&mut self, batch: Box<dyn Batch>) -> Result<(), NetworkError> {
+        batch.scatter(&self.targets, &mut self.open);
+        self.hand_over_full()
+    }
+
     fn hand_over_full(&mut self) -> Result<(), NetworkError> {
         for target in 0..self.open.len() {
             if self.open[target].as_deref().is_some_and(|open| is_filled_to(open, 1)) {
@@ -256,6 +279,10 @@ impl std::fmt::Debug for ResultPartition {
         let Self { outlets, records_out, bytes_out, .. } = self;
         write!(f, "ResultPartition({} consumers, {records_out} records, {bytes_out} bytes)", outlets.len())
     }
+}
+
+fn narrow(consumers: usize) -> u32 {
+    u32::try_from(consumers).expect("parallelism is at most 2^15")
 }
 
 /// Whether a batch holds at least one `parts`th of a full one.

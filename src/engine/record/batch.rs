@@ -29,6 +29,15 @@ pub trait Batch: Any + Send {
     /// The hash column, on a keyed exchange.
     fn hashes(&self) -> Option<&[u64]>;
 
+    /// Appends the consumer of each row, of so many, as the program's own partitioner says; `false` where there is none.
+    ///
+    /// # Panics
+    /// When the partitioner chooses one that there is not.
+    fn choose_consumers(&self, consumers: u32, targets: &mut Vec<u32>) -> bool {
+        let _ = (consumers, targets);
+        false
+    }
+
     /// Moves row `i` to `open[targets[i]]`, for each row in order; absent ones are made. `targets` is as long as this batch.
     fn scatter(self: Box<Self>, targets: &[u32], open: &mut [Option<Box<dyn Batch>>]);
 

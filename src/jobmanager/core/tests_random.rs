@@ -97,7 +97,8 @@ impl World {
         match effect {
             Effect::Prepare(submission) => {
                 let plan = plan(u32::try_from(submission.job.0 % 3).unwrap() + 1);
-                let graph = JobGraph::new(&plan, job_graph::Settings { default_parallelism: 1, chaining: true });
+                let graph =
+                    JobGraph::new(&plan, job_graph::Settings { default_parallelism: 1, chaining: true }).unwrap();
                 let delay = Duration::from_secs(1);
                 let prepared = Prepared {
                     plan: (*plan).clone(),

@@ -68,7 +68,7 @@ struct Job {
 impl Job {
     fn new(parallelism: u32, restart_strategy: RestartStrategy) -> Self {
         let plan = plan(parallelism);
-        let graph = JobGraph::new(&plan, job_graph::Settings { default_parallelism: 1, chaining: true });
+        let graph = JobGraph::new(&plan, job_graph::Settings { default_parallelism: 1, chaining: true }).unwrap();
         let settings = Settings { restart_strategy, ..Settings::default() };
         Self { master: JobMaster::new(JOB, plan, graph, settings, Now(0)), now: Now(0) }
     }

@@ -36,7 +36,7 @@ struct World {
 impl World {
     fn new(parallelism: u32) -> Self {
         let plan = plan(parallelism);
-        let graph = JobGraph::new(&plan, job_graph::Settings { default_parallelism: 1, chaining: true });
+        let graph = JobGraph::new(&plan, job_graph::Settings { default_parallelism: 1, chaining: true }).unwrap();
         let restart_strategy = RestartStrategy::FixedDelay { attempts: 3, delay: Duration::from_secs(1) };
         let settings = Settings { restart_strategy, ..Settings::default() };
         Self {

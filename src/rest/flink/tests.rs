@@ -36,7 +36,7 @@ fn core() -> Core {
     };
     let mut core = Core::new(settings);
     let plan = plan(2);
-    let graph = JobGraph::new(&plan, job_graph::Settings { default_parallelism: 1, chaining: true });
+    let graph = JobGraph::new(&plan, job_graph::Settings { default_parallelism: 1, chaining: true }).unwrap();
     let vertex = graph.vertices[0].id;
     let prepared = Prepared {
         plan: (*plan).clone(),

@@ -294,7 +294,7 @@ impl JobManager {
         let plan = files_plan(world, self.attempt, job).unwrap_or_else(|| spec.plan.clone());
         let settings = job_graph::Settings { default_parallelism: spec.parallelism, chaining: true };
         let prepared = Prepared {
-            graph: JobGraph::new(&plan, settings),
+            graph: JobGraph::new(&plan, settings).expect("scenarios have valid graphs"),
             plan: plan.clone(),
             configuration: self.submission.configuration.clone(),
             restart_strategy: spec.restart_strategy.clone(),

@@ -112,7 +112,13 @@ fn check_all(from: &Network, to: &Network) {
                 }
             }
             Global => assert!(seen[1..].iter().all(BTreeMap::is_empty)),
-            Partitioner::Forward | Rebalance | Rescale | Shuffle | Broadcast => {
+            Partitioner::Forward
+            | Partitioner::ForwardOnly
+            | Partitioner::Custom
+            | Rebalance
+            | Rescale
+            | Shuffle
+            | Broadcast => {
                 assert!(seen.iter().all(|by_producer| !by_producer.is_empty()), "{partitioner}: a subtask got nothing");
             }
         }

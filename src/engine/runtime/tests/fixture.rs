@@ -79,7 +79,7 @@ impl Graph {
 
     /// Every subtask of the chained graph, as the JobManager would deploy it.
     pub(crate) fn deployments(&self, parallelism: u32) -> Vec<TaskDeployment> {
-        let graph = JobGraph::new(&self.plan, Settings { default_parallelism: parallelism, chaining: true });
+        let graph = JobGraph::new(&self.plan, Settings { default_parallelism: parallelism, chaining: true }).unwrap();
         let attempt =
             |vertex: usize, subtask| ExecutionAttemptId { vertex: graph.vertices[vertex].id, subtask, attempt: 0 };
         let worker = WorkerId { task_manager: TaskManagerId("tm".to_owned()), job: JobId(1), incarnation: 1 };
