@@ -77,9 +77,9 @@ pub mod web;
 pub mod worker;
 
 pub use api::{
-    BroadcastConnectedStream, ConnectedStreams, DataStream, DataStreamSink, KeyedBroadcastConnectedStream,
-    KeyedConnectedStreams, KeyedStream, StreamExecutionEnvironment, TumblingProcessingTimeWindows, WindowedStream,
-    text,
+    AsyncDataStream, BroadcastConnectedStream, ConnectedStreams, DataStream, DataStreamSink,
+    KeyedBroadcastConnectedStream, KeyedConnectedStreams, KeyedStream, StreamExecutionEnvironment,
+    TumblingProcessingTimeWindows, WindowedStream, text,
 };
 pub use engine::connectors;
 pub use engine::operators::{
@@ -96,8 +96,8 @@ pub use launch::{Error, JobResult, parse};
 /// What a program needs: `use flott::prelude::*;`.
 pub mod prelude {
     pub use crate::api::{
-        DataStream, DataStreamSink, KeyedStream, StreamExecutionEnvironment, TumblingProcessingTimeWindows,
-        WindowedStream,
+        AsyncDataStream, DataStream, DataStreamSink, KeyedStream, StreamExecutionEnvironment,
+        TumblingProcessingTimeWindows, WindowedStream,
     };
     pub use crate::connectors::TextFileSource;
     pub use crate::engine::operators::{

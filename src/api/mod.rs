@@ -11,6 +11,7 @@
 //! are plain closures; a type error points at the line that holds it.
 
 mod aggregates;
+mod async_data_stream;
 mod broadcast;
 mod connected_streams;
 mod data_stream;
@@ -25,6 +26,7 @@ mod tests;
 pub mod text;
 mod windowed_stream;
 
+pub use async_data_stream::AsyncDataStream;
 pub use broadcast::{BroadcastConnectedStream, KeyedBroadcastConnectedStream};
 pub use connected_streams::{ConnectedStreams, KeyedConnectedStreams};
 pub use data_stream::DataStream;

@@ -18,6 +18,7 @@ use super::interrupt::Interrupts;
 use super::{Error, Job, JobResult, VertexResult};
 use crate::config::{Configuration, JobConfig};
 use crate::engine::network::Network;
+use crate::engine::operators::AsyncPort;
 use crate::engine::runtime::{Blueprint, Flushing, TaskEvent, TaskExecutor};
 use crate::graph::job_graph::{self, JobGraph};
 use crate::graph::task::{Failure, TaskMetrics};
@@ -55,6 +56,7 @@ fn prepare(job: Job, given: &Configuration, temporary_dir: PathBuf) -> Result<Lo
         program,
         temporary_dir,
         flushing: Flushing::new(plan.resolved_mode(), config.buffer_timeout),
+        async_port: AsyncPort::tokio(),
     };
     let settings = Settings {
         restart_strategy: restart_strategy(&config.restart_strategy),

@@ -15,7 +15,7 @@ use super::orphan;
 use super::reports::Reporter;
 use crate::config::{Configuration, JobConfig};
 use crate::engine::network::{Network, NetworkConfig, OPEN_BYTES};
-use crate::engine::operators::ProgramGraph;
+use crate::engine::operators::{AsyncPort, ProgramGraph};
 use crate::engine::runtime::{Blueprint, Flushing, TaskExecutor};
 use crate::graph::plan::Plan;
 use crate::protocol::roles::WorkerEnvironment;
@@ -102,6 +102,7 @@ impl Worker {
             plan: Arc::new(stored),
             program,
             temporary_dir: environment.temporary_dir,
+            async_port: AsyncPort::tokio(),
         };
         let executor = TaskExecutor::new(blueprint, Arc::new(network), SystemClock::shared(), events_in);
         let executor = Arc::new(executor);

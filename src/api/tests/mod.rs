@@ -1,4 +1,5 @@
 mod aggregates;
+mod asynchronous;
 mod connected;
 mod connectors;
 mod graphs;

@@ -110,6 +110,6 @@ fn what_cannot_be_names_the_operator_and_what_to_change() {
     let twice = refused(|one| one.uid("x").map(|n| n).uid("x"));
     assert_eq!(twice, "operators \"one\" and \"Map\" both have the uid \"x\"; give each its own");
     let repartitioned = refused(|one| one.rebalance().set_parallelism(3));
-    assert!(repartitioned.starts_with("set_parallelism was called on a union or a repartitioned stream"));
+    assert!(repartitioned.starts_with("set_parallelism was called on a union, a repartitioned stream"));
     assert!(repartitioned.contains("call it directly behind the transformation"), "{repartitioned}");
 }

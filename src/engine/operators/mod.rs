@@ -11,6 +11,8 @@
 mod aggregate;
 mod aggregate_function;
 mod aggregating_state;
+mod async_port;
+mod async_wait;
 mod bad_records;
 mod broadcast_process;
 mod co_process;
@@ -20,8 +22,8 @@ mod keyed_context;
 mod keyed_process;
 mod keyed_sender;
 mod map;
-mod process;
 mod partition_custom;
+mod process;
 mod program;
 mod runtime_context;
 mod side_output;
@@ -40,6 +42,10 @@ pub(crate) use aggregate::{Aggregate, Best, BestBy, KeyAndValue, Reduce, Shape, 
 pub use aggregate_function::AggregateFunction;
 pub(crate) use aggregate_function::{Custom, KeyAndResult, Part};
 pub use aggregating_state::AggregatingState;
+pub(crate) use async_port::AsyncPort;
+#[cfg(test)]
+pub(crate) use async_port::Detached;
+pub(crate) use async_wait::{AsyncWait, OnTimeout, ResultOrder, Wait};
 pub(crate) use bad_records::DEAD_LETTERS;
 pub use bad_records::{BadRecords, DeadLetter, OnError, Origin};
 pub use broadcast_process::{
@@ -56,9 +62,9 @@ pub(crate) use keyed_process::KeyedProcess;
 pub use keyed_process::KeyedProcessFunction;
 pub(crate) use keyed_sender::{KeySelector, KeyedSender, key_selector};
 pub(crate) use map::{Filter, Map};
+pub(crate) use partition_custom::{PartitionCustom, router};
 pub(crate) use process::Process;
 pub use process::{ProcessContext, ProcessFunction};
-pub(crate) use partition_custom::{PartitionCustom, router};
 pub use program::{OperatorContext, ProgramCode, ProgramGraph, ProgramOperator};
 pub use runtime_context::{KeyedRuntimeContext, RuntimeContext};
 pub use side_output::OutputTag;
@@ -111,6 +117,13 @@ impl Emission {
 /// Called by one thread, never concurrently. For each subtask: `open`, then any of the middle ones, then `end_input` once
 /// per input and, after the last, `finish`. A subtask that is cancelled or fails is dropped without `finish`.
 pub trait Operator: Send {
+    /// Before `open`: where its futures run, and what wakes the subtask when one has come to something.
+    #[doc(hidden)]
+    #[expect(private_interfaces, reason = "only operators of this crate wait for futures")]
+    fn connect(&mut self, port: &AsyncPort, waker: &Waker) {
+        let _ = (port, waker);
+    }
+
     /// Before everything else.
     ///
     /// # Errors
@@ -133,6 +146,16 @@ pub trait Operator: Send {
     fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<(), Failure> {
         let _ = (watermark, out);
         Ok(())
+    }
+
+    /// Whether the subtask may take further input. Until it may, timers fire and mail is read as ever.
+    fn accepts_input(&self) -> bool {
+        true
+    }
+
+    /// Whether nothing that was taken is still under way outside. A watermark, and [`Operator::finish`], wait until it is so.
+    fn is_drained(&self) -> bool {
+        true
     }
 
     /// When [`Operator::on_processing_time`] wants to be called next.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::chain::{Chain, ChainOperator, Routes, StepContext, Target};
+use super::chain::{Chain, ChainOperator, Finishing, Routes, StepContext, Target};
 use super::counters::Counters;
 use super::inputs::Inputs;
 use super::mailbox::{Mailbox, Mailer};
@@ -11,7 +11,7 @@ use super::panics;
 use super::ports::{Connect, Gate, Partition};
 use super::source::SourceHead;
 use super::subtask::{Flushing, Head, Running, Subtask};
-use crate::engine::operators::{OperatorContext, ProgramCode, ProgramGraph, ProgramOperator, Waker};
+use crate::engine::operators::{AsyncPort, OperatorContext, ProgramCode, ProgramGraph, ProgramOperator, Waker};
 use crate::engine::record::BatchType;
 use crate::graph::plan::{EdgeId, NodeIndex, Plan, PlanEdge};
 use crate::graph::task::{Failure, TaskDeployment};
@@ -28,6 +28,8 @@ pub struct Blueprint {
     pub temporary_dir: PathBuf,
     /// When output is handed on.
     pub flushing: Flushing,
+    /// Where operators' futures run.
+    pub(crate) async_port: AsyncPort,
 }
 
 /// A subtask's connections, made before any subtask of a deployment runs.
@@ -89,22 +91,28 @@ impl Blueprint {
             ProgramCode::Source(source) => {
                 let context = self.operator_context(task, head_node)?;
                 let name = context.name.clone();
-                let reader = source.reader(&context, waker).map_err(|failure| failure.in_operator(&name))?;
+                let reader = source.reader(&context, waker.clone()).map_err(|failure| failure.in_operator(&name))?;
                 Some(SourceHead::new(head_node, name, reader))
             }
             ProgramCode::Operator(_) | ProgramCode::Sink(_) => None,
         };
         // Positions within the chain count from behind a source.
         let nodes = if source.is_some() { &task.operators[1..] } else { &task.operators[..] };
-        let operators = nodes.iter().map(|node| self.operator(task, *node, nodes)).collect::<Result<_, Failure>>()?;
+        let operator = |node: &NodeIndex| {
+            let mut operator = self.operator(task, *node, nodes)?;
+            operator.code.connect(&self.async_port, &waker);
+            Ok(operator)
+        };
+        let operators = nodes.iter().map(operator).collect::<Result<_, Failure>>()?;
         let source_routes = match source {
             Some(_) => self.routes(task, head_node, nodes)?,
             None => Routes::default(),
         };
-        let chain = Chain { operators, partitions, source_routes, context: StepContext::default() };
+        let (context, finishing) = (StepContext::default(), Finishing::default());
+        let chain = Chain { operators, partitions, source_routes, context, finishing };
         let head = source.map_or_else(|| Head::Inputs(Inputs::new(gates)), Head::Source);
         let (flushing, last_flush) = (self.flushing, Now(0));
-        Ok(Running { opened: false, head, chain, flushing, last_flush, unflushed: false })
+        Ok(Running { opened: false, head, chain, settling: false, flushing, last_flush, unflushed: false })
     }
 
     fn operator(&self, task: &TaskDeployment, node: NodeIndex, nodes: &[NodeIndex]) -> Result<ChainOperator, Failure> {

@@ -60,6 +60,19 @@ pub(super) struct Chain {
     /// Where a source at the head emits to; unused without one.
     pub(super) source_routes: Routes,
     pub(super) context: StepContext,
+    pub(super) finishing: Finishing,
+}
+
+/// How far the chain has come in finishing.
+#[derive(Debug, Default)]
+pub(super) struct Finishing {
+    /// Operators that have finished.
+    finished: usize,
+    /// Whether time has been told to have ended, where a source is at the head.
+    time_ended: bool,
+    /// Whether the first operator that has not finished was told the end of its input.
+    input_ended: bool,
+    committables: Vec<Committable>,
 }
 
 impl Chain {
@@ -82,6 +95,16 @@ impl Chain {
         Ok(true)
     }
 
+    /// Whether every operator takes further input.
+    pub(super) fn accepts_input(&self) -> bool {
+        self.operators.iter().all(|operator| operator.code.accepts_input())
+    }
+
+    /// Whether nothing that was taken is still under way.
+    pub(super) fn is_drained(&self) -> bool {
+        self.operators.iter().all(|operator| operator.code.is_drained())
+    }
+
     /// Gives the head operator a batch.
     pub(super) fn process(&mut self, input: u32, batch: Box<dyn Batch>) -> Result<(), Failure> {
         self.call(0, |operator, out| operator.process(input, batch, out))
@@ -97,12 +120,12 @@ impl Chain {
 
     /// When the first timer of any operator is due.
     pub(super) fn next_timer(&self) -> Option<Now> {
-        self.operators.iter().filter_map(|operator| operator.code.next_timer()).min()
+        self.operators[self.finishing.finished..].iter().filter_map(|operator| operator.code.next_timer()).min()
     }
 
     /// Fires the timers that are due.
     pub(super) fn fire_timers(&mut self, now: Now) -> Result<(), Failure> {
-        for position in 0..self.operators.len() {
+        for position in self.finishing.finished..self.operators.len() {
             if self.operators[position].code.next_timer().is_some_and(|due| due <= now) {
                 self.call(position, |operator, out| operator.on_processing_time(now, out))?;
             }
@@ -124,19 +147,35 @@ impl Chain {
         self.call(0, |operator, out| operator.end_input(input, out))
     }
 
-    /// Everything has ended; the head operator's inputs were ended one by one, unless the head is a source.
-    pub(super) fn finish(&mut self, source_at_head: bool) -> Result<Vec<Committable>, Failure> {
-        let mut committables = Vec::new();
-        for position in 0..self.operators.len() {
-            if position > 0 || source_at_head {
-                self.call(position, |operator, out| operator.end_input(0, out))?;
+    /// Everything has ended; the head operator's inputs were ended one by one, unless the head is a source. What sinks prepared,
+    /// or nothing yet: an operator waits for what is under way, and this is to be called again.
+    pub(super) fn finish(&mut self, source_at_head: bool) -> Result<Option<Vec<Committable>>, Failure> {
+        if source_at_head && !self.finishing.time_ended {
+            if !self.is_drained() {
+                return Ok(None);
+            }
+            self.watermark(EventTime::MAX)?;
+            self.finishing.time_ended = true;
+        }
+        while self.finishing.finished < self.operators.len() {
+            let position = self.finishing.finished;
+            if !self.finishing.input_ended {
+                if position > 0 || source_at_head {
+                    self.call(position, |operator, out| operator.end_input(0, out))?;
+                }
+                self.finishing.input_ended = true;
+            }
+            if !self.operators[position].code.is_drained() {
+                return Ok(None);
             }
             let prepared = self.call(position, |operator, out| operator.finish(out))?;
             let operator = self.operators[position].node;
-            committables.extend(prepared.into_iter().map(|payload| Committable { operator, payload }));
+            let committables = prepared.into_iter().map(|payload| Committable { operator, payload });
+            self.finishing.committables.extend(committables);
+            (self.finishing.finished, self.finishing.input_ended) = (position + 1, false);
         }
         self.partitions.iter_mut().try_for_each(|partition| partition.finish())?;
-        Ok(committables)
+        Ok(Some(std::mem::take(&mut self.finishing.committables)))
     }
 
     /// Bytes that have left the chain.
@@ -151,7 +190,7 @@ impl Chain {
 
     /// What a source at the head emits into.
     pub(super) fn source_output(&mut self) -> ChainOutput<'_> {
-        let Self { operators, partitions, source_routes, context } = self;
+        let Self { operators, partitions, source_routes, context, .. } = self;
         context.current.set(SOURCE);
         ChainOutput { routes: source_routes, behind: operators, first_behind: 0, emitter: SOURCE, partitions, context }
     }

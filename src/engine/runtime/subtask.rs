@@ -11,7 +11,7 @@ use super::panics;
 use super::source::{Read, SourceHead, SplitReport};
 use crate::graph::plan::{ExecutionMode, NodeIndex};
 use crate::graph::task::{Committable, Failure, TaskMetrics};
-use crate::time::{EventTime, Now};
+use crate::time::Now;
 
 /// How a subtask stands after a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,6 +96,8 @@ pub(super) struct Running {
     pub(super) opened: bool,
     pub(super) head: Head,
     pub(super) chain: Chain,
+    /// Time or an end has come in, and waits until what came before it is done.
+    pub(super) settling: bool,
     pub(super) flushing: Flushing,
     pub(super) last_flush: Now,
     /// Whether anything was processed since.
@@ -171,8 +173,10 @@ impl Running {
             Pause::None if self.flush_due(now) => self.flush(now, metrics)?,
             Pause::None => {}
             Pause::Ended => {
-                let committables = self.finish(metrics)?;
-                return Ok((Step::Ended(Outcome::Finished(committables)), Spent::Busy));
+                return match self.finish(metrics)? {
+                    Some(committables) => Ok((Step::Ended(Outcome::Finished(committables)), Spent::Busy)),
+                    None => self.pause(now, None, Spent::Busy, metrics),
+                };
             }
             Pause::Nothing { until, spent } => return self.pause(now, until, spent, metrics),
         }
@@ -217,6 +221,8 @@ impl Running {
             }
             let pause = match self.chain.has_room()? {
                 false => Pause::Nothing { until: None, spent: Spent::Backpressured },
+                // What an operator waits for is its timer's to tell.
+                true if !self.chain.accepts_input() => Pause::Nothing { until: None, spent: Spent::Busy },
                 true => self.take_slice(metrics, reports)?,
             };
             match pause {
@@ -244,25 +250,38 @@ impl Running {
                     Read::Ended => Pause::Ended,
                 })
             }
+            Head::Inputs(_) if self.settling => self.settle(),
             Head::Inputs(inputs) => {
+                if inputs.all_ended() {
+                    return Ok(Pause::Ended);
+                }
                 match inputs.poll()? {
-                    Incoming::Nothing => return Ok(Pause::Nothing { until: None, spent: Spent::Idle }),
+                    Incoming::Nothing => Ok(Pause::Nothing { until: None, spent: Spent::Idle }),
                     Incoming::Batch { input, batch } => {
                         metrics.records_in += batch.len() as u64;
                         self.chain.process(input, batch)?;
-                        return Ok(Pause::None);
+                        Ok(Pause::None)
                     }
-                    Incoming::Control => {}
+                    Incoming::Control => self.settle(),
                 }
-                if let Some(watermark) = inputs.advance() {
-                    self.chain.watermark(watermark)?;
-                }
-                for input in inputs.take_ended() {
-                    self.chain.end_input(input)?;
-                }
-                Ok(if inputs.all_ended() { Pause::Ended } else { Pause::None })
             }
         }
+    }
+
+    /// Tells the operators of time and ends that have come in, behind everything that came before.
+    fn settle(&mut self) -> Result<Pause, Failure> {
+        self.settling = !self.chain.is_drained();
+        let Head::Inputs(inputs) = &mut self.head else { return Ok(Pause::None) };
+        if self.settling {
+            return Ok(Pause::Nothing { until: None, spent: Spent::Busy });
+        }
+        if let Some(watermark) = inputs.advance() {
+            self.chain.watermark(watermark)?;
+        }
+        for input in inputs.take_ended() {
+            self.chain.end_input(input)?;
+        }
+        Ok(if inputs.all_ended() { Pause::Ended } else { Pause::None })
     }
 
     /// Nothing to do: hands on what lies here, then waits until the first of whatever comes.
@@ -295,11 +314,8 @@ impl Running {
         Ok(())
     }
 
-    fn finish(&mut self, metrics: &mut TaskMetrics) -> Result<Vec<Committable>, Failure> {
+    fn finish(&mut self, metrics: &mut TaskMetrics) -> Result<Option<Vec<Committable>>, Failure> {
         let source_at_head = matches!(self.head, Head::Source(_));
-        if source_at_head {
-            self.chain.watermark(EventTime::MAX)?;
-        }
         let committables = self.chain.finish(source_at_head)?;
         self.count_bad_records(metrics);
         self.count_flow(metrics);

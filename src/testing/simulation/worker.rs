@@ -10,7 +10,7 @@ use super::channels::Channels;
 use super::messages::{Hello, LinkEvent, Message};
 use super::network::LinkId;
 use super::world::{Happening, Input, Pid, World};
-use crate::engine::operators::{NextDiscovery, ProgramCode, SplitEnumerator};
+use crate::engine::operators::{AsyncPort, NextDiscovery, ProgramCode, SplitEnumerator};
 use crate::engine::runtime::{Blueprint, Connect, Flushing, Mail, Step, Stepped, TaskEvent};
 use crate::graph::plan::NodeIndex;
 use crate::graph::task::{Committable, Failure, TaskDeployment};
@@ -48,6 +48,7 @@ impl Worker {
             plan: Arc::new(start.plan.clone()),
             program: spec.program.clone(),
             temporary_dir: PathBuf::new(),
+            async_port: AsyncPort::at_once(),
         };
         let channels = world.ledger.channels_of(start.worker.job, &start.worker);
         Ok(Self {

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::super::{Blueprint, Connect, Flushing, Gate, Mail, Mailer, Partition, Report, Step, Subtask};
-use crate::engine::operators::{Operator, OperatorContext, Output, ProgramCode, ProgramGraph, ProgramOperator, Waker};
+use crate::engine::operators::{
+    AsyncPort, Operator, OperatorContext, Output, ProgramCode, ProgramGraph, ProgramOperator, Waker,
+};
 use crate::engine::record::{Batch, BatchType, Element, Rows, RowsType};
 use crate::graph::job_graph::{JobGraph, Settings};
 use crate::graph::plan::{
@@ -24,6 +26,7 @@ pub(crate) struct Graph {
     pub(crate) plan: Plan,
     pub(crate) program: ProgramGraph,
     pub(crate) log: Log,
+    pub(crate) async_port: AsyncPort,
 }
 
 impl Graph {
@@ -38,7 +41,7 @@ impl Graph {
             edges: Vec::new(),
             once: BTreeMap::new(),
         };
-        Self { plan, program: ProgramGraph::default(), log: Log::default() }
+        Self { plan, program: ProgramGraph::default(), log: Log::default(), async_port: AsyncPort::at_once() }
     }
 
     pub(crate) fn node(&mut self, name: &str, kind: NodeKind, code: ProgramCode) -> NodeIndex {
@@ -125,6 +128,7 @@ impl Graph {
             program: self.program.clone(),
             temporary_dir: PathBuf::new(),
             flushing: Flushing { interval: Some(Duration::from_millis(5)), when_idle: true },
+            async_port: self.async_port.clone(),
         }
     }
 
