@@ -11,6 +11,7 @@ use super::graph_builder::{Node, SharedGraph};
 use crate::engine::connectors::{CollectionSource, FileSource, SequenceSource, SocketTextSource, TextFileSource};
 use crate::engine::operators::{Boundedness, ProgramCode, Source};
 use crate::engine::record::{Record, RowsType, Str};
+use crate::graph::explain::Explanation;
 use crate::graph::job_graph::{JobGraph, Settings};
 use crate::graph::plan::{ExecutionMode, NodeKind};
 use crate::launch::{self, Error, JobResult};
@@ -159,18 +160,29 @@ impl StreamExecutionEnvironment {
         self.graph.lock().build(name)
     }
 
-    /// What `execute` would run, for people: the chained graph, one vertex a line.
+    /// What `execute` would run, for people and tools: operators, how they are chained, and how records go between them. Nothing is
+    /// started. `flott run --explain PROGRAM` shows the same of a program.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// let env = StreamExecutionEnvironment::new();
+    /// env.from_sequence(1, 100).key_by(|n| n % 3).count().print();
+    /// println!("{}", env.explain()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`StreamExecutionEnvironment::execute`] for an invalid graph.
-    pub fn explain(&self) -> Result<String, Error> {
-        let job = self.graph.lock().build("explain")?;
-        job.plan.validate()?;
+    pub fn explain(&self) -> Result<Explanation, Error> {
+        let plan = self.graph.lock().build("explain")?.plan;
+        plan.validate()?;
         let parallelism =
             std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
-        let chaining = job.plan.configuration.get("pipeline.operator-chaining.enabled").is_none_or(|set| set == "true");
-        let graph = JobGraph::new(&job.plan, Settings { default_parallelism: parallelism, chaining })?;
-        Ok(describe(&graph))
+        let chaining = plan.configuration.get("pipeline.operator-chaining.enabled").is_none_or(|set| set == "true");
+        let graph = JobGraph::new(&plan, Settings { default_parallelism: parallelism, chaining })?;
+        Ok(Explanation::new(plan, graph))
     }
 }
 
@@ -179,15 +191,4 @@ impl StreamExecutionEnvironment {
     pub(super) fn graph(&self) -> &SharedGraph {
         &self.graph
     }
-}
-
-fn describe(graph: &JobGraph) -> String {
-    let mut text = format!("execution mode: {}\n", graph.execution_mode);
-    for (vertex, index) in graph.vertices.iter().zip(0usize..) {
-        text.push_str(&format!("{index}: {} (parallelism {})\n", vertex.name, vertex.parallelism));
-        for edge in graph.edges.iter().filter(|edge| edge.target == index) {
-            text.push_str(&format!("   from {} {}\n", edge.source, edge.partitioner));
-        }
-    }
-    text
 }

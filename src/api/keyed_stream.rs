@@ -115,6 +115,11 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
             Box::new(KeyedSender::<T, K, V, G, _>::new(keys, value, aggregate, folded_before)) as Box<dyn Operator>
         };
         let mut node = Node::new("Key By", NodeKind::Operator, ProgramCode::Operator(Arc::new(sender)));
+        node.description = match folded_before {
+            Some(Emission::Final) => "folds values by key before the exchange".to_owned(),
+            Some(Emission::Updates) => "folds values by key before the exchange in batch mode".to_owned(),
+            None => String::new(),
+        };
         node.output = Some(Arc::new(KeyedType::<K, V>::new()));
         node.follows = self.stream.sole_feeder();
         Upstream::new(self.stream.add(node), Partitioner::Hash)

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::explain::ExplainFormat;
 use crate::ids::{ApplicationId, JobId};
 
 /// flott runs batch and streaming jobs on machines that its resource manager hands out.
@@ -105,6 +106,9 @@ pub(super) struct Run {
     /// Parallelism of operators that set none themselves
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32768))]
     pub(super) parallelism: Option<u32>,
+    /// Print what would run and start nothing: text, json or dot
+    #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    pub(super) explain: Option<ExplainFormat>,
     /// Files the program finds in its working directory, separated by commas
     #[arg(long, value_name = "FILE", value_delimiter = ',')]
     pub(super) files: Vec<PathBuf>,

@@ -10,6 +10,7 @@
 mod applications;
 mod arguments;
 mod daemons;
+mod explain;
 mod flink_words;
 mod jobs;
 mod output;

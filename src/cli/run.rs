@@ -12,6 +12,7 @@ use tokio::signal::ctrl_c;
 
 use super::arguments::{OutputFormat, Run};
 use super::block_on;
+use super::explain::{self, Question};
 use super::output::is_terminal;
 use super::progress::ProgressLine;
 use crate::client::{
@@ -59,6 +60,15 @@ pub(super) fn run(options: Run) -> anyhow::Result<ExitCode> {
     if let Some(parallelism) = options.parallelism {
         job_configuration.insert("parallelism.default".to_owned(), parallelism.to_string());
     }
+    if let Some(format) = options.explain {
+        let question = Question {
+            program: &options.program,
+            arguments: &options.arguments,
+            environment: recorded_environment(&options.env)?,
+            configuration: job_configuration,
+        };
+        return explain::explain(format, &question);
+    }
     if target == Target::Local {
         return run_locally(&options, &job_configuration);
     }
@@ -105,7 +115,7 @@ async fn per_job(client: &ClientConfig, submit: SubmitOptions) -> anyhow::Result
         }
     };
     let submitted = submit_per_job(&cluster, submit, uploading).await.map_err(|error| {
-        explain(error, "no resource manager answers there; start one with scripts/start-yarn.sh, or set resourcemanager.address and resourcemanager.port")
+        with_hint(error, "no resource manager answers there; start one with scripts/start-yarn.sh, or set resourcemanager.address and resourcemanager.port")
     })?;
     let application = submitted.application.context("a per-job submission has an application")?;
     Ok((submitted, Follower::of_application(cluster, application, submitted.job)))
@@ -118,13 +128,13 @@ async fn standalone(
 ) -> anyhow::Result<(Submitted, Follower)> {
     let job_manager = JobManager::at(options.cluster.jobmanager.as_deref().unwrap_or(&client.job_manager));
     let submitted = submit_standalone(&job_manager, submit).await.map_err(|error| {
-        explain(error, "no job manager answers there; start one with scripts/start-cluster.sh, name it with -m host:port, or use -t yarn-per-job")
+        with_hint(error, "no job manager answers there; start one with scripts/start-cluster.sh, name it with -m host:port, or use -t yarn-per-job")
     })?;
     Ok((submitted, Follower::of_job_manager(job_manager, submitted.job)))
 }
 
 /// A refused connection gets its hint; everything else speaks for itself.
-fn explain(error: SubmitError, hint: &str) -> anyhow::Error {
+fn with_hint(error: SubmitError, hint: &str) -> anyhow::Error {
     match error {
         SubmitError::Http(error @ http::Error::Connect { .. }) => anyhow::anyhow!("{error}; {hint}"),
         other => other.into(),

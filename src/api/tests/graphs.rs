@@ -153,8 +153,22 @@ fn explain_names_vertices_and_edges() {
     let env = StreamExecutionEnvironment::new();
     env.set_parallelism(3);
     words(&env).key_by(|word| word.clone()).count().print();
-    let text = env.explain().unwrap();
-    assert!(text.contains("execution mode: BATCH"), "{text}");
-    assert!(text.contains("1: Keyed Aggregation -> Sink: Print to Std. Out (parallelism 3)"), "{text}");
-    assert!(text.contains("from 0 HASH"), "{text}");
+    let explanation = env.explain().unwrap();
+    assert_eq!(
+        explanation.to_string(),
+        "Job \"explain\": BATCH, 2 vertices, 6 subtasks, 3 slots\n\n\
+         [1] Source: Text Files          parallelism 3, replayable\n    \
+         └─ Flat Map\n       \
+         └─ Key By                folds values by key before the exchange in batch mode\n    \
+         ║ HASH from [1]\n\
+         [2] Keyed Aggregation           parallelism 3, 128 key groups\n    \
+         └─ Sink: Print to Std. Out\n"
+    );
+    let json = explanation.to_json();
+    assert_eq!(json["type"], "BATCH");
+    assert_eq!(json["nodes"][1]["inputs"][0]["ship_strategy"], "HASH");
+    assert_eq!(json["nodes"][1]["inputs"][0]["id"], json["nodes"][0]["id"]);
+    assert_eq!(json["nodes"][0]["description"], "Source: Text Files<br/>+- Flat Map<br/>   +- Key By<br/>");
+    let dot = explanation.to_dot();
+    assert!(dot.contains("n2 -> n3 [label=\"HASH\"];") && dot.contains("n0 [label=\"Source: Text Files\"];"), "{dot}");
 }

@@ -122,11 +122,6 @@ pub(super) fn time_in(execution: &Execution, state: ExecutionState, now: Now) ->
     Some(left.as_millis().saturating_sub(entered.as_millis()))
 }
 
-/// What Flink shows of text from users as HTML.
-pub(super) fn escape_html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,90 @@
+//! `flott run --explain`: what would run. The program is asked for its plan here, and nothing is started.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+
+use crate::client::LocalProgram;
+use crate::config::{Configuration, JobConfig};
+use crate::graph::explain::Explanation;
+use crate::graph::job_graph::{JobGraph, Settings};
+use crate::graph::plan::Plan;
+use crate::protocol::roles;
+
+/// How the plan is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ExplainFormat {
+    /// For people.
+    Text,
+    /// As the job manager's REST API shows it.
+    Json,
+    /// For Graphviz.
+    Dot,
+}
+
+/// What the program is asked with: as it would be when submitted.
+pub(super) struct Question<'a> {
+    pub(super) program: &'a Path,
+    pub(super) arguments: &'a [String],
+    pub(super) environment: BTreeMap<String, String>,
+    pub(super) configuration: BTreeMap<String, String>,
+}
+
+/// Prints the plan.
+pub(super) fn explain(format: ExplainFormat, question: &Question<'_>) -> anyhow::Result<ExitCode> {
+    let explanation = explanation(question.plan()?, &question.configuration)?;
+    match format {
+        ExplainFormat::Text => print!("{explanation}"),
+        ExplainFormat::Json => println!("{:#}", explanation.to_json()),
+        ExplainFormat::Dot => print!("{}", explanation.to_dot()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Question<'_> {
+    /// Runs the program in its plan role.
+    fn plan(&self) -> anyhow::Result<Plan> {
+        let program = LocalProgram::executable(self.program)?;
+        let path = std::path::absolute(&program.path)?;
+        let file =
+            std::env::temp_dir().join(format!("flott-plan-{}-{:08x}.json", std::process::id(), fastrand::u32(..)));
+        let status = Command::new(&path)
+            .args(self.arguments)
+            .envs(&self.environment)
+            .env(roles::ROLE, roles::ROLE_PLAN)
+            .env(roles::PLAN, &file)
+            .env(roles::CONFIGURATION, serde_json::to_string(&self.configuration)?)
+            .stdin(Stdio::null())
+            // What it prints while it builds its graph must not stand in the midst of JSON.
+            .stdout(io::stderr().as_fd().try_clone_to_owned()?)
+            .status()
+            .with_context(|| format!("cannot start {}", path.display()));
+        let json = std::fs::read(&file);
+        // It may not have been written; nobody reads it again.
+        let _ = std::fs::remove_file(&file);
+        match (status?.success(), json) {
+            (true, Ok(json)) => Ok(serde_json::from_slice(&json).context("cannot read the program's plan")?),
+            (true, Err(_)) => bail!("{} ended without calling execute; a job's program must", program.name),
+            (false, _) => bail!("{} did not get as far as execute; its own words stand above", program.name),
+        }
+    }
+}
+
+fn explanation(mut plan: Plan, configuration: &BTreeMap<String, String>) -> anyhow::Result<Explanation> {
+    let configuration = Configuration::new().with_submitted(&plan.configuration)?.with_submitted(configuration)?;
+    let config = JobConfig::from_configuration(&configuration)?;
+    plan.name = config.name.clone().unwrap_or(plan.name);
+    plan.execution_mode = config.execution_mode.unwrap_or(plan.execution_mode);
+    for node in &mut plan.nodes {
+        node.max_parallelism = node.max_parallelism.or(config.max_parallelism);
+    }
+    plan.validate()?;
+    let settings = Settings { default_parallelism: config.default_parallelism().get(), chaining: config.chaining };
+    let graph = JobGraph::new(&plan, settings)?;
+    Ok(Explanation::new(plan, graph))
+}
