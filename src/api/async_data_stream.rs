@@ -30,6 +30,7 @@ use crate::engine::record::Record;
 ///
 /// # fn main() -> Result<(), flott::Error> {
 /// let env = StreamExecutionEnvironment::new();
+/// env.set_parallelism(1);
 /// let ids = env.from_collection([3, 1, 2]);
 /// let names = AsyncDataStream::ordered_wait(&ids, name_of, Duration::from_secs(5), 100);
 /// assert_eq!(names.execute_and_collect("names")?, ["user 3", "user 1", "user 2"]);
@@ -40,7 +41,7 @@ use crate::engine::record::Record;
 pub struct AsyncDataStream;
 
 impl AsyncDataStream {
-    /// Emits results in the order of the records they are for: a slow one holds up those behind it.
+    /// Emits results in the order of the records they are for, within a subtask: a slow one holds up those behind it.
     pub fn ordered_wait<T, U, E, R, F>(
         stream: &DataStream<T>,
         request: F,

@@ -124,9 +124,9 @@ impl<T: Record> DataStream<T> {
     /// # use flott::prelude::*;
     /// # fn main() -> Result<(), flott::Error> {
     /// let env = StreamExecutionEnvironment::new();
-    /// let orders = env.from_collection([("ada", 20u64), ("bob", 7), ("ada", 1)]);
+    /// let orders = env.from_collection([("ada".to_owned(), 20u64), ("bob".to_owned(), 7), ("ada".to_owned(), 1)]);
     /// // One subtask for the customer who orders most, the others share the rest.
-    /// let apart = orders.map(|(name, amount)| (name.to_owned(), amount)).partition_custom(
+    /// let apart = orders.partition_custom(
     ///     |name: &String, subtasks| if name == "ada" || subtasks == 1 { 0 } else { 1 + name.len() as u32 % (subtasks - 1) },
     ///     |(name, _)| name.clone(),
     /// );

@@ -1,7 +1,7 @@
 //! `flott run --explain`: what would run. The program is asked for its plan here, and nothing is started.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -38,12 +38,17 @@ pub(super) struct Question<'a> {
 /// Prints the plan.
 pub(super) fn explain(format: ExplainFormat, question: &Question<'_>) -> anyhow::Result<ExitCode> {
     let explanation = explanation(question.plan()?, &question.configuration)?;
-    match format {
-        ExplainFormat::Text => print!("{explanation}"),
-        ExplainFormat::Json => println!("{:#}", explanation.to_json()),
-        ExplainFormat::Dot => print!("{}", explanation.to_dot()),
+    let mut out = io::stdout().lock();
+    let written = match format {
+        ExplainFormat::Text => write!(out, "{explanation}"),
+        ExplainFormat::Json => writeln!(out, "{:#}", explanation.to_json()),
+        ExplainFormat::Dot => write!(out, "{}", explanation.to_dot()),
+    };
+    match written {
+        // A reader that has seen enough, `head` say.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        written => Ok(written.map(|()| ExitCode::SUCCESS)?),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 impl Question<'_> {
