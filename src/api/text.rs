@@ -10,6 +10,7 @@ use crate::engine::record::Str;
 /// let words: Vec<&str> = flott::text::words(" to be,\tor\u{2003}not ").collect();
 /// assert_eq!(words, ["to", "be,", "or", "not"]);
 /// ```
+#[inline]
 pub fn words(text: &str) -> Words<'_> {
     let mut words = Words { text, block: 0, unread: 0 };
     words.load(0);

@@ -36,16 +36,11 @@ impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> Operator for KeyedAggre
         let (start, add) =
             (|value| aggregate.start(value), |folded: &mut G::Accumulator, value| aggregate.add(folded, value));
         if !self.rolling {
-            batch.for_each(|hash, key, value| {
-                table.fold(hash, key, value, start, add);
-            });
+            batch.fold_into(table, start, add, |_, _| {});
             return Ok(());
         }
         let mut rows = Vec::with_capacity(batch.len());
-        batch.for_each(|hash, key, value| {
-            let (key, folded) = table.fold(hash, key, value, start, add);
-            rows.push(shape.cloned(key, G::value_ref(folded)));
-        });
+        batch.fold_into(table, start, add, |key, folded| rows.push(shape.cloned(key, G::value_ref(folded))));
         out.emit(Box::new(Rows(rows)))
     }
 

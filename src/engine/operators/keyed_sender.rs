@@ -86,6 +86,7 @@ where
         while !rows.as_slice().is_empty() {
             let some = &rows.as_slice()[..rows.len().min(FOLDED_AT_ONCE)];
             (self.keys)(some, &mut self.hash_column, &mut self.key_column);
+            table.prefetch(&self.hash_column);
             for ((hash, key), row) in self.hash_column.drain(..).zip(self.key_column.drain(..)).zip(&mut rows) {
                 let value = (self.value)(row);
                 table.fold_owned(
@@ -99,10 +100,11 @@ where
         }
     }
 
-    /// Empties the table when the next batch might make it grow beyond its bound.
+    /// Empties the table when it has grown to its bound.
     fn empty_if_full(&mut self, out: &mut dyn Output) -> Result<(), Failure> {
         let Some(table) = &self.table else { return Ok(()) };
-        if table.room() >= BATCH_RECORDS || table.bytes() * 2 <= self.table_bytes_max {
+        // About half of a table's slots are in use.
+        if table.len() * size_of::<(K, G::Accumulator)>() * 2 <= self.table_bytes_max {
             return Ok(());
         }
         if table.len() as u64 * 16 > self.folded * USELESS_SIXTEENTHS {

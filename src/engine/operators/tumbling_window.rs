@@ -60,9 +60,12 @@ impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> Operator for TumblingWi
     fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
         let pane = self.panes.entry(self.windows.end(out.now())).or_default();
         let aggregate = &self.aggregate;
-        Keyed::<K, V>::of(batch).for_each(|hash, key, value| {
-            pane.fold(hash, key, value, |value| aggregate.start(value), |folded, value| aggregate.add(folded, value));
-        });
+        Keyed::<K, V>::of(batch).fold_into(
+            pane,
+            |value| aggregate.start(value),
+            |folded, value| aggregate.add(folded, value),
+            |_, _| {},
+        );
         Ok(())
     }
 

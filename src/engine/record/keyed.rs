@@ -5,7 +5,10 @@ use std::marker::PhantomData;
 
 use super::batch::open_parts;
 use super::column::{self, FrameReader, Malformed, read_flat, write_flat, write_head};
-use super::{Batch, BatchType, CodecError, Key, KeyColumn, KeyRef, Record};
+use super::{Batch, BatchType, CodecError, Key, KeyColumn, KeyRef, KeyedTable, Record};
+
+/// Keys whose memory is asked for together: enough waits in flight, few enough to stay in the first-level cache.
+const FETCHED_AT_ONCE: usize = 64;
 
 /// A batch of hash, key and value columns.
 #[derive(Clone, Debug)]
@@ -57,6 +60,41 @@ impl<K: Key, V: Record> Keyed<K, V> {
             }
             KeyColumn::Texts(keys) => {
                 rows.zip(keys.iter()).for_each(|((hash, value), key)| row(hash, KeyRef::Text(key), value));
+            }
+        }
+    }
+
+    /// Folds each row's value into its key's state, in order, as [`KeyedTable::fold`] does; `then` gets both after each.
+    #[inline]
+    pub fn fold_into<S>(
+        self,
+        table: &mut KeyedTable<K, S>,
+        start: impl Fn(V) -> S + Copy,
+        add: impl Fn(&mut S, V) + Copy,
+        mut then: impl FnMut(&K, &mut S),
+    ) {
+        let Self { hashes, keys, values } = self;
+        let mut values = values.into_iter();
+        // Two loops, so that neither asks for each row which of both it is.
+        match &keys {
+            KeyColumn::Values(keys) => {
+                for (hashes, keys) in hashes.chunks(FETCHED_AT_ONCE).zip(keys.chunks(FETCHED_AT_ONCE)) {
+                    table.prefetch(hashes);
+                    for ((hash, key), value) in hashes.iter().zip(keys).zip(&mut values) {
+                        let (key, state) = table.fold(*hash, KeyRef::Value(key), value, start, add);
+                        then(key, state);
+                    }
+                }
+            }
+            KeyColumn::Texts(keys) => {
+                let mut keys = keys.iter();
+                for hashes in hashes.chunks(FETCHED_AT_ONCE) {
+                    table.prefetch(hashes);
+                    for ((hash, key), value) in hashes.iter().zip(&mut keys).zip(&mut values) {
+                        let (key, state) = table.fold(*hash, KeyRef::Text(key), value, start, add);
+                        then(key, state);
+                    }
+                }
             }
         }
     }

@@ -13,6 +13,7 @@ mod element;
 mod hash;
 mod key;
 mod keyed;
+mod prefetch;
 mod routed;
 mod rows;
 mod table;

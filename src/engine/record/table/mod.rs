@@ -1,0 +1,300 @@
+//! State per key, found by the hash that travelled with the key.
+//!
+//! ```text
+//! hash  │ 63 … 48: home in a segment │ 47 … 0: the segment, by as many of them as there are segments; 47 … 32 are the key group │
+//!                                                              └──────────────── the lowest seven mark the slot ─────────────┘
+//! directory ─► segments of at most 256 KiB, which grow, are copied and given up one by one
+//! ```
+//!
+//! Because a segment is chosen by the bits that choose the key group, it holds one group, or a few whole ones and parts of two.
+
+mod segment;
+
+use segment::{Place, Segment};
+
+use super::{Key, KeyRef, key_hash};
+
+/// More bits than this do not choose a segment: keys that agree in so many are not told apart by more.
+const DEPTH_MAX: u32 = 24;
+
+/// A table of states by key. The hash that routed a key probes it; a key is copied only when it is new.
+///
+/// Entries hold no hash: it is computed again when a segment grows, which is cheaper than 8 bytes more in every cache line a probe
+/// touches. With many keys nearly every probe waits for memory, so whoever has a batch of hashes asks for all of them first, by
+/// [`KeyedTable::prefetch`]. There is no growth of the whole: one insert moves at most a segment.
+#[derive(Clone)]
+pub struct KeyedTable<K, S> {
+    /// By the first `depth` bits of [`place_bits`], which segment.
+    directory: Vec<u32>,
+    depth: u32,
+    segments: Vec<Part<K, S>>,
+    len: usize,
+    bytes: usize,
+}
+
+/// A segment, and how many bits all its keys agree in.
+#[derive(Clone)]
+struct Part<K, S> {
+    depth: u32,
+    segment: Segment<K, S>,
+}
+
+/// The bits that choose a segment, first ones first.
+#[inline]
+fn place_bits(hash: u64) -> u64 {
+    hash << 16
+}
+
+impl<K: Key, S> KeyedTable<K, S> {
+    /// An empty table. It owns next to no memory.
+    pub fn new() -> Self {
+        let segments = vec![Part { depth: 0, segment: Segment::new() }];
+        Self { directory: Vec::new(), depth: 0, segments, len: 0, bytes: 0 }
+    }
+
+    /// Which segment keys of this hash are in.
+    #[inline]
+    fn part_of(&self, hash: u64) -> usize {
+        // In two steps, because by 64 there is no shifting. A table of one segment has no directory.
+        let entry = self.directory.get((place_bits(hash) >> 1 >> (63 - self.depth)) as usize);
+        entry.map_or(0, |part| *part as usize)
+    }
+
+    /// Asks for the memory of keys with these hashes, which should be looked at soon: some hundred at a time, so that all are still
+    /// in the cache then. Costs little where the table is small.
+    #[inline]
+    pub fn prefetch(&self, hashes: &[u64]) {
+        if self.bytes < FITS_THE_CACHE {
+            return;
+        }
+        for hash in hashes {
+            self.segments[self.part_of(*hash)].segment.prefetch(*hash);
+        }
+    }
+
+    /// The key and its state, which `new` makes for a key that is new. `hash` is [`key_hash`] of `key`.
+    #[inline]
+    pub fn get_or_insert_with(&mut self, hash: u64, key: KeyRef<'_, K>, new: impl FnOnce() -> S) -> (&K, &mut S) {
+        let part = self.part_of(hash);
+        let (key, state) = match self.segments[part].segment.find(hash, key) {
+            Place::Found(slot) => self.segments[part].segment.entry_mut(slot),
+            Place::Free(slot) => self.insert(part, slot, hash, key.to_owned(), new()),
+        };
+        (key, state)
+    }
+
+    /// Folds `value` into the key's state: `start` makes a new one of it, `add` adds it to the one there is. Returns both.
+    #[inline]
+    pub fn fold<V>(
+        &mut self,
+        hash: u64,
+        key: KeyRef<'_, K>,
+        value: V,
+        start: impl FnOnce(V) -> S,
+        add: impl FnOnce(&mut S, V),
+    ) -> (&K, &mut S) {
+        let part = self.part_of(hash);
+        let (key, state) = match self.segments[part].segment.find(hash, key) {
+            Place::Found(slot) => {
+                let entry = self.segments[part].segment.entry_mut(slot);
+                add(&mut entry.1, value);
+                entry
+            }
+            Place::Free(slot) => self.insert(part, slot, hash, key.to_owned(), start(value)),
+        };
+        (key, state)
+    }
+
+    /// As [`KeyedTable::fold`], with a key that may be kept.
+    #[inline]
+    pub fn fold_owned<V>(
+        &mut self,
+        hash: u64,
+        key: K,
+        value: V,
+        start: impl FnOnce(V) -> S,
+        add: impl FnOnce(&mut S, V),
+    ) {
+        let part = self.part_of(hash);
+        match self.segments[part].segment.find_by(hash, |other| *other == key) {
+            Place::Found(slot) => add(&mut self.segments[part].segment.entry_mut(slot).1, value),
+            Place::Free(slot) => {
+                self.insert(part, slot, hash, key, start(value));
+            }
+        }
+    }
+
+    /// Adds a key whose place is known, unless its segment has to grow first.
+    #[inline]
+    fn insert(&mut self, part: usize, slot: usize, hash: u64, key: K, state: S) -> &mut (K, S) {
+        self.len += 1;
+        let (mut part, mut slot) = (part, slot);
+        while self.segments[part].segment.is_full() {
+            self.grow(part);
+            part = self.part_of(hash);
+            slot = match self.segments[part].segment.find_by(hash, |_| false) {
+                Place::Free(slot) | Place::Found(slot) => slot,
+            };
+        }
+        self.segments[part].segment.insert(slot, hash, key, state)
+    }
+
+    #[cold]
+    fn grow(&mut self, part: usize) {
+        let Part { depth, segment } = &mut self.segments[part];
+        if !segment.is_largest() || *depth >= DEPTH_MAX {
+            self.bytes -= segment.bytes();
+            segment.double();
+            self.bytes += segment.bytes();
+            return;
+        }
+        self.split(part);
+    }
+
+    /// Divides a segment by the next bit; the half with that bit set becomes a new segment.
+    fn split(&mut self, part: usize) {
+        let split = &mut self.segments[part];
+        if split.depth == self.depth {
+            self.directory = match self.directory.as_slice() {
+                [] => vec![0, 0],
+                entries => entries.iter().flat_map(|part| [*part, *part]).collect(),
+            };
+            self.depth += 1;
+        }
+        split.depth += 1;
+        let (mut lower, mut upper) = (split.segment.empty_like(), split.segment.empty_like());
+        self.bytes += upper.bytes();
+        let shift = 64 - split.depth;
+        for (key, state) in std::mem::replace(&mut split.segment, Segment::new()).into_entries() {
+            let hash = key_hash(&key);
+            let half = if place_bits(hash) >> shift & 1 == 0 { &mut lower } else { &mut upper };
+            half.insert_new(hash, key, state);
+        }
+        split.segment = lower;
+        let (depth, bit) = (split.depth, self.depth - split.depth);
+        let new = self.segments.len();
+        self.segments.push(Part { depth, segment: upper });
+        let new = u32::try_from(new).expect("a directory of 2^24 entries names fewer segments");
+        for (place, entry) in self.directory.iter_mut().enumerate() {
+            if *entry as usize == part && place >> bit & 1 == 1 {
+                *entry = new;
+            }
+        }
+    }
+
+    /// The state of a key that is there.
+    pub fn get(&self, hash: u64, key: KeyRef<'_, K>) -> Option<&S> {
+        let segment = &self.segments[self.part_of(hash)].segment;
+        match segment.find(hash, key) {
+            Place::Found(slot) => Some(&segment.entry(slot).1),
+            Place::Free(_) => None,
+        }
+    }
+
+    /// The state of a key that is there, to change.
+    pub fn get_mut(&mut self, hash: u64, key: KeyRef<'_, K>) -> Option<&mut S> {
+        let part = self.part_of(hash);
+        let segment = &mut self.segments[part].segment;
+        match segment.find(hash, key) {
+            Place::Found(slot) => Some(&mut segment.entry_mut(slot).1),
+            Place::Free(_) => None,
+        }
+    }
+
+    /// Takes a key out.
+    pub fn remove(&mut self, hash: u64, key: KeyRef<'_, K>) -> Option<(K, S)> {
+        let part = self.part_of(hash);
+        let segment = &mut self.segments[part].segment;
+        match segment.find(hash, key) {
+            Place::Found(slot) => {
+                self.len -= 1;
+                Some(segment.remove(slot))
+            }
+            Place::Free(_) => None,
+        }
+    }
+
+    /// Number of keys.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Memory of the table, without what keys and states own beside it.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.bytes + self.directory.len() * size_of::<u32>()
+    }
+
+    /// All keys and states, in no order that means anything.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &S)> {
+        self.segments.iter().flat_map(|part| part.segment.iter()).map(|(key, state)| (key, state))
+    }
+
+    /// All keys and states, to change.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut S)> {
+        self.segments.iter_mut().flat_map(|part| part.segment.iter_mut())
+    }
+
+    /// Takes everything out; the memory stays for what comes.
+    pub fn drain(&mut self) -> impl ExactSizeIterator<Item = (K, S)> + '_ {
+        let left = std::mem::take(&mut self.len);
+        Counted { entries: self.segments.iter_mut().flat_map(|part| part.segment.drain()), left }
+    }
+
+    /// Takes everything out, and gives the memory up behind it.
+    pub fn take(&mut self) -> impl ExactSizeIterator<Item = (K, S)> + use<K, S> {
+        let table = std::mem::take(self);
+        Counted { entries: table.segments.into_iter().flat_map(|part| part.segment.into_entries()), left: table.len }
+    }
+}
+
+/// Tables below this size are in the second-level cache anyway.
+const FITS_THE_CACHE: usize = 512 << 10;
+
+/// Entries on their way out, and how many there still are. All of them leave, even when nobody asks for the last.
+struct Counted<I: Iterator> {
+    entries: I,
+    left: usize,
+}
+
+impl<I: Iterator> Iterator for Counted<I> {
+    type Item = I::Item;
+
+    #[inline]
+    fn next(&mut self) -> Option<I::Item> {
+        let entry = self.entries.next()?;
+        self.left -= 1;
+        Some(entry)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<I: Iterator> ExactSizeIterator for Counted<I> {}
+
+impl<I: Iterator> Drop for Counted<I> {
+    fn drop(&mut self) {
+        self.entries.by_ref().for_each(drop);
+    }
+}
+
+impl<K: Key, S> Default for KeyedTable<K, S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K, S> std::fmt::Debug for KeyedTable<K, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "KeyedTable({} keys)", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests;
