@@ -1,0 +1,158 @@
+//! How long records take from where they are due to the sink, while they come at a steady rate.
+//!
+//! A record is stamped with the moment it is due, not the one it is sent: when the source falls behind, that is latency too.
+//! The machine's clock is read at both ends, so both must be on one machine.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use flott::engine::operators::{
+    Boundedness, Discovery, NextDiscovery, OperatorContext, Output, Polled, Sink, SinkWriter, Source, SourceReader,
+    SplitEnumerator, Waker,
+};
+use flott::engine::record::Rows;
+use flott::graph::task::{Failure, Split};
+use flott::prelude::*;
+
+/// What is measured.
+#[derive(Clone, clap::Args)]
+pub struct Latency {
+    /// Records a second, of all sources together.
+    #[arg(long, default_value_t = 10_000)]
+    rate: u64,
+    /// How long they come.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Subtasks of each operator.
+    #[arg(long, default_value_t = 2)]
+    parallelism: u32,
+}
+
+impl Latency {
+    pub fn run(&self, env: &StreamExecutionEnvironment) -> Result<(), flott::Error> {
+        env.set_parallelism(self.parallelism);
+        let source = Paced {
+            interval_ns: 1_000_000_000 * u64::from(self.parallelism) / self.rate,
+            records: self.rate * self.seconds / u64::from(self.parallelism),
+            readers: self.parallelism,
+        };
+        let due = env.from_source(source, "Paced");
+        let last = due.key_by(|due| due / 1000).max(|due| *due);
+        last.map(|(_, due)| due).sink_to(Stopwatches);
+        env.execute("latency").map(|_| ())
+    }
+}
+
+fn now_ns() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Emits the moments its records are due, as they come.
+#[derive(Clone)]
+struct Paced {
+    interval_ns: u64,
+    records: u64,
+    readers: u32,
+}
+
+impl Source for Paced {
+    type Out = u64;
+
+    fn boundedness(&self) -> Boundedness {
+        Boundedness::Bounded
+    }
+
+    fn enumerator(&self, _context: &OperatorContext) -> Result<Box<dyn SplitEnumerator>, Failure> {
+        Ok(Box::new(OneEach(self.readers)))
+    }
+
+    fn reader(&self, _context: &OperatorContext, _waker: Waker) -> Result<Box<dyn SourceReader>, Failure> {
+        Ok(Box::new(Pacer { source: self.clone(), next_due: 0, left: 0 }))
+    }
+}
+
+struct OneEach(u32);
+
+impl SplitEnumerator for OneEach {
+    fn discover(&mut self) -> Result<Discovery, Failure> {
+        let split = |reader| Split { id: format!("{reader}"), payload: serde_json::Value::Null };
+        Ok(Discovery { splits: (0..self.0).map(split).collect(), next: NextDiscovery::Complete })
+    }
+}
+
+struct Pacer {
+    source: Paced,
+    next_due: u64,
+    left: u64,
+}
+
+impl SourceReader for Pacer {
+    fn assign(&mut self, _split: Split) -> Result<(), Failure> {
+        (self.next_due, self.left) = (now_ns() + 100_000_000, self.source.records);
+        Ok(())
+    }
+
+    fn poll(&mut self, out: &mut dyn Output) -> Result<Polled, Failure> {
+        let now = now_ns();
+        let mut due = Vec::new();
+        while self.left > 0 && self.next_due <= now && due.len() < 1024 {
+            due.push(self.next_due);
+            self.next_due += self.source.interval_ns;
+            self.left -= 1;
+        }
+        if !due.is_empty() {
+            out.emit(Box::new(Rows(due)))?;
+        }
+        Ok(match self.left {
+            0 => Polled::SplitFinished,
+            _ if self.next_due <= now_ns() => Polled::More,
+            _ => Polled::Waiting { until: Some(out.now() + Duration::from_millis(1)) },
+        })
+    }
+
+    fn stop(&mut self, _out: &mut dyn Output) -> Result<(), Failure> {
+        self.left = 0;
+        Ok(())
+    }
+}
+
+/// Notes how long each record took.
+struct Stopwatches;
+
+impl Sink for Stopwatches {
+    type In = u64;
+
+    fn writer(&self, _context: &OperatorContext) -> Result<Box<dyn SinkWriter<u64>>, Failure> {
+        Ok(Box::new(Taken(Vec::new())))
+    }
+}
+
+/// In nanoseconds.
+struct Taken(Vec<u64>);
+
+impl SinkWriter<u64> for Taken {
+    fn write(&mut self, batch: Rows<u64>) -> Result<(), Failure> {
+        let now = now_ns();
+        self.0.extend(batch.0.into_iter().map(|due| now.saturating_sub(due)));
+        Ok(())
+    }
+
+    fn prepare(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
+        self.0.sort_unstable();
+        let at = |share: f64| {
+            let place = (self.0.len() as f64 * share) as usize;
+            self.0.get(place.min(self.0.len().saturating_sub(1))).copied().unwrap_or_default() as f64 / 1e6
+        };
+        println!(
+            "latency of {} records: p50 {:.3} ms, p99 {:.3} ms, p99.9 {:.3} ms, p99.99 {:.3} ms, most {:.3} ms",
+            self.0.len(),
+            at(0.5),
+            at(0.99),
+            at(0.999),
+            at(0.9999),
+            at(1.0)
+        );
+        Ok(Vec::new())
+    }
+}
