@@ -144,9 +144,10 @@ impl StreamExecutionEnvironment {
         value
     }
 
-    /// Runs the job and waits for its end; `name` is for people. The program ends here in roles other than the local one.
+    /// Runs the job and waits for its end; `name` is for people.
     ///
-    /// A program is one job: a second call is refused.
+    /// A program is one job. In its own process a second call is refused; on a cluster the program ends here, wherever it runs: what
+    /// stands behind `execute` does not run there, a second call included. So nothing that must happen should stand behind it.
     ///
     /// # Errors
     /// [`Error`] with the cause first: an invalid graph, or why the job failed.
