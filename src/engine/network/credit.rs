@@ -17,13 +17,14 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 /// well above a wake-up or a round trip in one network.
 pub const WINDOW_BYTES: u64 = 256 * 1024;
 
-/// The least window: two full batches, one on its way while one is worked on.
-pub const WINDOW_BYTES_MIN: u64 = 64 * 1024;
+/// The least window. A consumer with many channels has work from others while one waits for credit.
+pub const WINDOW_BYTES_MIN: u64 = 8 * 1024;
 
-/// What all windows of one gate may hold together while they are above the least one.
-const GATE_BYTES: u64 = 16 * 1024 * 1024;
+/// What all windows of one gate may hold together while they are above the least one. A worker has as many gates as subtasks: at
+/// 128 × 128 channels 16 MiB here made 1.2 GB of batches in flight, and most of the time went into clearing their pages.
+const GATE_BYTES: u64 = 2 * 1024 * 1024;
 
-/// The window of each channel of a gate with this many.
+/// The window of each channel of a gate, or of a partition whose consumers have not come yet, with this many.
 pub(super) fn window_of(channels: usize) -> u64 {
     (GATE_BYTES / (channels.max(1) as u64)).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES)
 }
@@ -178,7 +179,8 @@ mod tests {
     #[test]
     fn a_gate_with_many_channels_grants_small_windows() {
         assert_eq!(window_of(1), WINDOW_BYTES);
-        assert_eq!(window_of(64), WINDOW_BYTES);
+        assert_eq!(window_of(8), WINDOW_BYTES);
+        assert_eq!(window_of(128), 16 * 1024);
         assert_eq!(window_of(1000), WINDOW_BYTES_MIN);
     }
 

@@ -112,7 +112,7 @@ impl Network {
         let failure = Arc::new(OnceLock::new());
         let outlet = |consumer: &ExecutionAttemptId| {
             let key = ChannelKey { edge: output.edge, producer: attempt, consumer: *consumer };
-            Arc::new(Outlet::new(key, waker.clone(), Arc::clone(&failure)))
+            Arc::new(Outlet::new(key, output.consumers.len(), waker.clone(), Arc::clone(&failure)))
         };
         let outlets: Vec<_> = output.consumers.iter().map(outlet).collect();
         outlets.iter().try_for_each(|outlet| self.registry.add_producer(outlet))?;

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::NetworkError;
-use super::credit::{Account, WINDOW_BYTES, Window};
+use super::credit::{Account, Window, window_of};
 use super::downstream::Downstream;
 use super::gate::{Gate, Item};
 use super::registry::{ChannelKey, Consumer};
@@ -25,6 +25,8 @@ use crate::time::EventTime;
 pub(super) struct Outlet {
     key: ChannelKey,
     account: Arc<Account>,
+    /// What the account was opened with.
+    first_window: u64,
     waker: Waker,
     /// Shared by the outlets of a partition: the first failure.
     failure: Arc<OnceLock<NetworkError>>,
@@ -65,10 +67,13 @@ pub(super) struct Taken {
 }
 
 impl Outlet {
-    pub(super) fn new(key: ChannelKey, waker: Waker, failure: Arc<OnceLock<NetworkError>>) -> Self {
+    /// One of `consumers` outlets of a partition.
+    pub(super) fn new(key: ChannelKey, consumers: usize, waker: Waker, failure: Arc<OnceLock<NetworkError>>) -> Self {
+        let first_window = window_of(consumers);
         Self {
             key,
-            account: Arc::new(Account::new(WINDOW_BYTES)),
+            account: Arc::new(Account::new(first_window)),
+            first_window,
             waker,
             failure,
             ended: AtomicBool::new(false),
@@ -178,7 +183,7 @@ impl Outlet {
         let queue = std::mem::take(queue);
         match consumer {
             Consumer::Local { gate, index } => {
-                self.account.resize(WINDOW_BYTES, gate.window());
+                self.account.resize(self.first_window, gate.window());
                 gate.attach(index, Arc::clone(&self.account), self.waker.clone());
                 for element in queue {
                     gate.push(index, Item::of(element));
@@ -186,7 +191,7 @@ impl Outlet {
                 *path = Path::Local { gate, index };
             }
             Consumer::Remote { link, channel, window } => {
-                self.account.resize(WINDOW_BYTES, window);
+                self.account.resize(self.first_window, window);
                 if let Err(error) = link.add(channel, Arc::clone(self)) {
                     *path = Path::Closed;
                     drop(path);
