@@ -32,6 +32,7 @@ pub use self::result::{JobResult, VertexResult};
 use self::role::Role;
 use crate::engine::operators::ProgramGraph;
 use crate::graph::plan::Plan;
+use crate::process::forgo_huge_pages;
 use crate::protocol::roles::{self, WorkerEnvironment};
 use crate::worker::{self, Membership};
 
@@ -68,7 +69,12 @@ pub(crate) fn execute(job: Job) -> Result<JobResult, Error> {
     if EXECUTED.replace(true) {
         return Err(Error::SecondExecution);
     }
-    match Role::from_environment()? {
+    let role = Role::from_environment()?;
+    if matches!(role, Role::Local | Role::Worker { .. }) {
+        // Each thread's heap would grow by 2 MiB at a time. Measured with 256 threads: twice as fast and half the memory without.
+        forgo_huge_pages();
+    }
+    match role {
         Role::Local => local::run(job, &configuration::given()?),
         Role::Describe => describe::exit_undescribed(),
         Role::Plan { file } => role::exit(role::write_plan(&job.plan, &file)),

@@ -1,4 +1,4 @@
-//! Transparent huge pages: for those who work on much memory, not for daemons that wait.
+//! Transparent huge pages: not for processes whose threads each touch a little of much.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::thread::{disable_transparent_huge_pages, transparent_huge_pages_are_disabled};
 
 /// From now on this process grows by pages of 4 KiB. Where the system hands out 2 MiB at a time, which the allocator asks it to,
-/// a daemon that touches a little of much would hold twice what it uses. What it starts has huge pages as ever.
+/// a process that touches a little of much holds twice what it uses. What it starts has huge pages as ever.
 ///
 /// That the system knows no such switch is fine.
 pub fn forgo_huge_pages() {
