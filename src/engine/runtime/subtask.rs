@@ -239,7 +239,10 @@ impl Running {
         match &mut self.head {
             Head::Source(source) => {
                 let mut splits = Vec::new();
+                let read_before = self.chain.context.records_read.get();
                 let read = source.read(&mut self.chain, &mut splits)?;
+                // A reader may emit and wait at once: what it emitted must not wait with it.
+                self.unflushed |= self.chain.context.records_read.get() != read_before;
                 reports.extend(splits.into_iter().map(|report| match report {
                     SplitReport::Requested => Report::SplitRequested(source.node),
                     SplitReport::Finished(split) => Report::SplitFinished(source.node, split),

@@ -14,7 +14,7 @@ use crate::graph::task::{Failure, Split};
 use crate::time::Now;
 
 /// Splits `s0`, `s1`, … of three batches each: `[10 i], [10 i + 1], [10 i + 2]`. With a split called `wait` it waits, with
-/// `panic` it panics, with `unlucky` it begins with 13.
+/// `emit-and-wait` it waits, then does both at once, with `panic` it panics, with `unlucky` it begins with 13.
 pub(crate) struct Tens {
     pub(crate) splits: u64,
 }
@@ -69,6 +69,14 @@ impl SourceReader for TensReader {
         let split = self.split.as_ref().unwrap();
         if split.id == "wait" {
             return Ok(Polled::Waiting { until: Some(Now(77)) });
+        }
+        if split.id == "emit-and-wait" {
+            if out.now() < Now(77) || self.emitted > 0 {
+                return Ok(Polled::Waiting { until: Some(Now(77 + self.emitted)) });
+            }
+            self.emitted = 1;
+            out.emit(Box::new(Rows(vec![5u64])))?;
+            return Ok(Polled::Waiting { until: Some(Now(78)) });
         }
         if self.emitted == 3 {
             self.split = None;
@@ -134,6 +142,15 @@ fn a_waiting_reader_is_polled_again_at_the_moment_it_named() {
     let mut task = source();
     task.mail(Mail::AssignSplit(split("wait", 0)));
     assert_eq!(task.settle(1), Step::Wait { until: Some(Now(77)) });
+}
+
+#[test]
+fn what_a_reader_emits_before_it_waits_does_not_wait_with_it() {
+    let mut task = source();
+    task.mail(Mail::AssignSplit(split("emit-and-wait", 0)));
+    assert_eq!(task.settle(1), Step::Wait { until: Some(Now(77)) });
+    assert_eq!(task.settle(77), Step::Wait { until: Some(Now(78)) });
+    assert_eq!(task.sent(1), ["flush", "[5]", "flush"]);
 }
 
 #[test]
