@@ -7,6 +7,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::output::is_terminal;
 use crate::client::Progress;
 
+/// How often the line moves.
+const TICK: Duration = Duration::from_millis(120);
+
 /// Shows how a job stands.
 pub(super) struct ProgressLine {
     bar: Option<ProgressBar>,
@@ -20,7 +23,7 @@ impl ProgressLine {
             let style = ProgressStyle::with_template("{spinner} {elapsed:>4} {msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner());
             let bar = ProgressBar::new_spinner().with_style(style).with_message(text.to_owned());
-            bar.enable_steady_tick(Duration::from_millis(120));
+            bar.enable_steady_tick(TICK);
             bar
         });
         Self { bar, last: String::new() }
@@ -49,11 +52,18 @@ impl ProgressLine {
         }
     }
 
-    /// Lets `work` use the terminal.
-    pub(super) fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
-        match &self.bar {
-            Some(bar) => bar.suspend(work),
-            None => work(),
+    /// Leaves the terminal to others, until [`ProgressLine::resume`].
+    pub(super) fn pause(&self) {
+        if let Some(bar) = &self.bar {
+            bar.disable_steady_tick();
+            bar.suspend(|| ());
+        }
+    }
+
+    /// Shows the line again.
+    pub(super) fn resume(&self) {
+        if let Some(bar) = &self.bar {
+            bar.enable_steady_tick(TICK);
         }
     }
 

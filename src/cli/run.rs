@@ -162,7 +162,7 @@ async fn attached(options: &Run, submitted: &Submitted, follower: &Follower) -> 
         // The follower remembers nothing that is lost here: it asks again for the present state.
         tokio::select! {
             biased;
-            () = interrupted() => match line.suspend(ask_about_cancelling) {
+            () = interrupted() => match answer(&line).await {
                 Answer::Cancel => follower.cancel().await?,
                 Answer::Continue => {}
                 Answer::Leave => {
@@ -195,21 +195,41 @@ enum Answer {
     Leave,
 }
 
-fn ask_about_cancelling() -> Answer {
+/// Asks whether to cancel the job. Another Ctrl-C at the question leaves it alone.
+async fn answer(line: &ProgressLine) -> Answer {
     if !is_terminal() {
         return Answer::Leave;
     }
-    eprint!("\nCancel the job? [y = cancel, n = keep watching, d = detach] ");
-    let _ = io::stderr().flush();
-    let mut line = String::new();
-    match io::stdin().lock().read_line(&mut line) {
-        Ok(read) if read > 0 => match line.trim() {
-            "y" | "Y" | "yes" => Answer::Cancel,
-            "n" | "N" | "no" => Answer::Continue,
-            _ => Answer::Leave,
-        },
-        Ok(_) | Err(_) => Answer::Leave,
-    }
+    line.pause();
+    let answer = loop {
+        eprint!("\nCancel the job? [y = cancel, n = keep watching, d = detach] ");
+        let _ = io::stderr().flush();
+        let typed = tokio::select! {
+            biased;
+            () = interrupted() => None,
+            typed = typed_line() => typed,
+        };
+        match typed.as_deref().map(str::trim) {
+            Some("y" | "Y" | "yes") => break Answer::Cancel,
+            Some("n" | "N" | "no") => break Answer::Continue,
+            Some("d" | "D" | "detach") | None => break Answer::Leave,
+            Some(_) => {}
+        }
+    };
+    line.resume();
+    answer
+}
+
+/// A line from the terminal; none at its end. Read on a thread of its own, which an interrupt leaves behind.
+async fn typed_line() -> Option<String> {
+    let (typed, line) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        let read = io::stdin().lock().read_line(&mut text).unwrap_or(0);
+        // Nobody waits for it any more after an interrupt.
+        let _ = typed.send((read > 0).then_some(text));
+    });
+    line.await.ok().flatten()
 }
 
 fn report(options: &Run, submitted: &Submitted, outcome: &Outcome) {

@@ -388,5 +388,7 @@ fn not_restarted(failure: &Failure) -> Option<String> {
 /// What a process said last on its stderr, as far as it may explain its end: lines of a log (they begin with the time) do not.
 pub(in super::super) fn last_words(diagnostics: &str) -> Option<&str> {
     let is_log = |line: &str| line.get(..20).is_some_and(|start| start.starts_with("20") && start.contains('T'));
-    diagnostics.lines().rev().map(str::trim).find(|line| !line.is_empty() && !is_log(line))
+    // The heading of quoted output says nothing either.
+    let is_heading = |line: &str| line.starts_with("last lines of ") && line.ends_with(':');
+    diagnostics.lines().rev().map(str::trim).find(|line| !line.is_empty() && !is_log(line) && !is_heading(line))
 }

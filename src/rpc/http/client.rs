@@ -339,11 +339,19 @@ fn explanation(status: StatusCode, text: &str) -> String {
     let json: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
     let flink = json.pointer("/errors").and_then(|errors| errors.as_array()).and_then(|errors| errors.last()?.as_str());
     let yarn = json.pointer("/RemoteException/message").and_then(|message| message.as_str());
-    let said = flink.or(yarn).unwrap_or(text).trim();
+    let said = without_class(flink.or(yarn).unwrap_or(text).trim());
     if said.is_empty() {
         return status.canonical_reason().unwrap_or("refused").to_lowercase();
     }
     said.chars().take(EXPLANATION_CHARS_MAX).collect()
+}
+
+/// What is said, without the Java exception's class that both protocols put before it.
+fn without_class(said: &str) -> &str {
+    match said.split_once(": ") {
+        Some((class, rest)) if class.contains('.') && class.ends_with("Exception") && !class.contains(' ') => rest,
+        _ => said,
+    }
 }
 
 #[cfg(test)]
@@ -409,6 +417,10 @@ mod tests {
     async fn the_cause_comes_first() {
         let router = Router::new()
             .route("/flink", get(|| async { (StatusCode::NOT_FOUND, r#"{"errors":["outer","Job 7 not found"]}"#) }))
+            .route(
+                "/class",
+                get(|| async { (StatusCode::NOT_FOUND, r#"{"errors":["a.b.NotFoundException: no such job"]}"#) }),
+            )
             .route("/yarn", get(|| async { (StatusCode::FORBIDDEN, r#"{"RemoteException":{"message":"no"}}"#) }))
             .route("/never", get(std::future::pending::<()>))
             .route(
@@ -419,6 +431,7 @@ mod tests {
         let client = serve(&mut tasks, router).with_deadline(Duration::from_millis(200));
         let text = async |path| client.get_text(path).await.unwrap_err().to_string();
         assert!(text("/flink").await.starts_with("Job 7 not found (GET http://127.0.0.1:"));
+        assert!(text("/class").await.starts_with("no such job (GET"));
         assert!(text("/yarn").await.starts_with("no (GET"));
         assert!(text("/nothing").await.starts_with("not found (GET"));
         assert!(text("/never").await.ends_with("was not answered within 200ms"));
