@@ -82,6 +82,7 @@ impl Follower {
                 Ok(application) => application,
                 // The ResourceManager may be restarting; the job does not mind, so neither do we.
                 Err(error) if error.kind() == ErrorKind::Transient && since > 0 => {
+                    progress(&unreachable(&error));
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
@@ -138,6 +139,12 @@ impl Follower {
 fn waiting(application: &Application) -> Progress {
     let state = application.state.to_string();
     Progress { state, waiting: application.waiting_reason.clone(), tasks: (0, 0), records: (0, 0) }
+}
+
+/// Nobody says how the job stands; it is asked again.
+fn unreachable(error: &Error) -> Progress {
+    let waiting = Some(format!("{error}; asking again, and what runs goes on"));
+    Progress { state: "UNKNOWN".to_owned(), waiting, tasks: (0, 0), records: (0, 0) }
 }
 
 fn running(details: &JobDetails) -> Progress {

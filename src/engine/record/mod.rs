@@ -4,6 +4,23 @@
 //! record. [`Rows`] holds records as they are; [`Keyed`] is what a keyed exchange ships: hash, key and value as columns.
 //! [`Element`] is what a channel carries: batches in order with watermarks and the end of input between them.
 //!
+//! Measured (`cargo bench --bench shape --no-default-features`; closure, `key_by`, exchange over TCP, keyed sum; 4 M records, 10⁵ keys):
+//!
+//! ```text
+//!                                                 CPU ns   bytes   allocations, a record
+//! u64            columns                            42.5    24.0   0.02
+//!                postcard rows                      80.0    11.5   0.02
+//! (Str, u64)     columns                           105      27.4   0.02
+//!                columns, hashed again             128      27.4   0.02
+//!                postcard rows                     148      17.4   0.02
+//! (String, u64)  columns                           170      27.4   2.05
+//!                postcard rows                     223      17.4   3.05
+//! three strings  Str key and value, by the sender  233      27.4   3.02
+//!                the whole record to the receiver  490      77.6   6.03
+//! ```
+//!
+//! So a keyed exchange ships hash, key and value as columns, selected by the sender; more bytes are the price of half the time.
+//!
 //! Invariants: a batch is never empty when emitted; its columns are as long as it has rows; a frame holds one batch and says
 //! nothing of its type, which both ends know from the graph.
 
