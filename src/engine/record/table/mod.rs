@@ -12,7 +12,7 @@ mod segment;
 
 use segment::{Place, Segment};
 
-use super::{Key, KeyRef, key_hash};
+use super::{Key, KeyRef};
 
 /// More bits than this do not choose a segment: keys that agree in so many are not told apart by more.
 const DEPTH_MAX: u32 = 24;
@@ -72,7 +72,7 @@ impl<K: Key, S> KeyedTable<K, S> {
         }
     }
 
-    /// The key and its state, which `new` makes for a key that is new. `hash` is [`key_hash`] of `key`.
+    /// The key and its state, which `new` makes for a key that is new. `hash` is [`key_hash`](super::key_hash) of `key`.
     #[inline]
     pub fn get_or_insert_with(&mut self, hash: u64, key: KeyRef<'_, K>, new: impl FnOnce() -> S) -> (&K, &mut S) {
         let part = self.part_of(hash);
@@ -151,7 +151,8 @@ impl<K: Key, S> KeyedTable<K, S> {
         self.split(part);
     }
 
-    /// Divides a segment by the next bit; the half with that bit set becomes a new segment.
+    /// Divides a segment by the next bit; the half with that bit set becomes a new segment. All keys of a subtask, or of a key group,
+    /// agree in the first bits: then one half is empty and costs nothing, and who needs room divides the other again.
     fn split(&mut self, part: usize) {
         let split = &mut self.segments[part];
         if split.depth == self.depth {
@@ -162,14 +163,11 @@ impl<K: Key, S> KeyedTable<K, S> {
             self.depth += 1;
         }
         split.depth += 1;
-        let (mut lower, mut upper) = (split.segment.empty_like(), split.segment.empty_like());
-        self.bytes += upper.bytes();
         let shift = 64 - split.depth;
-        for (key, state) in std::mem::replace(&mut split.segment, Segment::new()).into_entries() {
-            let hash = key_hash(&key);
-            let half = if place_bits(hash) >> shift & 1 == 0 { &mut lower } else { &mut upper };
-            half.insert_new(hash, key, state);
-        }
+        self.bytes -= split.segment.bytes();
+        let whole = std::mem::replace(&mut split.segment, Segment::new());
+        let (lower, upper) = whole.split(|hash| place_bits(hash) >> shift & 1 == 1);
+        self.bytes += lower.bytes() + upper.bytes();
         split.segment = lower;
         let (depth, bit) = (split.depth, self.depth - split.depth);
         let new = self.segments.len();

@@ -49,11 +49,6 @@ impl<K: Key, S> Segment<K, S> {
         Self { tags: vec![0; count + GROUP], slots, len: 0, shift: u64::BITS - count.trailing_zeros() }
     }
 
-    /// An empty one of the same size.
-    pub(super) fn empty_like(&self) -> Self {
-        Self::with_slots(self.slots.len())
-    }
-
     /// Memory, without what keys and states own beside it.
     pub(super) fn bytes(&self) -> usize {
         self.slots.len() * (size_of::<Option<(K, S)>>() + 1)
@@ -182,6 +177,21 @@ impl<K: Key, S> Segment<K, S> {
         for (key, state) in std::mem::replace(self, larger).into_entries() {
             self.insert_new(key_hash(&key), key, state);
         }
+    }
+
+    /// Two of the same size, each with the keys whose hash is on its side. One that gets none owns no memory.
+    pub(super) fn split(self, is_upper: impl Fn(u64) -> bool) -> (Self, Self) {
+        let slots = self.slots.len();
+        let (mut lower, mut upper) = (Self::new(), Self::new());
+        for (key, state) in self.into_entries() {
+            let hash = key_hash(&key);
+            let half = if is_upper(hash) { &mut upper } else { &mut lower };
+            if half.slots.is_empty() {
+                *half = Self::with_slots(slots);
+            }
+            half.insert_new(hash, key, state);
+        }
+        (lower, upper)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &(K, S)> {

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::record::Str;
+use crate::engine::record::{Str, key_hash};
 
 #[test]
 fn texts_and_values_are_the_same_key() {
@@ -62,6 +62,19 @@ fn a_segment_holds_neighbouring_key_groups() {
         let groups = groups(part);
         assert!(groups.last().unwrap() - groups.first().unwrap() <= 128 >> part.depth, "{groups:?}");
     }
+}
+
+#[test]
+fn keys_of_one_key_group_cost_no_more_than_others() {
+    let of_one_group = |key: &u64| crate::engine::record::key_group(key_hash(key), 128) == 5;
+    let keys: Vec<u64> = (0..).filter(of_one_group).take(20_000).collect();
+    let mut table = KeyedTable::<u64, u64>::new();
+    for key in &keys {
+        *table.get_or_insert_with(key_hash(key), KeyRef::Value(key), || 0).1 += key;
+    }
+    assert!(keys.iter().all(|key| table.get(key_hash(key), KeyRef::Value(key)) == Some(key)));
+    assert_eq!(table.bytes, table.segments.iter().map(|part| part.segment.bytes()).sum::<usize>());
+    assert!(table.bytes() < table_of(0..20_000).bytes() * 3 / 2, "{} bytes", table.bytes());
 }
 
 /// Keys and, as state, the key plus one.
