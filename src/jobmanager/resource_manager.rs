@@ -57,6 +57,8 @@ pub(super) struct ResourceManager {
     shape: Shape,
     last_response: u64,
     opened_before: bool,
+    /// How the application ends, once that has been said; said again to a ResourceManager that does not know this link.
+    goodbye: Option<Finish>,
 }
 
 impl ResourceManager {
@@ -79,7 +81,7 @@ impl ResourceManager {
         };
         let target = LinkTarget::new(application.resource_manager.as_str(), PATH);
         let (sender, receiver) = link::open(tasks, target, &hello, options, cancel);
-        (Self { sender, shape, last_response: 0, opened_before: false }, receiver)
+        (Self { sender, shape, last_response: 0, opened_before: false, goodbye: None }, receiver)
     }
 
     pub(super) fn news(&mut self, event: LinkEvent<Registered, ToApplicationMaster>) -> Vec<News> {
@@ -111,6 +113,9 @@ impl ResourceManager {
         }
         // Said even if there is nothing to give back: a restarted ResourceManager sends no news before its master has spoken.
         self.allocate(AllocateRequest { releases, ..AllocateRequest::default() });
+        if let Some(goodbye) = self.goodbye.clone() {
+            self.send(ToResourceManager::Finish(goodbye));
+        }
         if first { Vec::new() } else { vec![News::Core(Box::new(Event::ResourceManagerForgot))] }
     }
 
@@ -153,7 +158,8 @@ impl ResourceManager {
         self.allocate(AllocateRequest { releases: vec![container], ..AllocateRequest::default() });
     }
 
-    pub(super) fn finish(&self, finish: Finish) {
+    pub(super) fn finish(&mut self, finish: Finish) {
+        self.goodbye = Some(finish.clone());
         self.send(ToResourceManager::Finish(finish));
     }
 }

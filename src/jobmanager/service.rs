@@ -184,10 +184,10 @@ impl Service {
                 None => std::future::pending().await,
             }
         };
-        let unended = !self.ending.begun();
+        let heeded = self.ending.heeds_stop();
         tokio::select! {
             biased;
-            () = cancel.cancelled(), if unended => Input::Cancelled,
+            () = cancel.cancelled(), if heeded => Input::Cancelled,
             event = resource_manager => Input::ResourceManager(event),
             input = self.links.next() => Input::Link(input),
             Some(done) = self.children.join_next() => Input::Child(match done {
@@ -401,7 +401,7 @@ impl Service {
     }
 
     fn finish_if_drained(&mut self) {
-        let resource_manager = self.resource_manager.as_ref().map(|(link, _)| link);
+        let resource_manager = self.resource_manager.as_mut().map(|(link, _)| link);
         if let Some(finish) = self.ending.finish(self.open.is_empty(), resource_manager.is_some(), self.clock.now())
             && let Some(resource_manager) = resource_manager
         {

@@ -10,8 +10,9 @@ use crate::time::Now;
 
 /// How long workers may take to remove what a failed job will not publish, before the application ends under them.
 const DRAIN: Duration = Duration::from_secs(4);
-/// How long the ResourceManager may take to confirm the end.
-const UNREGISTER: Duration = Duration::from_secs(20);
+/// How long the ResourceManager may take to confirm the end. Long, since it may be away, and what it is not told it takes for a
+/// failure; it ends sooner if the container is stopped.
+const UNREGISTER: Duration = Duration::from_secs(15 * 60);
 /// What remains to be done once the ResourceManager has ended the attempt.
 const FENCED: Duration = Duration::from_secs(1);
 
@@ -38,6 +39,12 @@ impl Ending {
     /// Whether the ResourceManager has ended this attempt.
     pub(crate) fn is_fenced(&self) -> bool {
         matches!(self, Self::Fenced { .. })
+    }
+
+    /// Whether the JobManager still heeds being told to stop: before its end has begun, and while it waits for an answer that may
+    /// not come.
+    pub(crate) fn heeds_stop(&self) -> bool {
+        matches!(self, Self::No | Self::Unregistering { .. })
     }
 
     pub(crate) fn deadline(&self) -> Option<Now> {
@@ -133,7 +140,7 @@ mod tests {
         let mut ending = Ending::No;
         ending.drain(final_status(&outcome(JobStatus::Finished)), Now(0));
         assert_eq!(ending.finish(false, true, Now(0)).unwrap().final_status, FinalStatus::Succeeded);
-        assert!(ending.outcome(Now(0)).is_none());
+        assert!(ending.outcome(Now(14 * 60_000)).is_none(), "the ResourceManager may be away for long");
         ending.unregistered();
         assert!(matches!(ending.outcome(Now(0)), Some(Ok(()))));
 
@@ -143,5 +150,6 @@ mod tests {
         assert_eq!(ending.finish(false, true, Now(4000)).unwrap().final_status, FinalStatus::Failed);
         ending.fenced("closed".to_owned(), Now(4001));
         assert!(matches!(ending.outcome(Now(4001)), Some(Ok(()))), "closed after our goodbye");
+        assert!(!ending.heeds_stop());
     }
 }

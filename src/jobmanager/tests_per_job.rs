@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use axum::routing::post;
+use axum::extract::Request;
+use axum::routing::{any, post};
 use axum::{Json, Router};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tower_service::Service as _;
 
 use super::fakes::{self, Behaviour};
 use super::{Error, Setup};
@@ -34,6 +36,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What the fake ResourceManager saw of the end.
 type Finished = application_master::Finish;
 
+/// What the fake ResourceManager does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// Grants what is asked for.
+    Grants,
+    /// Ends the attempt when it asks.
+    Kills,
+    /// Dies with the goodbye unheard; another one, which knows no link, takes its place.
+    DiesAtGoodbye,
+}
+
 /// Serves the ResourceManager's link and the node's one route on one port; launches fake TaskManagers.
 struct Cluster {
     address: String,
@@ -43,11 +56,20 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn start(behaviour: Behaviour, kill_when_asked: bool) -> Self {
+    fn start(behaviour: Behaviour, manner: Manner) -> Self {
         let (mut tasks, cancel) = (JoinSet::new(), CancellationToken::new());
         let server = Server::bind("127.0.0.1", 0).unwrap();
         let address = server.local_addr().to_string();
-        let (link, events) = acceptor(&mut tasks, LinkOptions::new("ResourceManager"), cancel.child_token());
+        let life = cancel.child_token();
+        let (first, events) = acceptor(&mut tasks, LinkOptions::new("ResourceManager"), life.clone());
+        let (second, later_events) = acceptor(&mut tasks, LinkOptions::new("ResourceManager"), cancel.child_token());
+        let (first, second): (Router, Router) =
+            (Router::new().fallback_service(first.route()), Router::new().fallback_service(second.route()));
+        let dead = life.clone();
+        let link = any(move |request: Request| {
+            let mut current = if dead.is_cancelled() { second.clone() } else { first.clone() };
+            async move { current.call(request).await }
+        });
         let (starts, mut started) = mpsc::channel::<StartContainer>(8);
         let start = move |Json(request): Json<StartContainer>| {
             let starts = starts.clone();
@@ -56,11 +78,14 @@ impl Cluster {
                 Json(Started { container: ContainerId::new(ATTEMPT, 0, 2) })
             }
         };
-        let router = Router::new().route(application_master::PATH, link.route()).route(CONTAINERS_PATH, post(start));
+        let router = Router::new().route(application_master::PATH, link).route(CONTAINERS_PATH, post(start));
         let serving = cancel.child_token();
         tasks.spawn(async move { server.serve(router, serving).await.unwrap() });
         let (finish, finished) = mpsc::channel(1);
-        tasks.spawn(resource_manager(events, address.clone(), finish, kill_when_asked));
+        let later =
+            resource_manager(later_events, address.clone(), finish.clone(), Manner::Grants, cancel.child_token());
+        tasks.spawn(later);
+        tasks.spawn(resource_manager(events, address.clone(), finish, manner, life));
         let launching = cancel.child_token();
         tasks.spawn(async move {
             while let Some(request) = started.recv().await {
@@ -82,7 +107,13 @@ impl Cluster {
 
 type Events = PeerEvents<application_master::Register, Registered, ToResourceManager, ToApplicationMaster>;
 
-async fn resource_manager(mut events: Events, node: String, finish: mpsc::Sender<Finished>, kill_when_asked: bool) {
+async fn resource_manager(
+    mut events: Events,
+    node: String,
+    finish: mpsc::Sender<Finished>,
+    manner: Manner,
+    life: CancellationToken,
+) {
     let mut sender = None;
     while let Some(event) = events.recv().await {
         match event {
@@ -91,7 +122,7 @@ async fn resource_manager(mut events: Events, node: String, finish: mpsc::Sender
                 let wanted: u32 = asks.iter().map(|ask| ask.count).sum();
                 let Some(sender) = sender.as_ref().filter(|_| wanted > 0) else { continue };
                 assert_eq!(wanted, 1, "two slots each");
-                let message = if kill_when_asked {
+                let message = if manner == Manner::Kills {
                     ToApplicationMaster::Shutdown { why: "killed by user".to_owned() }
                 } else {
                     let allocated = vec![allocation(&node)];
@@ -102,6 +133,9 @@ async fn resource_manager(mut events: Events, node: String, finish: mpsc::Sender
                     })
                 };
                 let _ = sender.send(message); // It may be ending.
+            }
+            PeerEvent::Message { message: ToResourceManager::Finish(_), .. } if manner == Manner::DiesAtGoodbye => {
+                return life.cancel();
             }
             PeerEvent::Message { message: ToResourceManager::Finish(finished), .. } => {
                 finish.send(finished).await.unwrap();
@@ -196,7 +230,7 @@ async fn run(dir: &Path, submission: JobSubmission, resource_manager: &str) -> R
 #[tokio::test]
 async fn a_job_runs_in_containers_and_the_application_ends_with_it() {
     let dir = tempfile::tempdir().unwrap();
-    let mut cluster = Cluster::start(Behaviour::Finish, false);
+    let mut cluster = Cluster::start(Behaviour::Finish, Manner::Grants);
     let program = fakes::program(&super::job_master::tests::plan(2));
     run(dir.path(), submission(dir.path(), &program), &cluster.address).await.unwrap();
     let finish = cluster.finished.recv().await.unwrap();
@@ -213,9 +247,19 @@ async fn a_job_runs_in_containers_and_the_application_ends_with_it() {
 }
 
 #[tokio::test]
+async fn a_goodbye_that_a_dying_resource_manager_has_not_stored_is_said_to_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(Behaviour::Finish, Manner::DiesAtGoodbye);
+    let program = fakes::program(&super::job_master::tests::plan(2));
+    run(dir.path(), submission(dir.path(), &program), &cluster.address).await.unwrap();
+    assert_eq!(cluster.finished.recv().await.unwrap().final_status, FinalStatus::Succeeded);
+    cluster.stop().await;
+}
+
+#[tokio::test]
 async fn a_program_that_cannot_be_planned_fails_its_application_with_the_cause() {
     let dir = tempfile::tempdir().unwrap();
-    let mut cluster = Cluster::start(Behaviour::Finish, false);
+    let mut cluster = Cluster::start(Behaviour::Finish, Manner::Grants);
     run(dir.path(), submission(dir.path(), "#!/bin/sh\n"), &cluster.address).await.unwrap();
     let finish = cluster.finished.recv().await.unwrap();
     assert_eq!(finish.final_status, FinalStatus::Failed);
@@ -226,7 +270,7 @@ async fn a_program_that_cannot_be_planned_fails_its_application_with_the_cause()
 #[tokio::test]
 async fn a_killed_application_ends_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let cluster = Cluster::start(Behaviour::Run, true);
+    let cluster = Cluster::start(Behaviour::Run, Manner::Kills);
     let program = fakes::program(&super::job_master::tests::plan(2));
     let error = run(dir.path(), submission(dir.path(), &program), &cluster.address).await.unwrap_err();
     assert_eq!(error.to_string(), "killed by user");

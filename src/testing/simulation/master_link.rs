@@ -23,6 +23,7 @@ pub(super) struct MasterLink {
     link: Option<LinkId>,
     last_response: u64,
     opened_before: bool,
+    goodbye: Option<Finish>,
 }
 
 /// What the link brings.
@@ -43,7 +44,7 @@ impl MasterLink {
             rpc_port: port.parse().unwrap_or(0),
             tracking_url: format!("http://{address}"),
         };
-        Self { hello, shape, link: None, last_response: 0, opened_before: false }
+        Self { hello, shape, link: None, last_response: 0, opened_before: false, goodbye: None }
     }
 
     pub(super) fn open(&mut self, me: Pid, host: &str, world: &mut World) {
@@ -76,6 +77,9 @@ impl MasterLink {
                     return Vec::new();
                 }
                 self.allocate(AllocateRequest { releases, ..AllocateRequest::default() }, me, world);
+                if let Some(goodbye) = self.goodbye.clone() {
+                    self.send(ToResourceManager::Finish(goodbye), me, world);
+                }
                 if first { Vec::new() } else { vec![News::Core(Box::new(Event::ResourceManagerForgot))] }
             }
             LinkEvent::Message(message) => match *message {
@@ -129,7 +133,8 @@ impl MasterLink {
         self.allocate(AllocateRequest { releases: vec![container], ..AllocateRequest::default() }, me, world);
     }
 
-    pub(super) fn finish(&self, finish: Finish, me: Pid, world: &mut World) {
+    pub(super) fn finish(&mut self, finish: Finish, me: Pid, world: &mut World) {
+        self.goodbye = Some(finish.clone());
         self.send(ToResourceManager::Finish(finish), me, world);
     }
 }
