@@ -88,8 +88,16 @@ fn main() -> Result<(), flott::Error> {
             ["1,0.50", "2,700", "1,900.00", "3,0.10", "2,0.99", "3,20", "3,600", "2,501"].map(Str::from),
         ),
     };
+    let transactions = env.accumulator::<LongCounter>("transactions");
+    let malformed = env.accumulator::<LongCounter>("malformed-lines");
     lines
-        .flat_map(|line, out: &mut Collector<'_, Transaction>| out.extend(transaction(&line)))
+        .flat_map(move |line, out: &mut Collector<'_, Transaction>| match transaction(&line) {
+            Some(transaction) => {
+                transactions.add(1);
+                out.collect(transaction);
+            }
+            None => malformed.add(1),
+        })
         .key_by(|transaction| transaction.account)
         .process(FraudDetector::default())
         .name("fraud-detector")

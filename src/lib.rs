@@ -83,13 +83,18 @@ pub use api::{
 };
 pub use engine::connectors;
 pub use engine::operators::{
-    AggregateFunction, AggregatingState, BroadcastContext, BroadcastProcessFunction, CoProcessFunction, Collector,
-    Emission, KeyedBroadcastContext, KeyedBroadcastProcessFunction, KeyedCoProcessFunction, KeyedContext,
-    KeyedProcessFunction, KeyedRuntimeContext, OutputTag, ProcessContext, ProcessFunction, RuntimeContext, Timer,
-    TimerService,
+    Accumulator, AccumulatorHandle, AggregateFunction, AggregatingState, BroadcastContext, BroadcastProcessFunction,
+    CoProcessFunction, Collector, Emission, KeyedBroadcastContext, KeyedBroadcastProcessFunction,
+    KeyedCoProcessFunction, KeyedContext, KeyedProcessFunction, KeyedRuntimeContext, OutputTag, ProcessContext,
+    ProcessFunction, RuntimeContext, Timer, TimerService,
+};
+pub use engine::operators::{
+    AverageAccumulator, DoubleCounter, DoubleMaximum, DoubleMinimum, Histogram, IntCounter, IntMaximum, IntMinimum,
+    ListAccumulator, LongCounter, LongMaximum, LongMinimum,
 };
 pub use engine::record::Str;
 pub use engine::state::{BroadcastState, ListState, MapState, ReducingState, ValueState};
+pub use graph::accumulator::{AccumulatorValue, Number};
 pub use graph::plan::ExecutionMode;
 pub use launch::{Error, JobResult, parse};
 
@@ -100,6 +105,9 @@ pub mod prelude {
         TumblingProcessingTimeWindows, WindowedStream,
     };
     pub use crate::connectors::TextFileSource;
+    pub use crate::engine::operators::{
+        Accumulator, AccumulatorHandle, AverageAccumulator, DoubleCounter, Histogram, LongCounter,
+    };
     pub use crate::engine::operators::{
         AggregateFunction, AggregatingState, BroadcastContext, BroadcastProcessFunction, CoProcessFunction, Collector,
         Emission, KeyedBroadcastContext, KeyedBroadcastProcessFunction, KeyedCoProcessFunction, KeyedContext,

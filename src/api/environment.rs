@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::DataStream;
 use super::graph_builder::{Node, SharedGraph};
 use crate::engine::connectors::{CollectionSource, FileSource, SequenceSource, SocketTextSource, TextFileSource};
-use crate::engine::operators::{Boundedness, ProgramCode, Source};
+use crate::engine::operators::{Accumulator, AccumulatorHandle, Boundedness, ProgramCode, Source, nothing};
 use crate::engine::record::{Record, RowsType, Str};
 use crate::graph::explain::Explanation;
 use crate::graph::job_graph::{JobGraph, Settings};
@@ -142,6 +142,35 @@ impl StreamExecutionEnvironment {
         let value = once.value(name, evaluate);
         self.graph.lock().put_once(once);
         value
+    }
+
+    /// An accumulator of the job, by its name: something that functions count beside their records. The handle is used in the
+    /// closures and functions of the program; each subtask adds to its own, and the job has one result, which
+    /// [`JobResult::accumulator`], `flott run` and the REST API tell.
+    ///
+    /// An execution that is started anew counts anew: what the one before it had counted does not count.
+    ///
+    /// ```
+    /// use flott::prelude::*;
+    ///
+    /// # fn main() -> Result<(), flott::Error> {
+    /// let env = StreamExecutionEnvironment::new();
+    /// let empty = env.accumulator::<LongCounter>("empty-lines");
+    /// let lines = env.from_collection(["to be", "", "or not", ""].map(str::to_owned));
+    /// lines.filter(move |line| {
+    ///     if line.is_empty() {
+    ///         empty.add(1);
+    ///     }
+    ///     !line.is_empty()
+    /// }).discard();
+    /// let result = env.execute("empty lines")?;
+    /// assert_eq!(result.accumulator("empty-lines").unwrap().as_i64(), Some(2));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn accumulator<A: Accumulator>(&self, name: &str) -> AccumulatorHandle<A> {
+        self.graph.lock().declare(name, nothing::<A>());
+        AccumulatorHandle::new(name)
     }
 
     /// Runs the job and waits for its end; `name` is for people.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::engine::operators::{ProgramCode, ProgramGraph, ProgramOperator};
 use crate::engine::record::BatchType;
+use crate::graph::accumulator::{AccumulatorResult, Accumulators};
 use crate::graph::plan::{
     Chaining, ExecutionMode, InvalidPlan, NodeIndex, NodeKind, OperatorCode, PLAN_VERSION, Partitioner, Plan, PlanEdge,
     PlanNode, operator_id,
@@ -33,6 +34,7 @@ pub(super) struct GraphBuilder {
     nodes: Vec<Node>,
     edges: Vec<PlanEdge>,
     once: Option<Once>,
+    accumulators: Accumulators,
     /// What the program did that cannot be; reported by `execute`.
     mistakes: Vec<String>,
 }
@@ -130,6 +132,18 @@ impl GraphBuilder {
         Upstream { node, partitioner: Partitioner::Forward, side_output: Some(tag.to_owned()) }
     }
 
+    /// Notes an accumulator of the program, and what it is before anything is added.
+    pub(super) fn declare(&mut self, accumulator: &str, nothing: AccumulatorResult) {
+        let known = self.accumulators.entry(accumulator.to_owned()).or_insert_with(|| nothing.clone());
+        if known.kind != nothing.kind {
+            let mistake = format!(
+                "accumulator \"{accumulator}\" is a {} and a {}: choose another name for one",
+                known.kind, nothing.kind
+            );
+            self.mistake(mistake);
+        }
+    }
+
     /// The operator at `index`.
     pub(super) fn node_mut(&mut self, index: NodeIndex) -> &mut Node {
         &mut self.nodes[index.0 as usize]
@@ -164,6 +178,7 @@ impl GraphBuilder {
             nodes: self.plan_nodes(),
             edges: self.edges.clone(),
             once: self.once.as_ref().map(|once| once.values().clone()).unwrap_or_default(),
+            accumulators: self.accumulators.clone(),
         };
         let operators = self.nodes.iter().map(|node| ProgramOperator {
             code: node.code.clone(),

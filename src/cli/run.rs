@@ -16,7 +16,7 @@ use super::explain::{self, Question};
 use super::output::is_terminal;
 use super::progress::ProgressLine;
 use crate::client::{
-    Follower, JobManager, LocalProgram, Outcome, ResourceManager, SubmitError, SubmitOptions, Submitted,
+    Accumulated, Follower, JobManager, LocalProgram, Outcome, ResourceManager, SubmitError, SubmitOptions, Submitted,
     submit_per_job, submit_standalone,
 };
 use crate::config::ClientConfig;
@@ -239,7 +239,7 @@ fn report(options: &Run, submitted: &Submitted, outcome: &Outcome) {
             "{}",
             json!({
                 "application": submitted.application, "job": submitted.job, "state": outcome.state,
-                "duration": millis, "failure": outcome.failure,
+                "duration": millis, "failure": outcome.failure, "accumulators": outcome.accumulators,
             })
         );
         return;
@@ -260,6 +260,12 @@ fn report(options: &Run, submitted: &Submitted, outcome: &Outcome) {
     }
     if let Some(millis) = millis {
         println!("Job Runtime: {millis} ms");
+    }
+    if !outcome.accumulators.is_empty() {
+        println!("Accumulator Results:");
+        for Accumulated { name, kind, value } in &outcome.accumulators {
+            println!("- {name} ({kind}): {value}");
+        }
     }
 }
 

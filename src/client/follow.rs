@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::job_manager::{JobDetails, JobManager};
+use super::job_manager::{Accumulated, JobDetails, JobManager};
 use super::resource_manager::ResourceManager;
 use crate::ids::{ApplicationId, JobId};
 use crate::protocol::application_master::FinalStatus;
@@ -38,6 +38,8 @@ pub struct Outcome {
     pub duration: Option<Duration>,
     /// Why, when it failed.
     pub failure: Option<String>,
+    /// What its accumulators gathered; none when the JobManager was gone before it could say.
+    pub accumulators: Vec<Accumulated>,
 }
 
 /// Follows one job.
@@ -120,7 +122,8 @@ impl Follower {
             _ => None,
         };
         let duration = u64::try_from(details.duration).ok().map(Duration::from_millis);
-        Ok(Outcome { state: details.state, duration, failure })
+        let accumulators = details.accumulators.clone();
+        Ok(Outcome { state: details.state, duration, failure, accumulators })
     }
 
     /// Asks the job to be cancelled.
@@ -172,5 +175,5 @@ fn ended(application: &Application) -> Outcome {
         FinalStatus::Failed | FinalStatus::Undefined => JobStatus::Failed,
     };
     let failure = (state == JobStatus::Failed).then(|| application.diagnostics.clone());
-    Outcome { state, duration: None, failure }
+    Outcome { state, duration: None, failure, accumulators: Vec::new() }
 }

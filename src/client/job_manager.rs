@@ -61,9 +61,24 @@ pub(super) struct JobDetails {
     pub(super) version: u64,
     #[serde(default)]
     pub(super) vertices: Vec<VertexDetails>,
+    /// Extension: what its accumulators have gathered.
+    #[serde(default)]
+    pub(super) accumulators: Vec<Accumulated>,
     /// Extension: why it waits.
     #[serde(rename = "waiting-reason", default)]
     pub(super) waiting_reason: Option<String>,
+}
+
+/// What one of a job's accumulators has gathered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accumulated {
+    /// Its name.
+    pub name: String,
+    /// Its type: `LongCounter`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it has gathered, as text.
+    pub value: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -13,7 +13,7 @@ mod resource_manager;
 mod submit;
 
 pub use follow::{Follower, Outcome, Progress};
-pub use job_manager::{JobManager, JobOverview};
+pub use job_manager::{Accumulated, JobManager, JobOverview};
 pub use program::{LocalProgram, ProgramError};
 pub use resource_manager::ResourceManager;
 pub use submit::{SubmitError, SubmitOptions, Submitted, new_job_id, submit_per_job, submit_standalone};

@@ -266,6 +266,7 @@ mod tests {
                 edge(2, 3, Partitioner::Forward),
             ],
             once: BTreeMap::new(),
+            accumulators: Default::default(),
         }
     }
 

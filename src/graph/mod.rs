@@ -9,6 +9,7 @@
 //! ([`plan::Plan::validate`]); the hash covers operator ids, types and partitioners, not parallelism, so the same program
 //! can be rescaled and a different one is noticed.
 
+pub mod accumulator;
 pub mod explain;
 mod invalid_plan;
 pub mod job_graph;

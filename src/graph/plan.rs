@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::accumulator::Accumulators;
 pub use super::invalid_plan::InvalidPlan;
 use crate::ids::OperatorId;
 
@@ -56,6 +57,9 @@ pub struct Plan {
     /// Values that the program evaluated once, in the plan role.
     #[serde(default)]
     pub once: BTreeMap<String, serde_json::Value>,
+    /// What the program's accumulators are before anything is added.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub accumulators: Accumulators,
 }
 
 /// Batch or streaming. Flink's `RuntimeExecutionMode`.

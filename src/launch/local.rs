@@ -264,8 +264,9 @@ impl Local {
             }
             None => return Err(Error::Failed { name, failure: unknown() }),
         }
-        let vertices = vertex_results(&self.master);
-        let result = JobResult { job: self.master.job(), name, duration: self.started.elapsed(), vertices };
+        let (vertices, accumulators) = (vertex_results(&self.master), self.master.accumulators());
+        let result =
+            JobResult { job: self.master.job(), name, duration: self.started.elapsed(), vertices, accumulators };
         if result.bad_records() > 0 {
             eprintln!("{} malformed records were repaired or dropped", result.bad_records());
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::graph::accumulator::{AccumulatorValue, Accumulators};
 use crate::graph::task::TaskMetrics;
 use crate::ids::JobId;
 
@@ -17,6 +18,8 @@ pub struct JobResult {
     pub duration: Duration,
     /// What its vertices did, in the graph's order.
     pub vertices: Vec<VertexResult>,
+    /// What its accumulators gathered, by name.
+    pub accumulators: Accumulators,
 }
 
 /// What one vertex did, all subtasks together.
@@ -31,6 +34,11 @@ pub struct VertexResult {
 }
 
 impl JobResult {
+    /// What the accumulator of this name gathered in all subtasks. Flink's `getAccumulatorResult`.
+    pub fn accumulator(&self, name: &str) -> Option<&AccumulatorValue> {
+        self.accumulators.get(name).map(|result| &result.value)
+    }
+
     /// Records that were malformed, and were repaired or dropped.
     pub fn bad_records(&self) -> u64 {
         self.vertices.iter().map(|vertex| vertex.metrics.bad_records).sum()

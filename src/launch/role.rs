@@ -116,6 +116,7 @@ mod tests {
             nodes: Vec::new(),
             edges: Vec::new(),
             once: Default::default(),
+            accumulators: Default::default(),
         };
         assert!(matches!(write_plan(&plan, &file), Err(Error::InvalidPlan(_))));
         assert!(!file.exists());

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::graph::accumulator::Accumulators;
 use crate::graph::plan::NodeIndex;
 use crate::graph::task::{Committable, ExecutionState, Failure, Split, TaskDeployment, TaskMetrics};
 use crate::ids::{ExecutionAttemptId, WorkerId};
@@ -126,6 +127,13 @@ pub enum ToJobManager {
         operator: NodeIndex,
         /// The part's id.
         split: String,
+    },
+    /// What a subtask's accumulators have gathered; every so often where there is news, and before its terminal state.
+    Accumulators {
+        /// Whose.
+        attempt: ExecutionAttemptId,
+        /// All of them.
+        accumulators: Accumulators,
     },
     /// Prepared output is published, or could not be.
     Committed {

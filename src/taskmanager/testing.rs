@@ -150,6 +150,7 @@ impl Supervised {
             nodes: Vec::new(),
             edges: Vec::new(),
             once: BTreeMap::new(),
+            accumulators: Default::default(),
         };
         self.say(ToTaskManager::StartWorker(Box::new(StartWorker {
             worker: worker(number),

@@ -26,6 +26,7 @@ impl From<TaskEvent> for ToJobManager {
             TaskEvent::SplitsDiscovered { attempt, operator, splits, complete } => {
                 Self::SplitsDiscovered { attempt, operator, splits, complete }
             }
+            TaskEvent::Accumulators { attempt, accumulators } => Self::Accumulators { attempt, accumulators },
             TaskEvent::Committed { operator, failure } => Self::Committed { operator, failure },
         }
     }
@@ -56,6 +57,7 @@ impl Reporter {
                 Err(RecvTimeoutError::Timeout) => {
                     next_metrics = Deadline::after(METRICS_INTERVAL);
                     self.name_overdue(&mut named);
+                    self.executor.ask_for_accumulators();
                     self.send_metrics()
                 }
             };

@@ -227,6 +227,13 @@ impl Standalone {
         command.env("FLOTT_TEST_CLUSTER", self.dir.path());
         processes::run(&mut command)
     }
+
+    /// What the JobManager's REST API answers.
+    pub fn get(&self, path: &str) -> Value {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let client = flott::rpc::http::Client::new(&self.job_manager.address);
+        runtime.block_on(client.get(path)).unwrap()
+    }
 }
 
 impl Drop for Standalone {

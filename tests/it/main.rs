@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, and the line says where")]
 #![expect(unreachable_pub, reason = "nothing outside this binary can reach any of it")]
 
+mod accumulators;
 mod cluster;
 mod failures;
 mod kills;

@@ -1,3 +1,4 @@
+mod accumulators;
 mod aggregates;
 mod asynchronous;
 mod connected;

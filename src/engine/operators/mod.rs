@@ -8,6 +8,7 @@
 //! Everything here runs on the subtask's thread and may block it for as long as user code does; nothing here knows threads,
 //! networks or processes. Failures are values ([`Failure`]); a panic in user code is caught by the runtime.
 
+mod accumulators;
 mod aggregate;
 mod aggregate_function;
 mod aggregating_state;
@@ -38,6 +39,11 @@ mod tests_process;
 mod try_map;
 mod tumbling_window;
 
+pub use accumulators::{
+    Accumulator, AccumulatorHandle, AverageAccumulator, DoubleCounter, DoubleMaximum, DoubleMinimum, Histogram,
+    IntCounter, IntMaximum, IntMinimum, ListAccumulator, LongCounter, LongMaximum, LongMinimum,
+};
+pub(crate) use accumulators::{SubtaskAccumulators, nothing};
 pub(crate) use aggregate::{Aggregate, Best, BestBy, KeyAndValue, Reduce, Shape, Sum, ValueOnly};
 pub use aggregate_function::AggregateFunction;
 pub(crate) use aggregate_function::{Custom, KeyAndResult, Part};

@@ -1,6 +1,6 @@
 //! What functions are opened with: where they run, and the handles of their states.
 
-use super::{AggregateFunction, AggregatingState, OperatorContext};
+use super::{Accumulator, AccumulatorHandle, AggregateFunction, AggregatingState, OperatorContext};
 use crate::engine::record::{Key, Record};
 use crate::engine::state::{
     BroadcastState, BroadcastStates, KeyedStates, ListState, MapState, ReducingState, ValueState,
@@ -24,6 +24,14 @@ impl<'a> RuntimeContext<'a> {
     /// Where the function runs: its subtask, of how many, of which job.
     pub fn operator(&self) -> &OperatorContext {
         self.operator
+    }
+
+    /// Reaches this subtask's accumulator of that name, which then has a result though nothing may be added. See
+    /// [`StreamExecutionEnvironment::accumulator`](crate::StreamExecutionEnvironment::accumulator), which also closures can use.
+    pub fn accumulator<A: Accumulator>(&mut self, name: &str) -> AccumulatorHandle<A> {
+        let handle = AccumulatorHandle::new(name);
+        handle.begin();
+        handle
     }
 
     /// The broadcast state of this name: of a function behind `connect_broadcast`.
@@ -65,6 +73,11 @@ impl<'a, K: Key> KeyedRuntimeContext<'a, K> {
     /// Where the function runs: its subtask, of how many, of which job.
     pub fn operator(&self) -> &OperatorContext {
         self.context.operator
+    }
+
+    /// Reaches this subtask's accumulator of that name; see [`RuntimeContext::accumulator`].
+    pub fn accumulator<A: Accumulator>(&mut self, name: &str) -> AccumulatorHandle<A> {
+        self.context.accumulator(name)
     }
 
     /// The state of this name that holds one value a key.

@@ -1,6 +1,6 @@
 //! A subtask's counters: counted by its thread in plain fields, published once a step, read by anyone.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::graph::task::TaskMetrics;
 use crate::time::Now;
@@ -32,6 +32,7 @@ pub(super) struct Counters {
     /// When the last step was, in milliseconds, and what the time since then counts as: a subtask that waits makes no steps.
     since: AtomicU64,
     spent: AtomicU64,
+    has_accumulators: AtomicBool,
 }
 
 impl Counters {
@@ -52,6 +53,16 @@ impl Counters {
         }
         self.since.store(since.as_millis(), Ordering::Relaxed);
         self.spent.store(spent as u64, Ordering::Relaxed);
+    }
+
+    /// The subtask has accumulators.
+    pub(super) fn note_accumulators(&self) {
+        self.has_accumulators.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has.
+    pub(super) fn has_accumulators(&self) -> bool {
+        self.has_accumulators.load(Ordering::Relaxed)
     }
 
     /// As last published; single counters may be of different steps.

@@ -65,6 +65,7 @@ pub(super) fn event_of(attempt: ExecutionAttemptId, report: Report) -> TaskEvent
         Report::Running => state(attempt, ExecutionState::Running),
         Report::SplitRequested(operator) => TaskEvent::SplitRequested { attempt, operator },
         Report::SplitFinished(operator, split) => TaskEvent::SplitFinished { attempt, operator, split },
+        Report::Accumulators(accumulators) => TaskEvent::Accumulators { attempt, accumulators },
     }
 }
 

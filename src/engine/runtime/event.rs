@@ -1,5 +1,6 @@
 //! What a subtask, and what runs beside it, reports.
 
+use crate::graph::accumulator::Accumulators;
 use crate::graph::plan::NodeIndex;
 use crate::graph::task::{Committable, ExecutionState, Failure, Split, TaskMetrics};
 use crate::ids::ExecutionAttemptId;
@@ -46,6 +47,13 @@ pub enum TaskEvent {
         splits: Vec<Split>,
         /// Whether there will be no more.
         complete: bool,
+    },
+    /// What a subtask's accumulators have gathered; comes before its terminal state.
+    Accumulators {
+        /// Whose.
+        attempt: ExecutionAttemptId,
+        /// All of them.
+        accumulators: Accumulators,
     },
     /// Prepared output is published, or could not be.
     Committed {

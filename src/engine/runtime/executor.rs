@@ -115,6 +115,13 @@ impl TaskExecutor {
         self.tasks.lock().running.iter().map(|(attempt, task)| (*attempt, task.counters.read_at(now))).collect()
     }
 
+    /// Has the subtasks that run, and have accumulators, report what is new in them.
+    pub fn ask_for_accumulators(&self) {
+        let alive = self.tasks.lock();
+        let counting = alive.running.values().filter(|task| task.counters.has_accumulators());
+        counting.for_each(|task| task.mailbox.deliver(Mail::ReportAccumulators));
+    }
+
     /// Subtasks that were cancelled longer than `grace` ago and run still: user code that blocks. Only the end of the process
     /// ends them.
     pub fn overdue(&self, grace: Duration) -> Vec<ExecutionAttemptId> {

@@ -21,6 +21,8 @@ pub enum Mail {
     NoMoreSplits,
     /// End as if the input had ended.
     StopSource,
+    /// Report the accumulators, where they have news.
+    ReportAccumulators,
 }
 
 /// Splits waiting to be read: a reader asks for one at a time, so more than one is a repeated message, more than these a fault.
@@ -32,6 +34,7 @@ pub(super) struct Mailbox {
     /// Whether `orders` has something new: read at every slice, so without a lock.
     pending: AtomicBool,
     orders: Mutex<Orders>,
+    accumulators_wanted: AtomicBool,
     notified: AtomicBool,
     thread: OnceLock<Thread>,
 }
@@ -49,7 +52,10 @@ pub(super) struct Orders {
 impl Mailbox {
     /// Puts mail in and wakes the subtask.
     pub(super) fn deliver(&self, mail: Mail) {
-        {
+        if mail == Mail::ReportAccumulators {
+            // No order: the subtask answers behind whatever it does.
+            self.accumulators_wanted.store(true, Ordering::Relaxed);
+        } else {
             let mut orders = self.lock();
             match mail {
                 Mail::Cancel => orders.cancel = true,
@@ -63,6 +69,7 @@ impl Mailbox {
                 }
                 Mail::NoMoreSplits => orders.no_more_splits = true,
                 Mail::StopSource => orders.stop = true,
+                Mail::ReportAccumulators => {}
             }
             self.pending.store(true, Ordering::Release);
         }
@@ -77,6 +84,11 @@ impl Mailbox {
     /// Whether there is mail.
     pub(super) fn has_mail(&self) -> bool {
         self.pending.load(Ordering::Relaxed)
+    }
+
+    /// Whether a report of the accumulators was asked for since the last call.
+    pub(super) fn take_accumulators_wanted(&self) -> bool {
+        self.accumulators_wanted.load(Ordering::Relaxed) && self.accumulators_wanted.swap(false, Ordering::Relaxed)
     }
 
     /// What has arrived.

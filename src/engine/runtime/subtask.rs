@@ -9,6 +9,8 @@ use super::inputs::{Incoming, Inputs};
 use super::mailbox::Mailbox;
 use super::panics;
 use super::source::{Read, SourceHead, SplitReport};
+use crate::engine::operators::SubtaskAccumulators;
+use crate::graph::accumulator::Accumulators;
 use crate::graph::plan::{ExecutionMode, NodeIndex};
 use crate::graph::task::{Committable, Failure, TaskMetrics};
 use crate::time::Now;
@@ -47,6 +49,8 @@ pub enum Report {
     SplitRequested(NodeIndex),
     /// The source has read a split, by id, to its end.
     SplitFinished(NodeIndex, String),
+    /// What its accumulators have gathered by now.
+    Accumulators(Accumulators),
 }
 
 /// When output that is not full is handed on.
@@ -87,6 +91,7 @@ pub struct Subtask {
     mailbox: Arc<Mailbox>,
     counters: Arc<Counters>,
     metrics: TaskMetrics,
+    accumulators: SubtaskAccumulators,
     /// When the last step was made, and what the time since then counts as.
     last_step: Option<(Now, Spent)>,
 }
@@ -106,7 +111,8 @@ pub(super) struct Running {
 
 impl Subtask {
     pub(super) fn of(running: Running, mailbox: Arc<Mailbox>, counters: Arc<Counters>) -> Self {
-        Self { running: Some(running), mailbox, counters, metrics: TaskMetrics::default(), last_step: None }
+        let (metrics, accumulators) = (TaskMetrics::default(), SubtaskAccumulators::default());
+        Self { running: Some(running), mailbox, counters, metrics, accumulators, last_step: None }
     }
 
     /// Processes at most `budget` slices of input. `now` never goes back between steps.
@@ -118,13 +124,19 @@ impl Subtask {
             return Step::Wait { until: None };
         };
         let (mailbox, metrics) = (&self.mailbox, &mut self.metrics);
-        let result = panics::catch(|| running.step(now, budget, mailbox, metrics, reports));
-        let (step, spent) = match result {
+        let result =
+            self.accumulators.within(|| panics::catch(|| running.step(now, budget, mailbox, metrics, reports)));
+        let (mut step, spent) = match result {
             Ok(Ok(done)) => done,
             Ok(Err(failure)) => (Step::Ended(Outcome::Failed(failure)), Spent::Busy),
             Err(told) => (Step::Ended(Outcome::Failed(running.blame_panic(told))), Spent::Busy),
         };
         self.last_step = Some((now, spent));
+        if !self.accumulators.is_empty()
+            && let Err(failure) = self.report_accumulators(&step, reports)
+        {
+            step = Step::Ended(Outcome::Failed(failure));
+        }
         if let Step::Ended(_) = step {
             self.release();
         }
@@ -135,6 +147,23 @@ impl Subtask {
     /// Counters as of the last step.
     pub fn metrics(&self) -> TaskMetrics {
         self.metrics
+    }
+
+    /// When asked to, and at the end.
+    fn report_accumulators(&mut self, step: &Step, reports: &mut Vec<Report>) -> Result<(), Failure> {
+        self.counters.note_accumulators();
+        let ended = matches!(step, Step::Ended(_));
+        if !self.mailbox.take_accumulators_wanted() && !ended {
+            return Ok(());
+        }
+        let news = panics::catch(|| self.accumulators.news()).unwrap_or_else(|told| Err(Failure::user(told)));
+        match news {
+            Ok(news) => reports.extend(news.map(Report::Accumulators)),
+            // What has failed has failed for its own reason.
+            Err(_) if matches!(step, Step::Ended(Outcome::Failed(_) | Outcome::Canceled)) => {}
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
     }
 
     /// Drops the operators: with what they have not published, and whatever their destructors do.

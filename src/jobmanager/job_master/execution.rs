@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::event::Illegal;
+use crate::graph::accumulator::{self, Accumulators};
 use crate::graph::job_graph::JobGraph;
 use crate::graph::task::{ExecutionState, Failure, TaskMetrics};
 use crate::ids::{ExecutionAttemptId, WorkerId};
@@ -61,6 +62,8 @@ pub struct Execution {
     pub rates: Option<Rates>,
     /// The counters that the next rates are reckoned from.
     sample: Option<(Now, TaskMetrics)>,
+    /// What its accumulators had gathered when it last said so.
+    pub accumulators: Accumulators,
     /// Why it failed, if it did.
     pub failure: Option<Failure>,
 }
@@ -75,6 +78,7 @@ impl Execution {
             metrics: TaskMetrics::default(),
             rates: None,
             sample: None,
+            accumulators: Accumulators::new(),
             failure: None,
         }
     }
@@ -147,6 +151,15 @@ impl ExecutionGraph {
         self.vertices.iter().enumerate().flat_map(|(vertex, subtasks)| {
             subtasks.iter().enumerate().map(move |(index, subtask)| ((vertex, index), subtask))
         })
+    }
+
+    /// What the accumulators of a vertex's current executions have gathered together.
+    pub fn accumulators_of(&self, vertex: usize) -> Accumulators {
+        let mut all = Accumulators::new();
+        for subtask in &self.vertices[vertex] {
+            accumulator::merge(&mut all, &subtask.current.accumulators);
+        }
+        all
     }
 
     pub(super) fn get(&self, (vertex, index): Position) -> Option<&Subtask> {

@@ -50,6 +50,7 @@ use self::failover::Failover;
 use self::output::Publication;
 use self::unwinding::Unwinding;
 pub use crate::config::RestartStrategy;
+use crate::graph::accumulator::{self, Accumulators};
 use crate::graph::job_graph::JobGraph;
 use crate::graph::plan::{NodeIndex, NodeKind, Plan};
 use crate::graph::task::Committable;
@@ -234,7 +235,8 @@ impl JobMaster {
             ToJobManager::TaskState { attempt, .. }
             | ToJobManager::SplitsDiscovered { attempt, .. }
             | ToJobManager::SplitRequested { attempt, .. }
-            | ToJobManager::SplitFinished { attempt, .. } => older(attempt),
+            | ToJobManager::SplitFinished { attempt, .. }
+            | ToJobManager::Accumulators { attempt, .. } => older(attempt),
             ToJobManager::Committed { .. } | ToJobManager::Metrics { .. } => false, // Looked at one by one.
         }
     }
@@ -276,6 +278,15 @@ impl JobMaster {
     /// Its subtasks.
     pub fn execution(&self) -> &ExecutionGraph {
         &self.execution
+    }
+
+    /// What its accumulators have gathered, by those executions that are its present ones.
+    pub fn accumulators(&self) -> Accumulators {
+        let mut all = self.plan.accumulators.clone();
+        for vertex in 0..self.execution.vertices.len() {
+            accumulator::merge(&mut all, &self.execution.accumulators_of(vertex));
+        }
+        all
     }
 
     /// Where it runs.

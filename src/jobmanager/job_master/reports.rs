@@ -42,6 +42,13 @@ impl JobMaster {
                 self.check_runs_on(&attempt, worker)?;
                 self.splits.finished(operator, attempt, &split)
             }
+            ToJobManager::Accumulators { attempt, accumulators } => {
+                self.check_runs_on(&attempt, worker)?;
+                if let Some(execution) = self.position(&attempt).and_then(|at| self.execution.current_mut(at)) {
+                    execution.accumulators = accumulators;
+                }
+                Ok(())
+            }
             ToJobManager::Committed { operator, failure } => {
                 if let Phase::Publishing { publication, .. } = &mut self.phase {
                     let progress = publication.committed(worker, operator, failure, now);

@@ -48,6 +48,7 @@ pub(crate) fn plan(parallelism: u32) -> Arc<Plan> {
             side_output: None,
         }],
         once: BTreeMap::new(),
+        accumulators: Default::default(),
     })
 }
 

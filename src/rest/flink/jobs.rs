@@ -45,6 +45,7 @@ pub(super) fn routes() -> Router<Handle> {
         .route("/jobs/{job}/vertices/{vertex}/taskmanagers", get(vertex_task_managers))
         .route("/jobs/{job}/vertices/{vertex}/subtasktimes", get(vertex_times))
         .route("/jobs/{job}/vertices/{vertex}/accumulators", get(vertex_accumulators))
+        .route("/jobs/{job}/vertices/{vertex}/subtasks/accumulators", get(subtask_accumulators))
         .route("/jobs/{job}/vertices/{vertex}/backpressure", get(backpressure))
 }
 
@@ -138,11 +139,7 @@ async fn config(State(handle): State<Handle>, Path(job): Path<String>) -> Result
 }
 
 async fn accumulators(State(handle): State<Handle>, Path(job): Path<String>) -> Result {
-    look(&handle, &job, |_, _, _| ()).await?;
-    let none = json!({
-        "job-accumulators": [], "user-task-accumulators": [], "serialized-user-task-accumulators": {},
-    });
-    Ok(Answer::ok(none))
+    look(&handle, &job, |_, job, _| view::accumulators(job)).await.map(Answer::ok)
 }
 
 async fn cancel(State(handle): State<Handle>, Path(job): Path<String>) -> Result {
@@ -249,8 +246,11 @@ async fn vertex_times(State(handle): State<Handle>, Path(path): Path<(String, St
 }
 
 async fn vertex_accumulators(State(handle): State<Handle>, Path(path): Path<(String, String)>) -> Result {
-    let id = path.1.clone();
-    look_at_vertex(&handle, path, move |_, _, _, _| Some(json!({ "id": id, "user-accumulators": [] }))).await
+    look_at_vertex(&handle, path, |_, job, index, _| view::vertex_accumulators(job, index)).await
+}
+
+async fn subtask_accumulators(State(handle): State<Handle>, Path(path): Path<(String, String)>) -> Result {
+    look_at_vertex(&handle, path, |core, job, index, _| view::subtask_accumulators(core, job, index)).await
 }
 
 async fn backpressure(State(handle): State<Handle>, Path(path): Path<(String, String)>) -> Result {

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{router, view};
+use crate::graph::accumulator::{AccumulatorResult, AccumulatorValue, Number};
 use crate::graph::job_graph::{self, JobGraph};
 use crate::graph::task::{ExecutionState, Failure};
 use crate::ids::{ExecutionAttemptId, JobId, TaskManagerId, WorkerId};
@@ -61,12 +62,18 @@ fn core() -> Core {
         committables: Vec::new(),
         metrics: Default::default(),
     };
+    let counted = AccumulatorResult { kind: "LongCounter".to_owned(), value: AccumulatorValue::Sum(Number::Long(5)) };
+    let counted = worker::ToJobManager::Accumulators {
+        attempt: ExecutionAttemptId { vertex, subtask: 0, attempt: 0 },
+        accumulators: [("lines".to_owned(), counted)].into(),
+    };
     let events = [
         Event::Submitted(Box::new(submission(JOB))),
         Event::Planned { job: JOB, prepared: Box::new(prepared) },
         Event::TaskManagerRegistered(Box::new(fakes::register("tm-1", None, None))),
         Event::WorkerRegistered(register),
-        Event::Worker { worker, message: running },
+        Event::Worker { worker: worker.clone(), message: running },
+        Event::Worker { worker, message: counted },
         Event::Submitted(Box::new(submission(JobId(8)))),
         Event::PlanFailed { job: JobId(8), failure: Failure::user("no such luck") },
     ];
@@ -140,6 +147,26 @@ fn views_have_every_key_that_flink_has() {
     check!("vertex_subtasktimes", view::vertex_times(&core, job, vertex, now).unwrap());
     check!("taskmanagers", json!({ "taskmanagers": [view::task_manager(&core, &id, now)] }));
     check!("taskmanager", view::task_manager_details(&core, &id, now));
+}
+
+#[test]
+fn accumulators_are_told_of_the_job_its_vertices_and_subtasks() {
+    let core = core();
+    let job = core.job(JOB).unwrap();
+    check!("job_accumulators", view::accumulators(job));
+    let lines = json!([{ "name": "lines", "type": "LongCounter", "value": "5" }]);
+    assert_eq!(view::accumulators(job)["user-task-accumulators"], lines);
+    assert_eq!(view::job(&core, job, Now(1000))["accumulators"], lines);
+    let vertices = [0, 1].map(|index| view::vertex_accumulators(job, index).unwrap()["user-accumulators"].clone());
+    assert_eq!(vertices, [lines.clone(), json!([])]);
+    let subtasks = view::subtask_accumulators(&core, job, 0).unwrap();
+    assert_eq!((&subtasks["parallelism"], &subtasks["subtasks"][0]["user-accumulators"]), (&json!(2), &lines));
+    assert_eq!(
+        subtasks["subtasks"][1],
+        json!({
+            "subtask": 1, "attempt": 0, "endpoint": "h:9", "user-accumulators": [],
+        })
+    );
 }
 
 #[test]

@@ -43,6 +43,7 @@ fn start_of(worker: WorkerId, slots: u32) -> Box<StartWorker> {
         nodes: Vec::new(),
         edges: Vec::new(),
         once: BTreeMap::new(),
+        accumulators: Default::default(),
     };
     Box::new(StartWorker {
         worker,

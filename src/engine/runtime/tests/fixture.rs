@@ -40,6 +40,7 @@ impl Graph {
             nodes: Vec::new(),
             edges: Vec::new(),
             once: BTreeMap::new(),
+            accumulators: Default::default(),
         };
         Self { plan, program: ProgramGraph::default(), log: Log::default(), async_port: AsyncPort::at_once() }
     }

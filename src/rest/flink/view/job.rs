@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::accumulators::listed;
 use super::exceptions::throwable;
 use super::figures::{RECONCILING, aggregate, duration, io_block, moment, state_counts};
 use super::plan::{job_type, plan};
@@ -91,6 +92,11 @@ pub(in super::super) fn job(core: &Core, job: &Job, now: Now) -> Value {
         "version": job.version(),
         "progress": progress(job),
     });
+    // Extension: with the job's end, so that who follows it needs not ask again, when the JobManager may be gone.
+    let accumulators = job.master().map(JobMaster::accumulators).unwrap_or_default();
+    if !accumulators.is_empty() {
+        body["accumulators"] = json!(listed(&accumulators));
+    }
     if let Some(why) = core.why_waiting(job.id()) {
         body["waiting-reason"] = json!(why);
     }

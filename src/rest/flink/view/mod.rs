@@ -1,5 +1,6 @@
 //! JSON of what the core knows, in Flink's keys. Pure.
 
+mod accumulators;
 mod cluster;
 mod exceptions;
 mod figures;
@@ -8,6 +9,7 @@ mod metrics;
 mod plan;
 mod vertex;
 
+pub(super) use self::accumulators::{accumulators, subtask_accumulators, vertex_accumulators};
 pub(super) use self::cluster::{overview, task_manager, task_manager_details};
 pub(super) use self::exceptions::{exceptions, throwable};
 pub(super) use self::job::{execution_result, job, job_config, job_overview};

@@ -26,7 +26,7 @@ fn task_manager_of(execution: &Execution) -> Option<&TaskManagerId> {
 }
 
 /// `host:port` of the worker's data port, else of its TaskManager.
-fn endpoint(core: &Core, job: &Job, execution: &Execution) -> String {
+pub(super) fn endpoint(core: &Core, job: &Job, execution: &Execution) -> String {
     let Some(id) = task_manager_of(execution) else {
         return UNASSIGNED.to_owned();
     };
