@@ -135,7 +135,7 @@ impl SourceReader for LedgerReader {
         self.left.start += payments;
         let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
         let payment = |bytes: &[u8]| (number(&bytes[..8]), number(&bytes[8..]).cast_signed());
-        out.emit(Box::new(Rows(bytes.chunks_exact(16).map(payment).collect::<Vec<Payment>>())))?;
+        out.emit(Box::new(Rows::new(bytes.chunks_exact(16).map(payment).collect::<Vec<Payment>>())))?;
         Ok(Polled::More)
     }
 

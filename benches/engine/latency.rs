@@ -102,7 +102,7 @@ impl SourceReader for Pacer {
             self.left -= 1;
         }
         if !due.is_empty() {
-            out.emit(Box::new(Rows(due)))?;
+            out.emit(Box::new(Rows::new(due)))?;
         }
         Ok(match self.left {
             0 => Polled::SplitFinished,

@@ -65,7 +65,7 @@ impl<T: Record + Sync> SourceReader for CollectionReader<T> {
         }
         let batch = &left[..left.len().min(BATCH_RECORDS)];
         self.next += batch.len();
-        out.emit(Box::new(Rows(batch.to_vec())))?;
+        out.emit(Box::new(Rows::new(batch.to_vec())))?;
         Ok(Polled::More)
     }
 

@@ -242,7 +242,7 @@ impl<T: Record, F: GeneratorFunction<T>> SourceReader for Generator<T, F> {
         if let Some(pace) = &mut self.pace {
             pace.emitted += rows.len() as u64;
         }
-        out.emit(Box::new(Rows(rows)))?;
+        out.emit(Box::new(Rows::new(rows)))?;
         Ok(Polled::More)
     }
 

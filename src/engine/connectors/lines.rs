@@ -59,7 +59,7 @@ impl<D: DeserializationSchema> Lines<D> {
         // The next batch is likely to be as long.
         let next = Vec::with_capacity(self.rows.len());
         let rows = std::mem::replace(&mut self.rows, next);
-        if rows.is_empty() { Ok(()) } else { out.emit(Box::new(Rows(rows))) }
+        if rows.is_empty() { Ok(()) } else { out.emit(Box::new(Rows::new(rows))) }
     }
 
     /// Says how many lines of `place` were bad since the last call, if any.

@@ -132,7 +132,7 @@ mod tests {
     fn lines_gather_until_they_are_flushed() {
         let mut writer =
             PrintWriter { target: Target::StandardError, prefix: "w:1> ".to_owned(), lines: String::new() };
-        writer.write(Rows(vec![("a".to_owned(), 1u64), ("b".to_owned(), 2)])).unwrap();
+        writer.write(Rows::new(vec![("a".to_owned(), 1u64), ("b".to_owned(), 2)])).unwrap();
         assert_eq!(writer.lines, "w:1> (a,1)\nw:1> (b,2)\n");
         SinkWriter::<(String, u64)>::flush(&mut writer).unwrap();
         assert!(writer.lines.is_empty());

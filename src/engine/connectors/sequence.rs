@@ -50,7 +50,7 @@ impl SourceReader for SequenceReader {
         let Some(range) = self.present else { return Ok(Polled::SplitFinished) };
         let (batch, rest) = range.take(BATCH_RECORDS as u64);
         self.present = rest;
-        out.emit(Box::new(Rows((batch.first..=batch.last).collect::<Vec<u64>>())))?;
+        out.emit(Box::new(Rows::new((batch.first..=batch.last).collect::<Vec<u64>>())))?;
         Ok(Polled::More)
     }
 

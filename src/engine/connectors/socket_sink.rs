@@ -118,12 +118,12 @@ mod tests {
         let sink = SocketSink::new("127.0.0.1", listener.local_addr().unwrap().port(), JsonLines::new());
         let mut writer = sink.writer(&context(ExecutionMode::Streaming)).unwrap();
         let (mut server, _) = listener.accept().unwrap();
-        writer.write(Rows(vec![("a".to_owned(), 1u64), ("b".to_owned(), 2)])).unwrap();
+        writer.write(Rows::new(vec![("a".to_owned(), 1u64), ("b".to_owned(), 2)])).unwrap();
         writer.flush().unwrap();
         let mut first = [0; 14];
         server.read_exact(&mut first).unwrap();
         assert_eq!(first, *b"[\"a\",1]\n[\"b\",2");
-        writer.write(Rows(vec![("c".to_owned(), 3)])).unwrap();
+        writer.write(Rows::new(vec![("c".to_owned(), 3)])).unwrap();
         assert!(writer.prepare().unwrap().is_empty());
         let mut rest = String::new();
         server.read_to_string(&mut rest).unwrap();
@@ -141,7 +141,7 @@ mod tests {
         let expected = format!("cannot connect to 127.0.0.1:{port}: connection refused; start the server first");
         assert!(failure.message.starts_with(&expected), "{failure}");
         let lost = loop {
-            if let Err(failure) = writer.write(Rows((0..10_000).collect())) {
+            if let Err(failure) = writer.write(Rows::new((0..10_000).collect())) {
                 break failure;
             }
         };

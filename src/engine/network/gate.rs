@@ -273,7 +273,7 @@ mod tests {
     }
 
     fn batch(record: u32) -> Item {
-        Item::of(Element::Batch(Box::new(Rows(vec![record]))))
+        Item::of(Element::Batch(Box::new(Rows::new(vec![record]))))
     }
 
     fn drain(gate: &mut InputGate) -> Vec<String> {

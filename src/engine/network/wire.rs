@@ -151,7 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn frames_are_read_as_written() {
-        let mut wire = data(7, &Rows(vec![1u64, 2, 3])).unwrap();
+        let mut wire = data(7, &Rows::new(vec![1u64, 2, 3])).unwrap();
         wire.extend(watermark(8, EventTime(-5)));
         wire.extend(small(9, Kind::End, &[]));
         let mut reader = wire.as_slice();

@@ -26,7 +26,7 @@ use super::async_port::AsyncPort;
 use super::{Collector, Operator, Output};
 use crate::engine::record::{Batch, Record, Rows, Waker};
 use crate::graph::task::Failure;
-use crate::time::Now;
+use crate::time::{EventTime, Now};
 
 /// In which order results are emitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,11 +60,13 @@ pub(crate) struct AsyncWait<T, U, F> {
     in_flight: BTreeMap<u64, InFlight<T, U>>,
     next_number: u64,
     /// What arrived beyond the capacity: at most the rest of a slice of input.
-    waiting: VecDeque<T>,
+    waiting: VecDeque<(T, Option<EventTime>)>,
 }
 
 struct InFlight<T, U> {
     deadline: Now,
+    /// Of the record, and of its result.
+    timestamp: Option<EventTime>,
     /// For [`OnTimeout`].
     record: Option<T>,
     request: Request<U>,
@@ -120,14 +122,14 @@ where
     /// Makes as many requests as there is capacity for.
     fn start_waiting(&mut self, now: Now) -> Result<(), Failure> {
         while self.in_flight.len() < self.wait.capacity
-            && let Some(record) = self.waiting.pop_front()
+            && let Some((record, timestamp)) = self.waiting.pop_front()
         {
-            self.start(record, now)?;
+            self.start(record, timestamp, now)?;
         }
         Ok(())
     }
 
-    fn start(&mut self, record: T, now: Now) -> Result<(), Failure> {
+    fn start(&mut self, record: T, timestamp: Option<EventTime>, now: Now) -> Result<(), Failure> {
         let Some((port, completed)) = &self.outside else {
             return Err(Failure::permanent("asynchronous requests need a subtask around them"));
         };
@@ -140,7 +142,8 @@ where
             completed.add(number, result.map_err(panicked).and_then(|result| result.map_err(refused)));
         });
         let deadline = now + self.wait.timeout;
-        self.in_flight.insert(number, InFlight { deadline, record: kept, request: Request::Running(abort) });
+        let running = Request::Running(abort);
+        self.in_flight.insert(number, InFlight { deadline, timestamp, record: kept, request: running });
         port.spawn(Box::pin(Abortable::new(request, registration).map(drop)));
         Ok(())
     }
@@ -187,7 +190,8 @@ where
     fn done(&mut self, number: u64, result: U, out: &mut Collector<'_, U>) {
         match self.wait.order {
             ResultOrder::Completion => {
-                self.in_flight.remove(&number);
+                let in_flight = self.in_flight.remove(&number);
+                out.at(in_flight.and_then(|in_flight| in_flight.timestamp));
                 out.collect(result);
             }
             ResultOrder::Arrival => {
@@ -201,7 +205,9 @@ where
     /// Emits the results whose turn it is.
     fn emit_in_turn(&mut self, out: &mut Collector<'_, U>) {
         while let Some(first) = self.in_flight.first_entry().filter(|first| first.get().is_done()) {
-            if let Request::Done(result) = first.remove().request {
+            let InFlight { timestamp, request, .. } = first.remove();
+            if let Request::Done(result) = request {
+                out.at(timestamp);
                 out.collect(result);
             }
         }
@@ -248,7 +254,8 @@ where
     }
 
     fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
-        self.waiting.extend(Rows::<T>::of(batch).0);
+        let Rows(records, times) = Rows::<T>::of(batch);
+        self.waiting.extend(records.into_iter().enumerate().map(|(i, record)| (record, times.get(i))));
         self.start_waiting(out.now())
     }
 

@@ -157,7 +157,7 @@ impl BadRecords {
         if self.letters.is_empty() {
             return Ok(());
         }
-        out.emit_side(DEAD_LETTERS.name(), Box::new(Rows(std::mem::take(&mut self.letters))))
+        out.emit_side(DEAD_LETTERS.name(), Box::new(Rows::new(std::mem::take(&mut self.letters))))
     }
 
     /// How many there were since the last call: what `take_bad_records` returns.

@@ -3,13 +3,13 @@
 use std::marker::PhantomData;
 
 use super::keyed_context::{KeyedContext, KeyedCore, Timer};
-use super::process::{ProcessContext, each_row};
+use super::process::{EventClock, ProcessContext, each_row};
 use super::side_output::{OutputTag, SideOutputs};
 use super::{Collector, KeyedRuntimeContext, Operator, OperatorContext, Output, RuntimeContext};
 use crate::engine::record::{Batch, Key, Record, Rows};
 use crate::engine::state::{BroadcastRead, BroadcastStates, BroadcastWrite, KeyedState};
 use crate::graph::task::Failure;
-use crate::time::Now;
+use crate::time::{EventTime, Now};
 
 /// What is done with the records of a stream that is not keyed, and of another whose records come to every subtask. Flink's class
 /// of that name.
@@ -134,6 +134,7 @@ pub struct BroadcastContext<'a> {
     sides: &'a mut SideOutputs,
     broadcast: &'a mut BroadcastStates,
     now: Now,
+    event: EventClock,
 }
 
 impl BroadcastContext<'_> {
@@ -148,6 +149,16 @@ impl BroadcastContext<'_> {
     /// The processing time: the clock of this machine, read once a batch.
     pub fn current_processing_time(&self) -> Now {
         self.now
+    }
+
+    /// The record's timestamp, if it has one. What is emitted for it has the same.
+    pub fn timestamp(&self) -> Option<EventTime> {
+        self.event.timestamp
+    }
+
+    /// How far event time has come on both inputs.
+    pub fn current_watermark(&self) -> EventTime {
+        self.event.watermark
     }
 }
 
@@ -168,6 +179,7 @@ impl BroadcastWrite for BroadcastContext<'_> {
 pub struct KeyedBroadcastContext<'a, K> {
     core: &'a mut KeyedCore<K>,
     now: Now,
+    timestamp: Option<EventTime>,
 }
 
 impl<K: Key> KeyedBroadcastContext<'_, K> {
@@ -182,6 +194,16 @@ impl<K: Key> KeyedBroadcastContext<'_, K> {
     /// The processing time: the clock of this machine, read once a batch.
     pub fn current_processing_time(&self) -> Now {
         self.now
+    }
+
+    /// The record's timestamp, if it has one. What is emitted for it has the same.
+    pub fn timestamp(&self) -> Option<EventTime> {
+        self.timestamp
+    }
+
+    /// How far event time has come on both inputs.
+    pub fn current_watermark(&self) -> EventTime {
+        self.core.watermark()
     }
 
     /// Calls `apply` with each key of this subtask that has an entry in `state` current, in no order that means anything: it may
@@ -215,6 +237,7 @@ const RECORDS: u32 = 0;
 pub(crate) struct BroadcastProcess<A, B, O, F> {
     function: F,
     sides: SideOutputs,
+    watermark: EventTime,
     broadcast: BroadcastStates,
     types: PhantomData<fn(A, B) -> O>,
 }
@@ -222,7 +245,8 @@ pub(crate) struct BroadcastProcess<A, B, O, F> {
 impl<A, B, O, F> BroadcastProcess<A, B, O, F> {
     /// Runs `function`.
     pub(crate) fn new(function: F) -> Self {
-        Self { function, sides: SideOutputs::default(), broadcast: BroadcastStates::default(), types: PhantomData }
+        let (sides, broadcast) = (SideOutputs::default(), BroadcastStates::default());
+        Self { function, sides, watermark: EventTime::MIN, broadcast, types: PhantomData }
     }
 }
 
@@ -241,14 +265,19 @@ where
     }
 
     fn process(&mut self, input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
-        let (Self { function, sides, broadcast, .. }, now) = (self, out.now());
+        let (Self { function, sides, watermark, broadcast, .. }, now) = (self, out.now());
+        let event = EventClock::at(*watermark);
         if input == RECORDS {
-            let ctx = ProcessContext { sides, broadcast, now };
+            let ctx = ProcessContext { sides, broadcast, now, event };
             return each_row(batch, ctx, out, |record: A, ctx, out| function.process_element(record, ctx, out));
         }
         let mut collector = Collector::new(out);
-        let mut ctx = BroadcastContext { sides, broadcast, now };
-        for record in Rows::<B>::of(batch).0 {
+        let mut ctx = BroadcastContext { sides, broadcast, now, event };
+        let Rows(records, times) = Rows::<B>::of(batch);
+        for (i, record) in records.into_iter().enumerate() {
+            ctx.event.timestamp = times.get(i);
+            collector.at(ctx.event.timestamp);
+            ctx.sides.at(ctx.event.timestamp);
             function.process_broadcast_element(record, &mut ctx, &mut collector);
             ctx.sides.hand_on_full(&mut collector);
             if collector.has_failed() {
@@ -257,6 +286,11 @@ where
         }
         ctx.sides.hand_on(&mut collector);
         collector.finish()
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, _out: &mut dyn Output) -> Result<(), Failure> {
+        self.watermark = watermark;
+        Ok(())
     }
 
     fn finish(&mut self, _out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {
@@ -301,8 +335,13 @@ where
             return core.each_row(batch, out, |record: A, ctx, out| function.process_element(record, ctx, out));
         }
         let mut collector = Collector::new(out);
-        for record in Rows::<B>::of(batch).0 {
-            function.process_broadcast_element(record, &mut KeyedBroadcastContext { core, now }, &mut collector);
+        let Rows(records, times) = Rows::<B>::of(batch);
+        for (i, record) in records.into_iter().enumerate() {
+            let timestamp = times.get(i);
+            collector.at(timestamp);
+            core.sides.at(timestamp);
+            let mut ctx = KeyedBroadcastContext { core, now, timestamp };
+            function.process_broadcast_element(record, &mut ctx, &mut collector);
             core.sides.hand_on_full(&mut collector);
             if collector.has_failed() {
                 break;
@@ -319,6 +358,11 @@ where
     fn on_processing_time(&mut self, now: Now, out: &mut dyn Output) -> Result<(), Failure> {
         let Self { function, core, .. } = self;
         core.fire(now, out, |timer, ctx, out| function.on_timer(timer, ctx, out))
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<(), Failure> {
+        let Self { function, core, .. } = self;
+        core.advance(watermark, out, |timer, ctx, out| function.on_timer(timer, ctx, out))
     }
 
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {

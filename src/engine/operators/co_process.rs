@@ -3,13 +3,13 @@
 use std::marker::PhantomData;
 
 use super::keyed_context::{KeyedContext, KeyedCore, Timer};
-use super::process::{ProcessContext, each_row};
+use super::process::{EventClock, ProcessContext, each_row};
 use super::side_output::SideOutputs;
 use super::{Collector, KeyedRuntimeContext, Operator, OperatorContext, Output, RuntimeContext};
 use crate::engine::record::{Batch, Key, Record};
 use crate::engine::state::BroadcastStates;
 use crate::graph::task::Failure;
-use crate::time::Now;
+use crate::time::{EventTime, Now};
 
 /// What is done with the records of two connected streams that are not keyed. Flink's class of that name.
 ///
@@ -149,6 +149,7 @@ where
 pub(crate) struct CoProcess<A, B, O, F> {
     function: F,
     sides: SideOutputs,
+    watermark: EventTime,
     /// Empty: neither input writes any.
     broadcast: BroadcastStates,
     types: PhantomData<fn(A, B) -> O>,
@@ -157,7 +158,8 @@ pub(crate) struct CoProcess<A, B, O, F> {
 impl<A, B, O, F> CoProcess<A, B, O, F> {
     /// Runs `function`.
     pub(crate) fn new(function: F) -> Self {
-        Self { function, sides: SideOutputs::default(), broadcast: BroadcastStates::default(), types: PhantomData }
+        let (sides, broadcast) = (SideOutputs::default(), BroadcastStates::default());
+        Self { function, sides, watermark: EventTime::MIN, broadcast, types: PhantomData }
     }
 }
 
@@ -170,12 +172,17 @@ impl<A: Record, B: Record, O: Record, F: CoProcessFunction<A, B, O>> Operator fo
     }
 
     fn process(&mut self, input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
-        let Self { function, sides, broadcast, .. } = self;
-        let ctx = ProcessContext { sides, broadcast, now: out.now() };
+        let Self { function, sides, watermark, broadcast, .. } = self;
+        let ctx = ProcessContext { sides, broadcast, now: out.now(), event: EventClock::at(*watermark) };
         match input {
             0 => each_row(batch, ctx, out, |record: A, ctx, out| function.process_element1(record, ctx, out)),
             _ => each_row(batch, ctx, out, |record: B, ctx, out| function.process_element2(record, ctx, out)),
         }
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, _out: &mut dyn Output) -> Result<(), Failure> {
+        self.watermark = watermark;
+        Ok(())
     }
 
     fn finish(&mut self, _out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {
@@ -228,6 +235,11 @@ where
     fn on_processing_time(&mut self, now: Now, out: &mut dyn Output) -> Result<(), Failure> {
         let Self { function, core, .. } = self;
         core.fire(now, out, |timer, ctx, out| function.on_timer(timer, ctx, out))
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<(), Failure> {
+        let Self { function, core, .. } = self;
+        core.advance(watermark, out, |timer, ctx, out| function.on_timer(timer, ctx, out))
     }
 
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {

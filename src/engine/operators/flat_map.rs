@@ -3,14 +3,19 @@
 use std::marker::PhantomData;
 
 use super::{Operator, Output};
-use crate::engine::record::{BATCH_BYTES, BATCH_RECORDS, Batch, Record, Rows};
+use crate::engine::record::{BATCH_BYTES, BATCH_RECORDS, Batch, Record, Rows, Times};
 use crate::graph::task::Failure;
+use crate::time::EventTime;
 
 /// Takes what a function emits. Flink's `Collector`.
 ///
 /// Hands on full batches while the function still runs, so one record may become any number without being held in memory.
 pub struct Collector<'a, T: Record> {
     rows: Vec<T>,
+    /// Timestamps of the first rows; the others' is `time`. None at all while there is none.
+    times: Vec<EventTime>,
+    /// Of what is emitted from now on; the beginning of time: none.
+    time: EventTime,
     out: &'a mut dyn Output,
     failure: Option<Failure>,
 }
@@ -30,7 +35,18 @@ impl<'a, T: Record> Collector<'a, T> {
     };
 
     pub(crate) fn new(out: &'a mut dyn Output) -> Self {
-        Self { rows: Vec::new(), out, failure: None }
+        Self { rows: Vec::new(), times: Vec::new(), time: EventTime::MIN, out, failure: None }
+    }
+
+    /// What is emitted from now on has this timestamp: that of the record, or of the timer, that it comes from. So emitting
+    /// itself costs the same with timestamps and without.
+    #[inline]
+    pub(super) fn at(&mut self, time: Option<EventTime>) {
+        let time = time.unwrap_or(EventTime::MIN);
+        if time != self.time {
+            self.times.resize(self.rows.len(), self.time);
+            self.time = time;
+        }
     }
 
     /// Emits a record.
@@ -63,9 +79,12 @@ impl<'a, T: Record> Collector<'a, T> {
     }
 
     fn hand_on(&mut self) {
-        let rows = std::mem::take(&mut self.rows);
+        let (rows, mut times) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.times));
+        if self.time != EventTime::MIN || !times.is_empty() {
+            times.resize(rows.len(), self.time);
+        }
         if !rows.is_empty() && self.failure.is_none() {
-            self.failure = self.out.emit(Box::new(Rows(rows))).err();
+            self.failure = self.out.emit(Box::new(Rows(rows, Times::of(times)))).err();
         }
     }
 
@@ -100,7 +119,11 @@ impl<T, U, F> FlatMap<T, U, F> {
 impl<T: Record, U: Record, F: FnMut(T, &mut Collector<'_, U>) + Send> Operator for FlatMap<T, U, F> {
     fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
         let mut collector = Collector::new(out);
-        for record in Rows::<T>::of(batch).0 {
+        let Rows(records, times) = Rows::<T>::of(batch);
+        for (i, record) in records.into_iter().enumerate() {
+            if !times.is_none() {
+                collector.at(times.get(i));
+            }
             (self.function)(record, &mut collector);
             if collector.failure.is_some() {
                 break;
@@ -121,6 +144,22 @@ mod tests {
         let mut repeat = FlatMap::new(|n: u64, out: &mut Collector<'_, u64>| out.extend((0..n).map(|_| n)));
         run(&mut repeat, vec![vec![0u64, 1, 3]], &mut out);
         assert_eq!(out.rows::<u64>(), [1, 3, 3, 3]);
+    }
+
+    #[test]
+    fn what_a_record_becomes_has_its_timestamp() {
+        let mut out = Collected::default();
+        let mut repeat = FlatMap::new(|n: u64, out: &mut Collector<'_, u64>| out.extend((0..n).map(|_| n)));
+        let times = [EventTime(7), EventTime::MIN, EventTime(5)];
+        repeat.process(0, Box::new(Rows::timed(vec![1500u64, 1, 2], times.to_vec())), &mut out).unwrap();
+        repeat.process(0, Box::new(Rows::new(vec![2u64])), &mut out).unwrap();
+        let emitted = out.batches.drain(..).flat_map(|batch| {
+            let Rows(rows, times) = Rows::<u64>::of(batch);
+            rows.into_iter().enumerate().map(|(i, row)| (row, times.get(i))).collect::<Vec<_>>()
+        });
+        let mut expected = vec![(1500, Some(EventTime(7))); 1500];
+        expected.extend([(1, None), (2, Some(EventTime(5))), (2, Some(EventTime(5))), (2, None), (2, None)]);
+        assert_eq!(emitted.collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -149,7 +188,7 @@ mod tests {
             calls += 1;
             out.extend(0..1024);
         });
-        let failure = count.process(0, Box::new(Rows(vec![1u64; 10])), &mut out).unwrap_err();
+        let failure = count.process(0, Box::new(Rows::new(vec![1u64; 10])), &mut out).unwrap_err();
         assert_eq!(failure.message, "full");
         assert!(calls < 10);
     }

@@ -31,7 +31,7 @@ impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> Operator for KeyedAggre
     }
 
     fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
-        let batch = Keyed::<K, V>::of(batch);
+        let mut batch = Keyed::<K, V>::of(batch);
         let (table, aggregate, shape) = (&mut self.table, &self.aggregate, &self.shape);
         let (start, add) =
             (|value| aggregate.start(value), |folded: &mut G::Accumulator, value| aggregate.add(folded, value));
@@ -39,9 +39,9 @@ impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> Operator for KeyedAggre
             batch.fold_into(table, start, add, |_, _| {});
             return Ok(());
         }
-        let mut rows = Vec::with_capacity(batch.len());
+        let (mut rows, times) = (Vec::with_capacity(batch.len()), batch.take_times());
         batch.fold_into(table, start, add, |key, folded| rows.push(shape.cloned(key, G::value_ref(folded))));
-        out.emit(Box::new(Rows(rows)))
+        out.emit(Box::new(Rows(rows, times)))
     }
 
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {
@@ -61,7 +61,7 @@ pub(super) fn emit_values<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>>(
     let mut values = table.take();
     while values.len() > 0 {
         let some = values.by_ref().take(BATCH_RECORDS);
-        out.emit(Box::new(Rows(some.map(|(key, folded)| shape.owned(key, G::value(folded))).collect())))?;
+        out.emit(Box::new(Rows::new(some.map(|(key, folded)| shape.owned(key, G::value(folded))).collect())))?;
     }
     Ok(())
 }

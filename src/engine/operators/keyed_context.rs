@@ -2,13 +2,14 @@
 
 use std::cell::OnceCell;
 
+use super::process::EventClock;
 use super::side_output::{OutputTag, SideOutputs};
 use super::{Collector, OperatorContext, Output};
 use crate::engine::record::{BATCH_RECORDS, Batch, Key, KeyRef, Keyed, Record, key_hash};
 use crate::engine::state::{BroadcastRead, BroadcastStates, KeyAt, KeyContext, KeyedStates, TimerQueue};
 use crate::graph::plan::ExecutionMode;
 use crate::graph::task::Failure;
-use crate::time::Now;
+use crate::time::{EventTime, Now};
 
 /// A timer that fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ use crate::time::Now;
 pub enum Timer {
     /// The clock of this machine has come to this time.
     ProcessingTime(Now),
+    /// The watermark has come to this time, or beyond.
+    EventTime(EventTime),
 }
 
 /// What a keyed function sees besides the record, or when a timer fires.
@@ -25,6 +28,7 @@ pub struct KeyedContext<'a, K> {
     /// The key, once it was asked for: in a batch it may be a slice of text.
     key: OnceCell<K>,
     now: Now,
+    event: EventClock,
 }
 
 impl<K: Key> KeyedContext<'_, K> {
@@ -38,7 +42,7 @@ impl<K: Key> KeyedContext<'_, K> {
 
     /// The timers of the current key.
     pub fn timer_service(&mut self) -> TimerService<'_, K> {
-        TimerService { timers: &mut self.core.timers, at: self.at, now: self.now }
+        TimerService { timers: &mut self.core.timers, at: self.at, now: self.now, watermark: self.event.watermark }
     }
 
     /// Emits a record to a side output. One that nothing reads takes it for nothing.
@@ -52,6 +56,17 @@ impl<K: Key> KeyedContext<'_, K> {
     /// The processing time: the clock of this machine, read once a batch.
     pub fn current_processing_time(&self) -> Now {
         self.now
+    }
+
+    /// The timestamp of the record, or of the timer, if it has one. What is emitted for it has the same.
+    pub fn timestamp(&self) -> Option<EventTime> {
+        self.event.timestamp
+    }
+
+    /// How far event time has come: no record is expected whose timestamp is earlier or the same. [`EventTime::MIN`] before the
+    /// first watermark.
+    pub fn current_watermark(&self) -> EventTime {
+        self.event.watermark
     }
 }
 
@@ -78,15 +93,16 @@ impl<K> BroadcastRead for KeyedContext<'_, K> {
 /// The timers of the current key. Flink's interface of that name.
 ///
 /// A key has at most one timer a timestamp; registering it again changes nothing. A timer calls the function's `on_timer` once,
-/// with its key current, when its time has come: at once for a time that has passed.
+/// with its key current, when its time has come: for a time that has passed at once, or in event time with the next watermark.
 ///
-/// When a bounded input ends in streaming mode, timers that are still to come are dropped, as in Flink. In batch mode processing
-/// time stands still, as in Flink: all timers fire at the end of the input, in the order of their times, and those registered
-/// then are dropped.
+/// The end of a bounded input is the end of event time, so all event-time timers have fired then. Processing-time timers that are
+/// still to come are dropped in streaming mode, as in Flink. In batch mode processing time stands still, as in Flink: they all fire
+/// at the end of the input, in the order of their times, and those registered then are dropped.
 pub struct TimerService<'a, K> {
     timers: &'a mut Timers<K>,
     at: KeyAt<'a, K>,
     now: Now,
+    watermark: EventTime,
 }
 
 impl<K: Key> TimerService<'_, K> {
@@ -102,6 +118,21 @@ impl<K: Key> TimerService<'_, K> {
         }
     }
 
+    /// How far event time has come: [`KeyedContext::current_watermark`].
+    pub fn current_watermark(&self) -> EventTime {
+        self.watermark
+    }
+
+    /// Registers a timer for when the watermark comes to `time`.
+    pub fn register_event_time_timer(&mut self, time: EventTime) {
+        self.timers.event.register(time, self.at);
+    }
+
+    /// Deletes the event-time timer registered for `time`, if there is one.
+    pub fn delete_event_time_timer(&mut self, time: EventTime) {
+        self.timers.event.delete(time, self.at);
+    }
+
     /// Deletes the timer registered for `time`, if there is one.
     pub fn delete_processing_time_timer(&mut self, time: Now) {
         self.timers.processing.delete(time, self.at);
@@ -111,6 +142,7 @@ impl<K: Key> TimerService<'_, K> {
 /// The timers of an operator.
 struct Timers<K> {
     processing: TimerQueue<Now, K>,
+    event: TimerQueue<EventTime, K>,
     /// Set while the end of the input fires them in batch mode.
     quiesced: bool,
 }
@@ -122,6 +154,7 @@ pub(super) struct KeyedCore<K> {
     pub(super) sides: SideOutputs,
     pub(super) broadcast: BroadcastStates,
     mode: ExecutionMode,
+    watermark: EventTime,
 }
 
 /// Timers fired in one go: as few as fit a batch, so that what they emit stays within bounds and the subtask gets to its mail.
@@ -132,10 +165,11 @@ impl<K: Key> KeyedCore<K> {
     pub(super) fn new() -> Self {
         Self {
             states: KeyedStates::new(1, 1, 0),
-            timers: Timers { processing: TimerQueue::new(), quiesced: false },
+            timers: Timers { processing: TimerQueue::new(), event: TimerQueue::new(), quiesced: false },
             sides: SideOutputs::default(),
             broadcast: BroadcastStates::default(),
             mode: ExecutionMode::Streaming,
+            watermark: EventTime::MIN,
         }
     }
 
@@ -147,6 +181,11 @@ impl<K: Key> KeyedCore<K> {
         self.mode = context.execution_mode;
     }
 
+    /// How far event time has come.
+    pub(super) fn watermark(&self) -> EventTime {
+        self.watermark
+    }
+
     /// Calls `element` with each row of a keyed batch, and hands on what it emits.
     pub(super) fn each_row<T: Record, O: Record>(
         &mut self,
@@ -156,11 +195,20 @@ impl<K: Key> KeyedCore<K> {
     ) -> Result<(), Failure> {
         let now = out.now();
         let mut collector = Collector::new(out);
-        Keyed::<K, T>::of(batch).for_each(|hash, key, record| {
+        let mut batch = Keyed::<K, T>::of(batch);
+        let (times, mut row, mut event) = (batch.take_times(), 0, EventClock::at(self.watermark));
+        self.sides.at(None);
+        batch.for_each(|hash, key, record| {
             if collector.has_failed() {
                 return;
             }
-            let mut ctx = KeyedContext { core: self, at: KeyAt { hash, key }, key: OnceCell::new(), now };
+            if !times.is_none() {
+                event.timestamp = times.get(row);
+                row += 1;
+                collector.at(event.timestamp);
+                self.sides.at(event.timestamp);
+            }
+            let mut ctx = KeyedContext { core: self, at: KeyAt { hash, key }, key: OnceCell::new(), now, event };
             element(record, &mut ctx, &mut collector);
             self.sides.hand_on_full(&mut collector);
         });
@@ -171,7 +219,8 @@ impl<K: Key> KeyedCore<K> {
     /// Calls `apply` with `key` current.
     pub(super) fn with_key(&mut self, key: &K, now: Now, apply: impl FnOnce(&mut KeyedContext<'_, K>)) {
         let at = KeyAt { hash: key_hash(key), key: KeyRef::Value(key) };
-        apply(&mut KeyedContext { core: self, at, key: OnceCell::new(), now });
+        let event = EventClock::at(self.watermark);
+        apply(&mut KeyedContext { core: self, at, key: OnceCell::new(), now, event });
     }
 
     /// When timers are to fire next.
@@ -187,7 +236,22 @@ impl<K: Key> KeyedCore<K> {
         out: &mut dyn Output,
         on_timer: impl FnMut(Timer, &mut KeyedContext<'_, K>, &mut Collector<'_, O>),
     ) -> Result<(), Failure> {
-        self.fire_some(now, now, TIMERS_AT_ONCE, out, on_timer)
+        self.fire_some(|timers| processing_due(timers, now), now, TIMERS_AT_ONCE, out, on_timer)
+    }
+
+    /// Event time has come so far: calls `on_timer` for all timers that are due.
+    pub(super) fn advance<O: Record>(
+        &mut self,
+        watermark: EventTime,
+        out: &mut dyn Output,
+        on_timer: impl FnMut(Timer, &mut KeyedContext<'_, K>, &mut Collector<'_, O>),
+    ) -> Result<(), Failure> {
+        self.watermark = watermark;
+        let due = |timers: &mut Timers<K>| {
+            let (time, hash, key) = timers.event.pop_due(watermark)?;
+            Some((Timer::EventTime(time), hash, key))
+        };
+        self.fire_some(due, out.now(), usize::MAX, out, on_timer)
     }
 
     /// The end of the input: in batch mode all timers fire, in streaming mode they are dropped.
@@ -200,12 +264,12 @@ impl<K: Key> KeyedCore<K> {
         if self.mode != ExecutionMode::Batch {
             return Ok(());
         }
-        self.fire_some(Now(u64::MAX), out.now(), usize::MAX, out, on_timer)
+        self.fire_some(|timers| processing_due(timers, Now(u64::MAX)), out.now(), usize::MAX, out, on_timer)
     }
 
     fn fire_some<O: Record>(
         &mut self,
-        until: Now,
+        due: impl Fn(&mut Timers<K>) -> Option<(Timer, u64, K)>,
         now: Now,
         count_max: usize,
         out: &mut dyn Output,
@@ -213,10 +277,18 @@ impl<K: Key> KeyedCore<K> {
     ) -> Result<(), Failure> {
         let mut collector = Collector::new(out);
         for _ in 0..count_max {
-            let Some((time, hash, key)) = self.timers.processing.pop_due(until) else { break };
+            let Some((timer, hash, key)) = due(&mut self.timers) else { break };
+            let timestamp = match timer {
+                Timer::EventTime(time) => Some(time),
+                // As in Flink: what comes of the clock has no place in event time.
+                Timer::ProcessingTime(_) => None,
+            };
+            collector.at(timestamp);
+            self.sides.at(timestamp);
             let at = KeyAt { hash, key: KeyRef::Value(&key) };
-            let mut ctx = KeyedContext { core: self, at, key: OnceCell::new(), now };
-            on_timer(Timer::ProcessingTime(time), &mut ctx, &mut collector);
+            let event = EventClock { timestamp, watermark: self.watermark };
+            let mut ctx = KeyedContext { core: self, at, key: OnceCell::new(), now, event };
+            on_timer(timer, &mut ctx, &mut collector);
             self.sides.hand_on_full(&mut collector);
             if collector.has_failed() {
                 break;
@@ -225,4 +297,9 @@ impl<K: Key> KeyedCore<K> {
         self.sides.hand_on(&mut collector);
         collector.finish()
     }
+}
+
+fn processing_due<K: Key>(timers: &mut Timers<K>, until: Now) -> Option<(Timer, u64, K)> {
+    let (time, hash, key) = timers.processing.pop_due(until)?;
+    Some((Timer::ProcessingTime(time), hash, key))
 }

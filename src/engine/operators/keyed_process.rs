@@ -6,7 +6,7 @@ use super::keyed_context::{KeyedContext, KeyedCore, Timer};
 use super::{Collector, KeyedRuntimeContext, Operator, OperatorContext, Output};
 use crate::engine::record::{Batch, Key, Record};
 use crate::graph::task::Failure;
-use crate::time::Now;
+use crate::time::{EventTime, Now};
 
 /// What is done with each record of a keyed stream, with state and timers by key. Flink's class of that name.
 ///
@@ -127,6 +127,11 @@ impl<K: Key, I: Record, O: Record, F: KeyedProcessFunction<K, I, O>> Operator fo
     fn on_processing_time(&mut self, now: Now, out: &mut dyn Output) -> Result<(), Failure> {
         let Self { function, core, .. } = self;
         core.fire(now, out, |timer, ctx, out| function.on_timer(timer, ctx, out))
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<(), Failure> {
+        let Self { function, core, .. } = self;
+        core.advance(watermark, out, |timer, ctx, out| function.on_timer(timer, ctx, out))
     }
 
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {

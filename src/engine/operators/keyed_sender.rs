@@ -70,11 +70,11 @@ where
     }
 
     /// Hands rows on as they are.
-    fn send(&mut self, rows: Vec<T>, out: &mut dyn Output) -> Result<(), Failure> {
+    fn send(&mut self, Rows(rows, times): Rows<T>, out: &mut dyn Output) -> Result<(), Failure> {
         let (mut hashes, mut keys) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
         (self.keys)(&rows, &mut hashes, &mut keys);
         let values = rows.into_iter().map(&mut self.value).collect();
-        out.emit(Box::new(Keyed::from_columns(hashes, keys, values)))
+        out.emit(Box::new(Keyed::from_columns(hashes, keys, values).with_times(times)))
     }
 
     /// Folds rows into the table, some at a time, so that their columns stay in the first-level cache.
@@ -150,16 +150,16 @@ where
     }
 
     fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
-        let rows = Rows::<T>::of(batch).0;
+        let rows = Rows::<T>::of(batch);
         if self.table.is_none() {
             return self.send(rows, out);
         }
         if self.bypass > 0 {
-            self.bypass = self.bypass.saturating_sub(rows.len() as u64);
+            self.bypass = self.bypass.saturating_sub(rows.0.len() as u64);
             return self.send(rows, out);
         }
         self.empty_if_full(out)?;
-        self.fold(rows);
+        self.fold(rows.0);
         Ok(())
     }
 
@@ -224,7 +224,9 @@ mod tests {
     #[test]
     fn windows_get_each_record_when_it_comes() {
         let mut out = Collected::default();
-        sender(None, ExecutionMode::Batch).process(0, Box::new(Rows(vec![(1u16, 1u64), (1, 2)])), &mut out).unwrap();
+        sender(None, ExecutionMode::Batch)
+            .process(0, Box::new(Rows::new(vec![(1u16, 1u64), (1, 2)])), &mut out)
+            .unwrap();
         assert_eq!(out.keyed::<u16, u64>(), [(1, 1), (1, 2)]);
     }
 
@@ -248,7 +250,7 @@ mod tests {
         let batches: Vec<Vec<(u16, u64)>> =
             (0..60u16).map(|batch| (0..1024).map(|i| (batch * 1024 + i, 1)).collect()).collect();
         for batch in &batches {
-            sender.process(0, Box::new(Rows(batch.clone())), &mut out).unwrap();
+            sender.process(0, Box::new(Rows::new(batch.clone())), &mut out).unwrap();
         }
         assert!(sender.bypass > 0);
         sender.finish(&mut out).unwrap();

@@ -20,8 +20,9 @@ impl<T, F> Map<T, F> {
 impl<T: Record, U: Record, F: FnMut(T) -> U + Send> Operator for Map<T, F> {
     fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
         // std collects in place where the record types allow it: no allocation then, not even one a batch.
-        let rows = Rows::<T>::of(batch).0.into_iter().map(&mut self.function).collect();
-        out.emit(Box::new(Rows::<U>(rows)))
+        let Rows(rows, times) = Rows::<T>::of(batch);
+        let rows = rows.into_iter().map(&mut self.function).collect();
+        out.emit(Box::new(Rows::<U>(rows, times)))
     }
 }
 
@@ -41,7 +42,16 @@ impl<T, F> Filter<T, F> {
 impl<T: Record, F: FnMut(&T) -> bool + Send> Operator for Filter<T, F> {
     fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
         let mut rows = Rows::<T>::of(batch);
-        rows.0.retain(&mut self.predicate);
+        if rows.1.is_none() {
+            rows.0.retain(&mut self.predicate);
+        } else {
+            let mut kept = Vec::with_capacity(rows.0.len());
+            rows.0.retain(|row| {
+                kept.push((self.predicate)(row));
+                kept.last() == Some(&true)
+            });
+            rows.1.retain(&kept);
+        }
         if rows.0.is_empty() { Ok(()) } else { out.emit(Box::new(rows)) }
     }
 }
@@ -50,12 +60,25 @@ impl<T: Record, F: FnMut(&T) -> bool + Send> Operator for Filter<T, F> {
 mod tests {
     use super::super::testing::{Collected, run};
     use super::*;
+    use crate::time::EventTime;
 
     #[test]
     fn map_keeps_order_and_changes_the_type() {
         let mut out = Collected::default();
         run(&mut Map::new(|n: u64| format!("<{n}>")), vec![vec![1u64, 2], vec![3]], &mut out);
         assert_eq!(out.rows::<String>(), ["<1>", "<2>", "<3>"]);
+    }
+
+    #[test]
+    fn timestamps_go_along() {
+        let mut out = Collected::default();
+        let times: Vec<EventTime> = (10..14).map(EventTime).collect();
+        let batch = || Box::new(Rows::timed(vec![1u64, 2, 3, 4], times.clone()));
+        Map::new(|n: u64| n.to_string()).process(0, batch(), &mut out).unwrap();
+        assert_eq!(Rows::<String>::of(out.batches.remove(0)).1.as_slice(), times);
+        Filter::new(|n: &u64| n.is_multiple_of(2)).process(0, batch(), &mut out).unwrap();
+        let even = Rows::<u64>::of(out.batches.remove(0));
+        assert_eq!(even, Rows::timed(vec![2, 4], vec![times[1], times[3]]));
     }
 
     #[test]

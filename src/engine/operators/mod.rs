@@ -35,6 +35,8 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests_connected;
 #[cfg(test)]
+mod tests_event_time;
+#[cfg(test)]
 mod tests_process;
 mod try_map;
 mod tumbling_window;

@@ -7,7 +7,7 @@ use super::{Collector, Operator, OperatorContext, Output, RuntimeContext};
 use crate::engine::record::{Batch, Record, Rows};
 use crate::engine::state::{BroadcastRead, BroadcastStates};
 use crate::graph::task::Failure;
-use crate::time::Now;
+use crate::time::{EventTime, Now};
 
 /// What is done with each record of a stream that is not keyed. Flink's class of that name.
 ///
@@ -53,6 +53,7 @@ pub struct ProcessContext<'a> {
     pub(super) sides: &'a mut SideOutputs,
     pub(super) broadcast: &'a BroadcastStates,
     pub(super) now: Now,
+    pub(super) event: EventClock,
 }
 
 impl ProcessContext<'_> {
@@ -67,6 +68,32 @@ impl ProcessContext<'_> {
     /// The processing time: the clock of this machine, read once a batch.
     pub fn current_processing_time(&self) -> Now {
         self.now
+    }
+
+    /// The record's timestamp, if it has one. What is emitted for it has the same.
+    pub fn timestamp(&self) -> Option<EventTime> {
+        self.event.timestamp
+    }
+
+    /// How far event time has come: no record is expected whose timestamp is earlier or the same. [`EventTime::MIN`] before the
+    /// first watermark.
+    pub fn current_watermark(&self) -> EventTime {
+        self.event.watermark
+    }
+}
+
+/// Event time, as a function sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EventClock {
+    /// Of the record, or of the timer.
+    pub(super) timestamp: Option<EventTime>,
+    pub(super) watermark: EventTime,
+}
+
+impl EventClock {
+    /// Without a record.
+    pub(super) fn at(watermark: EventTime) -> Self {
+        Self { timestamp: None, watermark }
     }
 }
 
@@ -84,7 +111,13 @@ pub(super) fn each_row<T: Record, O: Record>(
     mut element: impl FnMut(T, &mut ProcessContext<'_>, &mut Collector<'_, O>),
 ) -> Result<(), Failure> {
     let mut collector = Collector::new(out);
-    for record in Rows::<T>::of(batch).0 {
+    let Rows(records, times) = Rows::<T>::of(batch);
+    for (i, record) in records.into_iter().enumerate() {
+        if !times.is_none() {
+            ctx.event.timestamp = times.get(i);
+            collector.at(ctx.event.timestamp);
+        }
+        ctx.sides.at(ctx.event.timestamp);
         element(record, &mut ctx, &mut collector);
         ctx.sides.hand_on_full(&mut collector);
         if collector.has_failed() {
@@ -99,6 +132,7 @@ pub(super) fn each_row<T: Record, O: Record>(
 pub(crate) struct Process<I, O, F> {
     function: F,
     sides: SideOutputs,
+    watermark: EventTime,
     /// Empty: one input writes none.
     broadcast: BroadcastStates,
     types: PhantomData<fn(I) -> O>,
@@ -107,7 +141,8 @@ pub(crate) struct Process<I, O, F> {
 impl<I, O, F> Process<I, O, F> {
     /// Runs `function`.
     pub(crate) fn new(function: F) -> Self {
-        Self { function, sides: SideOutputs::default(), broadcast: BroadcastStates::default(), types: PhantomData }
+        let (sides, broadcast) = (SideOutputs::default(), BroadcastStates::default());
+        Self { function, sides, watermark: EventTime::MIN, broadcast, types: PhantomData }
     }
 }
 
@@ -120,9 +155,14 @@ impl<I: Record, O: Record, F: ProcessFunction<I, O>> Operator for Process<I, O, 
     }
 
     fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
-        let Self { function, sides, broadcast, .. } = self;
-        let ctx = ProcessContext { sides, broadcast, now: out.now() };
+        let Self { function, sides, watermark, broadcast, .. } = self;
+        let ctx = ProcessContext { sides, broadcast, now: out.now(), event: EventClock::at(*watermark) };
         each_row(batch, ctx, out, |record: I, ctx, out| function.process_element(record, ctx, out))
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, _out: &mut dyn Output) -> Result<(), Failure> {
+        self.watermark = watermark;
+        Ok(())
     }
 
     fn finish(&mut self, _out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {

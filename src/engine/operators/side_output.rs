@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 
 use super::flat_map::Collector;
 use crate::engine::record::{Batch, Record, Rows, Str};
+use crate::time::EventTime;
 
 /// Names a side output, and says what its records are. Flink's class of that name.
 ///
@@ -66,6 +67,8 @@ pub(super) struct SideOutputs {
     outputs: Vec<SideOutput>,
     /// Whether one holds a full batch.
     full: bool,
+    /// Of what is emitted from now on.
+    time: Option<EventTime>,
 }
 
 struct SideOutput {
@@ -80,7 +83,13 @@ impl SideOutputs {
     /// For an operator whose side outputs `read` are read, as the named types.
     pub(super) fn new(read: &BTreeMap<String, &'static str>) -> Self {
         let output = |(tag, read_as): (&String, &&'static str)| SideOutput { tag: tag.clone(), read_as, rows: None };
-        Self { outputs: read.iter().map(output).collect(), full: false }
+        Self { outputs: read.iter().map(output).collect(), full: false, time: None }
+    }
+
+    /// What is emitted from now on has this timestamp: that of the record, or of the timer, that it comes from.
+    #[inline]
+    pub(super) fn at(&mut self, time: Option<EventTime>) {
+        self.time = time;
     }
 
     /// Takes a record.
@@ -98,9 +107,10 @@ impl SideOutputs {
                 output.read_as,
                 type_name::<T>()
             );
-            Box::new(Rows::<T>(Vec::with_capacity(Collector::<T>::FULL)))
+            Box::new(Rows::<T>::new(Vec::with_capacity(Collector::<T>::FULL)))
         });
-        let rows = &mut rows.downcast_mut::<Rows<T>>().expect("a tag has one type").0;
+        let Rows(rows, times) = rows.downcast_mut::<Rows<T>>().expect("a tag has one type");
+        times.push(rows.len(), self.time);
         rows.push(record);
         self.full |= rows.len() >= Collector::<T>::FULL;
     }

@@ -92,7 +92,7 @@ pub(crate) fn context(execution_mode: ExecutionMode) -> OperatorContext {
 /// Runs an opened operator over batches of rows to the end of its input.
 pub(crate) fn run<T: Record>(operator: &mut dyn Operator, batches: Vec<Vec<T>>, out: &mut Collected) {
     for batch in batches {
-        operator.process(0, Box::new(Rows(batch)), out).unwrap();
+        operator.process(0, Box::new(Rows::new(batch)), out).unwrap();
     }
     operator.end_input(0, out).unwrap();
     operator.finish(out).unwrap();

@@ -18,7 +18,7 @@ use crate::graph::task::Failure;
 use crate::time::Now;
 
 fn rows<T: crate::engine::record::Record>(rows: &[T]) -> Box<dyn Batch> {
-    Box::new(Rows(rows.to_vec()))
+    Box::new(Rows::new(rows.to_vec()))
 }
 
 #[test]

@@ -139,7 +139,7 @@ impl<K: Key> KeyedProcessFunction<K, u64, (K, u64, u64)> for Silent {
     }
 
     fn on_timer(&mut self, timer: Timer, ctx: &mut KeyedContext<'_, K>, out: &mut Collector<'_, (K, u64, u64)>) {
-        let Timer::ProcessingTime(time) = timer;
+        let Timer::ProcessingTime(time) = timer else { panic!("no other was registered") };
         assert_eq!(self.alarm.take(ctx), Some(time));
         let count = self.count.take(ctx).expect("a key with a timer was seen");
         out.collect((ctx.current_key().clone(), count, *self.total.get(ctx).expect("and has a total")));
@@ -204,7 +204,7 @@ impl KeyedProcessFunction<u8, u64, u64> for Again {
     }
 
     fn on_timer(&mut self, timer: Timer, ctx: &mut KeyedContext<'_, u8>, out: &mut Collector<'_, u64>) {
-        let Timer::ProcessingTime(time) = timer;
+        let Timer::ProcessingTime(time) = timer else { panic!("no other was registered") };
         out.collect(time.0);
         ctx.timer_service().register_processing_time_timer(time + Duration::from_millis(1));
     }

@@ -103,17 +103,26 @@ where
     }
 
     fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
-        let records = Rows::<T>::of(batch).0;
-        let mut rows = Vec::with_capacity(records.len());
-        for record in records {
+        let Rows(records, mut times) = Rows::<T>::of(batch);
+        let len = records.len();
+        let (mut rows, mut refused) = (Vec::with_capacity(len), Vec::new());
+        for (i, record) in records.into_iter().enumerate() {
             let kept = self.refused.keep(&record);
             match (self.function)(record) {
                 Ok(row) => rows.push(row),
-                Err(error) => self.refused.add(kept, &error)?,
+                Err(error) => {
+                    self.refused.add(kept, &error)?;
+                    refused.push(i);
+                }
             }
         }
+        if !times.is_none() && !refused.is_empty() {
+            let mut kept = vec![true; len];
+            refused.into_iter().for_each(|i| kept[i] = false);
+            times.retain(&kept);
+        }
         self.refused.bad.emit(out)?;
-        if rows.is_empty() { Ok(()) } else { out.emit(Box::new(Rows::<U>(rows))) }
+        if rows.is_empty() { Ok(()) } else { out.emit(Box::new(Rows::<U>(rows, times))) }
     }
 
     fn take_bad_records(&mut self) -> u64 {
@@ -135,8 +144,10 @@ where
 
     fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
         let mut collector = Collector::new(out);
-        for record in Rows::<T>::of(batch).0 {
+        let Rows(records, times) = Rows::<T>::of(batch);
+        for (i, record) in records.into_iter().enumerate() {
             let kept = self.refused.keep(&record);
+            collector.at(times.get(i));
             if let Err(error) = (self.function)(record, &mut collector) {
                 self.refused.add(kept, &error)?;
             }
@@ -157,6 +168,7 @@ mod tests {
     use super::super::testing::{Collected, context};
     use super::*;
     use crate::graph::plan::ExecutionMode;
+    use crate::time::EventTime;
 
     fn parse(text: Str) -> Result<u64, ParseIntError> {
         text.parse()
@@ -169,7 +181,7 @@ mod tests {
     }
 
     fn words() -> Box<dyn Batch> {
-        Box::new(Rows(["1", "x", "2", ""].map(Str::from).to_vec()))
+        Box::new(Rows::new(["1", "x", "2", ""].map(Str::from).to_vec()))
     }
 
     /// What an operator makes of the words, how many it counts as bad, and what it says of them.
@@ -206,6 +218,19 @@ mod tests {
     }
 
     #[test]
+    fn timestamps_stay_with_the_records_that_are_kept() {
+        let operators: [Box<dyn Operator>; 2] =
+            [Box::new(TryMap::new(parse, OnError::Skip)), Box::new(TryFlatMap::new(repeat, OnError::Skip))];
+        for (mut operator, expected) in operators.into_iter().zip([vec![10, 12], vec![10, 12, 12]]) {
+            let mut out = Collected::default();
+            let words = ["1", "x", "2"].map(Str::from).to_vec();
+            operator.process(0, Box::new(Rows::timed(words, (10..13).map(EventTime).collect())), &mut out).unwrap();
+            let times = Rows::<u64>::of(out.batches.remove(0)).1;
+            assert_eq!(times.as_slice(), expected.into_iter().map(EventTime).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
     fn records_are_kept_as_they_came_or_as_json() {
         assert_eq!(raw(&Str::from("ä")), "ä".as_bytes());
         assert_eq!(raw(&"b\"".to_owned()), b"b\"");
@@ -219,7 +244,7 @@ mod tests {
     fn a_batch_of_refused_records_emits_none() {
         let mut out = Collected::default();
         let mut refuse = TryMap::new(|_: u64| Err::<u64, _>("no"), OnError::Skip);
-        refuse.process(0, Box::new(Rows(vec![1u64, 2])), &mut out).unwrap();
+        refuse.process(0, Box::new(Rows::new(vec![1u64, 2])), &mut out).unwrap();
         assert!(out.batches.is_empty());
     }
 }

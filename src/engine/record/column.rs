@@ -2,7 +2,7 @@
 //! written row by row by serde (postcard).
 //!
 //! ```text
-//! frame  = version u8, rows u32, columns
+//! frame  = version u8, rows u32, timestamps where the version's highest bit is set, columns
 //! column = layout u8, then  Fixed: rows × width, little-endian │ Text: ends u32 × rows, bytes │ Rows: postcard, row by row
 //! ```
 
@@ -13,10 +13,13 @@ use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 
 use super::text_column::{TextColumn, read_ends, write_texts};
-use super::{Record, Str};
+use super::{Record, Str, Times};
 
 /// Version of the frame's layout; the first byte of each.
 pub(super) const FRAME_VERSION: u8 = 1;
+
+/// Set in the version of frames whose rows have timestamps.
+const TIMED: u8 = 0x80;
 
 /// What is wrong with the bytes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,15 +44,17 @@ enum Layout {
 pub(super) struct FrameReader<'a>(&'a [u8]);
 
 impl<'a> FrameReader<'a> {
-    /// Reads the head; returns how many rows the frame says it has.
-    pub(super) fn new(frame: &'a [u8]) -> Result<(Self, usize), Malformed> {
+    /// Reads the head and the timestamps; returns how many rows the frame says it has.
+    pub(super) fn new(frame: &'a [u8]) -> Result<(Self, usize, Times), Malformed> {
         let Some((&[version, r0, r1, r2, r3], rest)) = frame.split_first_chunk() else {
             return Err(Malformed("no head"));
         };
-        if version != FRAME_VERSION {
+        if version & !TIMED != FRAME_VERSION {
             return Err(Malformed("written by another version of flott"));
         }
-        Ok((Self(rest), u32::from_le_bytes([r0, r1, r2, r3]) as usize))
+        let (mut reader, rows) = (Self(rest), u32::from_le_bytes([r0, r1, r2, r3]) as usize);
+        let times = if version & TIMED == 0 { Times::NONE } else { Times::read(&mut reader, rows)? };
+        Ok((reader, rows, times))
     }
 
     /// The next `len` bytes.
@@ -72,11 +77,12 @@ impl<'a> FrameReader<'a> {
     }
 }
 
-/// Writes the head of a frame of `rows` rows.
-pub(super) fn write_head(rows: usize, frame: &mut Vec<u8>) -> Result<(), Malformed> {
+/// Writes the head of a frame of `rows` rows, and their timestamps.
+pub(super) fn write_head(rows: usize, times: &Times, frame: &mut Vec<u8>) -> Result<(), Malformed> {
     let rows = u32::try_from(rows).map_err(|_| Malformed("more than 4 billion rows in one batch"))?;
-    frame.push(FRAME_VERSION);
+    frame.push(if times.is_none() { FRAME_VERSION } else { FRAME_VERSION | TIMED });
     frame.extend_from_slice(&rows.to_le_bytes());
+    times.write(frame);
     Ok(())
 }
 
@@ -308,13 +314,13 @@ mod tests {
 
     fn frame_of<T: Record>(rows: &Vec<T>) -> Vec<u8> {
         let mut frame = Vec::new();
-        write_head(rows.len(), &mut frame).unwrap();
+        write_head(rows.len(), &Times::NONE, &mut frame).unwrap();
         write(rows, &mut frame).unwrap();
         frame
     }
 
     fn parse<T: Record>(frame: &[u8]) -> Result<Vec<T>, Malformed> {
-        let (mut reader, rows) = FrameReader::new(frame)?;
+        let (mut reader, rows, _) = FrameReader::new(frame)?;
         let values = read(&mut reader, rows)?;
         reader.finish()?;
         Ok(values)

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use super::batch::open_parts;
 use super::column::{self, FrameReader, Malformed, read_flat, write_flat, write_head};
-use super::{Batch, BatchType, CodecError, Key, KeyColumn, KeyRef, KeyedTable, Record};
+use super::{Batch, BatchType, CodecError, Key, KeyColumn, KeyRef, KeyedTable, Record, Times};
 
 /// Keys whose memory is asked for together: enough waits in flight, few enough to stay in the first-level cache.
 const FETCHED_AT_ONCE: usize = 64;
@@ -16,6 +16,7 @@ pub struct Keyed<K, V> {
     hashes: Vec<u64>,
     keys: KeyColumn<K>,
     values: Vec<V>,
+    times: Times,
 }
 
 impl<K: Key, V: Record> Keyed<K, V> {
@@ -30,12 +31,34 @@ impl<K: Key, V: Record> Keyed<K, V> {
     /// When they are not of one length.
     pub fn from_columns(hashes: Vec<u64>, keys: Vec<K>, values: Vec<V>) -> Self {
         assert!(hashes.len() == keys.len() && keys.len() == values.len(), "columns of a batch are of one length");
-        Self { hashes, keys: KeyColumn::Values(keys), values }
+        Self { hashes, keys: KeyColumn::Values(keys), values, times: Times::NONE }
     }
 
-    /// Adds a row; `hash` is [`key_hash`](super::key_hash) of `key`.
+    /// The same rows with these timestamps.
+    ///
+    /// # Panics
+    /// When there are some, and not as many as rows.
+    #[must_use]
+    pub fn with_times(mut self, times: Times) -> Self {
+        assert!(times.fits(self.hashes.len()), "columns of a batch are of one length");
+        self.times = times;
+        self
+    }
+
+    /// The timestamps.
+    pub fn times(&self) -> &Times {
+        &self.times
+    }
+
+    /// Takes the timestamps out.
+    pub fn take_times(&mut self) -> Times {
+        std::mem::take(&mut self.times)
+    }
+
+    /// Adds a row without timestamp; `hash` is [`key_hash`](super::key_hash) of `key`.
     #[inline]
     pub fn push(&mut self, hash: u64, key: K, value: V) {
+        self.times.push(self.hashes.len(), None);
         self.hashes.push(hash);
         self.keys.values().push(key);
         self.values.push(value);
@@ -73,7 +96,7 @@ impl<K: Key, V: Record> Keyed<K, V> {
         add: impl Fn(&mut S, V) + Copy,
         mut then: impl FnMut(&K, &mut S),
     ) {
-        let Self { hashes, keys, values } = self;
+        let Self { hashes, keys, values, times: _ } = self;
         let mut values = values.into_iter();
         // Two loops, so that neither asks for each row which of both it is.
         match &keys {
@@ -99,7 +122,7 @@ impl<K: Key, V: Record> Keyed<K, V> {
         }
     }
 
-    /// The columns: for operators that look ahead.
+    /// The columns but for timestamps: for operators that look ahead.
     pub fn into_columns(self) -> (Vec<u64>, KeyColumn<K>, Vec<V>) {
         (self.hashes, self.keys, self.values)
     }
@@ -111,7 +134,7 @@ impl<K: Key, V: Record> Batch for Keyed<K, V> {
     }
 
     fn bytes(&self) -> usize {
-        self.hashes.len() * size_of::<u64>() + self.keys.bytes() + column::bytes_of(&self.values)
+        self.hashes.len() * size_of::<u64>() + self.keys.bytes() + column::bytes_of(&self.values) + self.times.bytes()
     }
 
     fn hashes(&self) -> Option<&[u64]> {
@@ -130,12 +153,18 @@ impl<K: Key, V: Record> Batch for Keyed<K, V> {
                 part.values.reserve(rows);
             },
         );
+        if !this.times.is_none() || parts.iter().flatten().any(|part| !part.times.is_none()) {
+            let before: Vec<usize> =
+                parts.iter().map(|part| part.as_ref().map_or(0, |part| part.hashes.len())).collect();
+            let mut times: Vec<_> = parts.iter_mut().map(|part| part.as_mut().map(|part| &mut part.times)).collect();
+            this.times.scatter(targets, &mut times, &before);
+        }
         let keys = std::mem::take(this.keys.values());
         // Column by column: each loop is small, and the targets stay in the first cache.
         let mut columns: Vec<(&mut Vec<u64>, &mut Vec<K>, &mut Vec<V>)> = Vec::new();
         let mut column_of = vec![0usize; parts.len()];
         for (part, column) in parts.iter_mut().zip(&mut column_of) {
-            if let Some(Self { hashes, keys, values }) = part {
+            if let Some(Self { hashes, keys, values, times: _ }) = part {
                 *column = columns.len();
                 columns.push((hashes, keys.values(), values));
             }
@@ -153,6 +182,7 @@ impl<K: Key, V: Record> Batch for Keyed<K, V> {
 
     fn append(&mut self, other: Box<dyn Batch>) {
         let mut other = Self::of(other);
+        self.times.append(self.hashes.len(), other.take_times(), other.hashes.len());
         self.hashes.append(&mut other.hashes);
         self.keys.values().append(other.keys.values());
         self.values.append(&mut other.values);
@@ -163,7 +193,7 @@ impl<K: Key, V: Record> Batch for Keyed<K, V> {
     }
 
     fn encode(&self, frame: &mut Vec<u8>) -> Result<(), CodecError> {
-        write_head(self.hashes.len(), frame).map_err(CodecError::write::<(K, V)>)?;
+        write_head(self.hashes.len(), &self.times, frame).map_err(CodecError::write::<(K, V)>)?;
         write_flat(&self.hashes, frame, |hash, bytes| *bytes = hash.to_le_bytes());
         self.keys.write(frame).map_err(CodecError::write::<K>)?;
         column::write(&self.values, frame).map_err(CodecError::write::<V>)
@@ -197,12 +227,12 @@ impl<K: Key, V: Record> BatchType for KeyedType<K, V> {
 
     fn decode(&self, frame: &[u8]) -> Result<Box<dyn Batch>, CodecError> {
         let read = || {
-            let (mut frame, rows) = FrameReader::new(frame)?;
+            let (mut frame, rows, times) = FrameReader::new(frame)?;
             let hashes = read_flat(&mut frame, rows, u64::from_le_bytes)?;
             let keys = KeyColumn::read(&mut frame, rows)?;
             let values = column::read(&mut frame, rows)?;
             frame.finish()?;
-            Ok(Keyed::<K, V> { hashes, keys, values })
+            Ok(Keyed::<K, V> { hashes, keys, values, times })
         };
         let keyed = read().map_err(|malformed: Malformed| CodecError::read::<(K, V)>(malformed))?;
         Ok(Box::new(keyed))

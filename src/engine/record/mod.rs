@@ -21,6 +21,8 @@
 //!
 //! So a keyed exchange ships hash, key and value as columns, selected by the sender; more bytes are the price of half the time.
 //!
+//! Records may have timestamps ([`Times`]), in a column that costs nothing where they have none.
+//!
 //! Invariants: a batch is never empty when emitted; its columns are as long as it has rows; a frame holds one batch and says
 //! nothing of its type, which both ends know from the graph.
 
@@ -36,6 +38,7 @@ mod rows;
 mod table;
 mod text;
 mod text_column;
+mod times;
 mod waker;
 
 pub use batch::{Batch, BatchType, CodecError, Record};
@@ -48,6 +51,7 @@ pub use rows::{Rows, RowsType};
 pub use table::KeyedTable;
 pub use text::Str;
 pub use text_column::TextColumn;
+pub use times::Times;
 pub use waker::Waker;
 
 /// Records in a full batch.

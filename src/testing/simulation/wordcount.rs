@@ -121,7 +121,7 @@ impl SourceReader for Reader {
         }
         let lines = &left[..left.len().min(LINES)];
         self.line += lines.len();
-        out.emit(Box::new(Rows(lines.to_vec())))?;
+        out.emit(Box::new(Rows::new(lines.to_vec())))?;
         Ok(Polled::More)
     }
 

@@ -24,7 +24,7 @@ fn sink(dir: &Path) -> FileSink<Count> {
 }
 
 fn rows() -> Rows<Count> {
-    Rows(vec![("a".to_owned(), 1), ("b".to_owned(), 2)])
+    Rows::new(vec![("a".to_owned(), 1), ("b".to_owned(), 2)])
 }
 
 fn batch_context() -> OperatorContext {
@@ -66,7 +66,7 @@ fn dropped_discarded_and_empty_parts_leave_nothing() {
     let sink = sink(dir.path()).with_rolling_policy(RollingPolicy::never().max_part_size(8));
     let mut dropped = writer(&sink);
     dropped.write(rows()).unwrap();
-    dropped.write(Rows(vec![("c".to_owned(), 3)])).unwrap();
+    dropped.write(Rows::new(vec![("c".to_owned(), 3)])).unwrap();
     assert_eq!(names(dir.path()).len(), 2, "one is closed, one is open");
     drop(dropped);
     assert!(names(dir.path()).is_empty());
@@ -134,7 +134,7 @@ fn parts_roll_when_they_are_old_and_when_nothing_comes() {
     assert_eq!(writer.next_timer(), None, "an empty part never rolls");
     let mut write = |now: u64, word: &str| {
         writer.on_processing_time(Now(now)).unwrap();
-        writer.write(Rows(vec![(word.to_owned(), now)])).unwrap();
+        writer.write(Rows::new(vec![(word.to_owned(), now)])).unwrap();
         writer.next_timer()
     };
     assert_eq!(write(1000, "a"), Some(Now(1030)));
@@ -169,7 +169,7 @@ proptest! {
             let sink = FileSink::json_lines(dir.path()).with_rolling_policy(policy).with_compression(compression);
             let mut writer = writer(&sink);
             for batch in &batches {
-                writer.write(Rows(batch.clone())).unwrap();
+                writer.write(Rows::new(batch.clone())).unwrap();
             }
             let committables = writer.prepare().unwrap();
             drop(writer);

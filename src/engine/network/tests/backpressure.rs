@@ -95,7 +95,7 @@ fn a_producer_that_waits_for_its_consumer_to_come_is_woken() {
     let mut partition = a.result_partition(producer(0), &output(Partitioner::Forward, [0]), &feeding.waker()).unwrap();
     // In memory these are several times what they are in a frame, so all of them together are room once they are encoded.
     while partition.has_room() {
-        partition.emit(Box::new(Rows(vec![String::new(); 1024]))).unwrap();
+        partition.emit(Box::new(Rows::new(vec![String::new(); 1024]))).unwrap();
     }
     let batch_type = Arc::new(RowsType::<String>::new());
     let _gate = b.input_gate(consumer(0), &input(&a, &worker("a"), 1), batch_type, &eating.waker()).unwrap();
@@ -135,7 +135,7 @@ fn records_larger_than_the_window_pass_alone() {
     let mut gate = b.input_gate(consumer(0), &input(&a, &worker("a"), 1), batch_type, &eating.waker()).unwrap();
     let lengths = [3_000_000, 1, 2_000_000, 100_000, 5_000_000, 10];
     for length in lengths {
-        partition.emit(Box::new(Rows(vec!["x".repeat(length)]))).unwrap();
+        partition.emit(Box::new(Rows::new(vec!["x".repeat(length)]))).unwrap();
         partition.flush().unwrap();
     }
     partition.end().unwrap();
@@ -170,10 +170,12 @@ fn a_record_that_cannot_be_written_is_the_users_error() {
     let _gate = b.input_gate(consumer(0), &input(&a, &worker("a"), 1), batch_type, &Waker::new(|| {})).unwrap();
     // Before the consumer has come it is found when the channel is bound, afterwards by `emit` itself.
     let error =
-        partition.emit(Box::new(Rows(vec![Refuses]))).and_then(|()| partition.flush()).err().unwrap_or_else(|| {
-            bound.park();
-            partition.error().unwrap()
-        });
+        partition.emit(Box::new(Rows::new(vec![Refuses]))).and_then(|()| partition.flush()).err().unwrap_or_else(
+            || {
+                bound.park();
+                partition.error().unwrap()
+            },
+        );
     assert!(matches!(&error, NetworkError::Codec(CodecError { action: "write", .. })), "{error}");
     assert_eq!(error.kind(), crate::rpc::ErrorKind::User);
 }

@@ -177,7 +177,7 @@ impl Probe {
         self.due = None;
         match std::mem::take(&mut self.held) {
             held if held.is_empty() => Ok(()),
-            held => out.emit(Box::new(Rows(held))),
+            held => out.emit(Box::new(Rows::new(held))),
         }
     }
 }
@@ -190,22 +190,22 @@ impl Operator for Probe {
     }
 
     fn process(&mut self, input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
-        let Rows(numbers) = Rows::<u64>::of(batch);
+        let numbers = Rows::<u64>::of(batch).0;
         self.note(format!("{input}:{numbers:?}"));
         match self.behaviour {
-            Behaviour::Pass => out.emit(Box::new(Rows(numbers))),
+            Behaviour::Pass => out.emit(Box::new(Rows::new(numbers))),
             Behaviour::OddAside => {
                 let (odd, even): (Vec<u64>, Vec<u64>) = numbers.iter().partition(|number| *number % 2 == 1);
-                out.emit_side("odd", Box::new(Rows(odd)))?;
-                out.emit_side("nobody listens", Box::new(Rows(vec![0u64])))?;
-                out.emit(Box::new(Rows(even)))
+                out.emit_side("odd", Box::new(Rows::new(odd)))?;
+                out.emit_side("nobody listens", Box::new(Rows::new(vec![0u64])))?;
+                out.emit(Box::new(Rows::new(even)))
             }
             Behaviour::Superstitious => {
                 assert!(!numbers.contains(&13), "thirteen");
                 assert!(!numbers.contains(&11), "eleven");
                 match numbers.contains(&14) {
                     true => Err(Failure::permanent("fourteen")),
-                    false => out.emit(Box::new(Rows(numbers))),
+                    false => out.emit(Box::new(Rows::new(numbers))),
                 }
             }
             Behaviour::Delay => {
@@ -295,7 +295,7 @@ impl Stepped {
     }
 
     pub(crate) fn numbers(&self, edge: u32, numbers: &[u64]) {
-        self.incoming(edge, 0, Element::Batch(Box::new(Rows(numbers.to_vec()))));
+        self.incoming(edge, 0, Element::Batch(Box::new(Rows::new(numbers.to_vec()))));
     }
 
     /// What has left on an edge.

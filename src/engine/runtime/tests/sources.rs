@@ -75,7 +75,7 @@ impl SourceReader for TensReader {
                 return Ok(Polled::Waiting { until: Some(Now(77 + self.emitted)) });
             }
             self.emitted = 1;
-            out.emit(Box::new(Rows(vec![5u64])))?;
+            out.emit(Box::new(Rows::new(vec![5u64])))?;
             return Ok(Polled::Waiting { until: Some(Now(78)) });
         }
         if self.emitted == 3 {
@@ -83,16 +83,16 @@ impl SourceReader for TensReader {
             return Ok(Polled::SplitFinished);
         }
         if split.id == "unlucky" {
-            out.emit(Box::new(Rows(vec![13u64])))?;
+            out.emit(Box::new(Rows::new(vec![13u64])))?;
         }
-        out.emit(Box::new(Rows(vec![split.payload.as_u64().unwrap() * 10 + self.emitted])))?;
+        out.emit(Box::new(Rows::new(vec![split.payload.as_u64().unwrap() * 10 + self.emitted])))?;
         self.emitted += 1;
         Ok(Polled::More)
     }
 
     fn stop(&mut self, out: &mut dyn Output) -> Result<(), Failure> {
         self.split = None;
-        out.emit(Box::new(Rows(vec![999u64])))
+        out.emit(Box::new(Rows::new(vec![999u64])))
     }
 
     fn take_bad_records(&mut self) -> u64 {
