@@ -154,7 +154,9 @@ impl Downstream {
                         None => registry.close(self, frame.channel),
                     }
                 }
-                Kind::Data | Kind::Watermark | Kind::End => return Err(malformed("data against its direction")),
+                Kind::Data | Kind::Watermark | Kind::End | Kind::Idle => {
+                    return Err(malformed("data against its direction"));
+                }
             }
         }
         Ok(())

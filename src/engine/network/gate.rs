@@ -20,6 +20,8 @@ pub(super) enum Item {
     Frame(Vec<u8>),
     /// Consecutive ones merge.
     Watermark(EventTime),
+    /// Event time does not wait for the channel until something else comes.
+    Idle,
     /// Nothing comes behind this.
     End,
 }
@@ -30,6 +32,7 @@ impl Item {
         match element {
             Element::Batch(batch) => Self::Batch { charge: charge_of(&*batch), batch },
             Element::Watermark(watermark) => Self::Watermark(watermark),
+            Element::Idle => Self::Idle,
             Element::EndOfInput => Self::End,
         }
     }
@@ -128,7 +131,7 @@ impl Gate {
         let item = queue.items.pop_front().expect("a channel on the ready list has an item");
         let wake = match (&item, &queue.producer) {
             (Item::Batch { charge, .. }, Some((account, waker))) => account.release(*charge).then(|| waker.clone()),
-            (Item::Batch { .. } | Item::Frame(_) | Item::Watermark(_) | Item::End, _) => None,
+            (Item::Batch { .. } | Item::Frame(_) | Item::Watermark(_) | Item::Idle | Item::End, _) => None,
         };
         if !queue.items.is_empty() {
             state.ready.push_back(index);
@@ -196,6 +199,7 @@ impl InputGate {
             }
             Item::Frame(payload) => Element::Batch(self.decode(index, &payload)?),
             Item::Watermark(watermark) => Element::Watermark(watermark),
+            Item::Idle => Element::Idle,
             Item::End => {
                 self.open_channels -= 1;
                 Element::EndOfInput
@@ -282,6 +286,7 @@ mod tests {
             seen.push(match element {
                 Element::Batch(batch) => format!("{channel}:{}", Rows::<u32>::of(batch).0[0]),
                 Element::Watermark(watermark) => format!("{channel}:w{watermark}"),
+                Element::Idle => format!("{channel}:idle"),
                 Element::EndOfInput => format!("{channel}:end"),
             });
         }

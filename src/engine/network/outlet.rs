@@ -54,6 +54,7 @@ enum Outgoing {
     /// Header included.
     Frame(Vec<u8>),
     Watermark(EventTime),
+    Idle,
     End,
 }
 
@@ -152,10 +153,22 @@ impl Outlet {
         match &mut *self.lock() {
             Path::Waiting(queue) => match queue.back_mut() {
                 Some(Element::Watermark(last)) => *last = watermark,
-                Some(Element::Batch(_) | Element::EndOfInput) | None => queue.push_back(Element::Watermark(watermark)),
+                Some(Element::Batch(_) | Element::Idle | Element::EndOfInput) | None => {
+                    queue.push_back(Element::Watermark(watermark));
+                }
             },
             Path::Local { gate, index } => gate.push(*index, Item::Watermark(watermark)),
             Path::Remote(remote) => remote.push(Outgoing::Watermark(watermark)),
+            Path::Closed => {}
+        }
+    }
+
+    /// Says that event time need not wait for this channel; it costs no credit.
+    pub(super) fn idle(&self) {
+        match &mut *self.lock() {
+            Path::Waiting(queue) => queue.push_back(Element::Idle),
+            Path::Local { gate, index } => gate.push(*index, Item::Idle),
+            Path::Remote(remote) => remote.push(Outgoing::Idle),
             Path::Closed => {}
         }
     }
@@ -226,6 +239,7 @@ impl Outlet {
                 frame
             }
             Outgoing::Watermark(watermark) => wire::watermark(remote.channel, watermark),
+            Outgoing::Idle => wire::small(remote.channel, Kind::Idle, &[]),
             Outgoing::End => wire::small(remote.channel, Kind::End, &[]),
         };
         let more = remote.is_sendable();
@@ -293,7 +307,7 @@ impl Remote {
     fn is_sendable(&self) -> bool {
         match self.queue.front() {
             Some(Outgoing::Frame(frame)) => self.window.admits(payload_bytes(frame)),
-            Some(Outgoing::Watermark(_) | Outgoing::End) => true,
+            Some(Outgoing::Watermark(_) | Outgoing::Idle | Outgoing::End) => true,
             None => false,
         }
     }
@@ -309,6 +323,7 @@ impl Remote {
                 self.push(Outgoing::Frame(frame));
             }
             Element::Watermark(watermark) => self.push(Outgoing::Watermark(watermark)),
+            Element::Idle => self.push(Outgoing::Idle),
             Element::EndOfInput => self.push(Outgoing::End),
         }
         Ok(())

@@ -136,6 +136,17 @@ impl ResultPartition {
         Ok(())
     }
 
+    /// Nothing is expected for a while: event time need not wait for this subtask until something else comes of it. Goes to every
+    /// consumer, behind what was emitted.
+    ///
+    /// # Errors
+    /// As [`ResultPartition::emit`].
+    pub fn idle(&mut self) -> Result<(), NetworkError> {
+        self.flush()?;
+        self.outlets.iter().for_each(|outlet| outlet.idle());
+        Ok(())
+    }
+
     /// Hands over what is open.
     ///
     /// # Errors

@@ -144,6 +144,7 @@ impl Upstream {
         let item = match frame.kind {
             Kind::Data => Item::Frame(frame.payload),
             Kind::Watermark => Item::Watermark(EventTime(frame.number()?.cast_signed())),
+            Kind::Idle => Item::Idle,
             Kind::End => Item::End,
             Kind::Open | Kind::Credit | Kind::Close => return Err(malformed("a request against its direction")),
         };

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! consumer's worker ─ Open, Credit, Close ─► producer's worker
-//!                   ◄─ Data, Watermark, End ─
+//!                   ◄─ Data, Watermark, Idle, End ─
 //! ```
 
 use std::io;
@@ -40,11 +40,13 @@ pub(super) enum Kind {
     Watermark = 5,
     /// Nothing comes behind this.
     End = 6,
+    /// Event time does not wait for this channel until something else comes.
+    Idle = 7,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Open, Self::Credit, Self::Close, Self::Data, Self::Watermark, Self::End]
+        [Self::Open, Self::Credit, Self::Close, Self::Data, Self::Watermark, Self::End, Self::Idle]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
     }

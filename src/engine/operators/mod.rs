@@ -156,6 +156,12 @@ pub trait Operator: Send {
         Ok(())
     }
 
+    /// Whether event time behind this is its own to tell, by [`Output::emit_watermark`]: what comes in is not handed on then, but
+    /// for the end of time.
+    fn generates_watermarks(&self) -> bool {
+        false
+    }
+
     /// Whether the subtask may take further input. Until it may, timers fire and mail is read as ever.
     fn accepts_input(&self) -> bool {
         true
@@ -228,6 +234,24 @@ pub trait Output {
     /// # Errors
     /// As [`Output::emit`].
     fn emit_side(&mut self, tag: &str, batch: Box<dyn Batch>) -> Result<(), Failure>;
+
+    /// Tells everything behind, side outputs included, that no record comes any more whose timestamp is `watermark` or earlier;
+    /// it never goes back. For sources that know of event time, and operators that generate watermarks.
+    ///
+    /// # Errors
+    /// As [`Output::emit`].
+    fn emit_watermark(&mut self, watermark: EventTime) -> Result<(), Failure> {
+        let _ = watermark;
+        Ok(())
+    }
+
+    /// Tells everything behind not to wait for this one's event time until it emits something.
+    ///
+    /// # Errors
+    /// As [`Output::emit`].
+    fn mark_idle(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// The processing time of this step.
     fn now(&self) -> Now;

@@ -9,6 +9,9 @@ pub enum Element {
     Batch(Box<dyn Batch>),
     /// No record behind this has an earlier timestamp. Consecutive ones may be merged.
     Watermark(EventTime),
+    /// The producer has nothing and expects nothing: event time does not wait for it until something else comes. Flink's
+    /// `WatermarkStatus.IDLE`.
+    Idle,
     /// The producer's input has ended: nothing comes behind this.
     EndOfInput,
 }

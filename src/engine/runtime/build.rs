@@ -122,7 +122,7 @@ impl Blueprint {
             ProgramCode::Source(_) => return Err(Failure::permanent("a source stands behind another operator")),
         };
         let context = self.operator_context(task, node)?;
-        Ok(ChainOperator { node, code, context, routes: self.routes(task, node, nodes)? })
+        Ok(ChainOperator { node, code, context, routes: self.routes(task, node, nodes)?, waiting: None })
     }
 
     /// Where the plan's edges out of `node` lead: to the task's outputs, or within the chain.

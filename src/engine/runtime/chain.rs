@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use super::ports::Partition;
+use super::valve::Progress;
 use crate::engine::operators::{Operator, OperatorContext, Output};
 use crate::engine::record::Batch;
 use crate::graph::plan::NodeIndex;
@@ -31,6 +32,8 @@ pub(super) struct ChainOperator {
     pub(super) code: Box<dyn Operator>,
     pub(super) context: OperatorContext,
     pub(super) routes: Routes,
+    /// Event time that waits until what came before it is done: told by an operator before this one in the chain.
+    pub(super) waiting: Option<Progress>,
 }
 
 impl ChainOperator {
@@ -48,6 +51,8 @@ pub(super) struct StepContext {
     /// What a source at the head has emitted.
     pub(super) records_read: Cell<u64>,
     pub(super) records_out: Cell<u64>,
+    /// Whether an operator has time waiting.
+    time_waits: Cell<bool>,
 }
 
 /// [`StepContext::current`] of a source at the head.
@@ -97,7 +102,7 @@ impl Chain {
 
     /// Whether every operator takes further input.
     pub(super) fn accepts_input(&self) -> bool {
-        self.operators.iter().all(|operator| operator.code.accepts_input())
+        !self.context.time_waits.get() && self.operators.iter().all(|operator| operator.code.accepts_input())
     }
 
     /// Whether nothing that was taken is still under way.
@@ -110,12 +115,25 @@ impl Chain {
         self.call(0, |operator, out| operator.process(input, batch, out))
     }
 
-    /// Event time has advanced: each operator is told, then what is behind the chain.
-    pub(super) fn watermark(&mut self, watermark: EventTime) -> Result<(), Failure> {
-        for position in 0..self.operators.len() {
-            self.call(position, |operator, out| operator.on_watermark(watermark, out))?;
+    /// Event time has come in by the head operator's inputs: each operator is told, then what is behind it.
+    pub(super) fn progress(&mut self, progress: Progress) -> Result<(), Failure> {
+        self.call(0, |operator, out| told(operator, progress, out))
+    }
+
+    /// Tells operators the time that waited for them, where it need not any more.
+    pub(super) fn tell_waiting(&mut self) -> Result<(), Failure> {
+        if !self.context.time_waits.get() {
+            return Ok(());
         }
-        self.partitions.iter_mut().try_for_each(|partition| partition.watermark(watermark))
+        for position in 0..self.operators.len() {
+            if self.operators[position].code.is_drained()
+                && let Some(progress) = self.operators[position].waiting.take()
+            {
+                self.call(position, |operator, out| told(operator, progress, out))?;
+            }
+        }
+        self.context.time_waits.set(self.operators.iter().any(|operator| operator.waiting.is_some()));
+        Ok(())
     }
 
     /// When the first timer of any operator is due.
@@ -154,7 +172,7 @@ impl Chain {
             if !self.is_drained() {
                 return Ok(None);
             }
-            self.watermark(EventTime::MAX)?;
+            self.source_output().emit_watermark(EventTime::MAX)?;
             self.finishing.time_ended = true;
         }
         while self.finishing.finished < self.operators.len() {
@@ -254,6 +272,34 @@ impl ChainOutput<'_> {
         self.hand(*last, batch)
     }
 
+    /// Tells everything that this leads to what becomes of event time.
+    fn tell_all(&mut self, progress: Progress) -> Result<(), Failure> {
+        let routes = self.routes;
+        let sides = routes.side.iter().flat_map(|(_, targets)| targets);
+        routes.main.iter().chain(sides).try_for_each(|target| self.tell(*target, progress))
+    }
+
+    fn tell(&mut self, target: Target, progress: Progress) -> Result<(), Failure> {
+        match (target, progress) {
+            (Target::Partition(partition), Progress::Watermark(watermark)) => {
+                self.partitions[partition].watermark(watermark)
+            }
+            (Target::Partition(partition), Progress::Idle) => self.partitions[partition].idle(),
+            (Target::Operator(position), _) => {
+                let behind = &mut self.behind[position - self.first_behind..];
+                if !behind[0].code.is_drained() {
+                    behind[0].waiting = Some(progress);
+                    self.context.time_waits.set(true);
+                    return Ok(());
+                }
+                behind[0].waiting = None;
+                call(behind, position, self.partitions, self.context, |code, out| told(code, progress, out))?;
+                self.context.current.set(self.emitter);
+                Ok(())
+            }
+        }
+    }
+
     fn hand(&mut self, target: Target, batch: Box<dyn Batch>) -> Result<(), Failure> {
         match target {
             Target::Partition(partition) => {
@@ -290,7 +336,26 @@ impl Output for ChainOutput<'_> {
         }
     }
 
+    fn emit_watermark(&mut self, watermark: EventTime) -> Result<(), Failure> {
+        self.tell_all(Progress::Watermark(watermark))
+    }
+
+    fn mark_idle(&mut self) -> Result<(), Failure> {
+        self.tell_all(Progress::Idle)
+    }
+
     fn now(&self) -> Now {
         self.context.now.get()
+    }
+}
+
+/// An operator is told of event time, and those behind it, unless it tells them itself. The end of time ends everybody's.
+fn told(operator: &mut dyn Operator, progress: Progress, out: &mut ChainOutput<'_>) -> Result<(), Failure> {
+    if let Progress::Watermark(watermark) = progress {
+        operator.on_watermark(watermark, out)?;
+    }
+    match operator.generates_watermarks() && progress != Progress::Watermark(EventTime::MAX) {
+        true => Ok(()),
+        false => out.tell_all(progress),
     }
 }

@@ -1,15 +1,15 @@
 //! What comes into a subtask: its gates, and what their channels together say of time and end.
 
 use super::ports::Gate;
+use super::valve::{Progress, WatermarkValve};
 use crate::engine::record::{Batch, Element};
 use crate::graph::task::Failure;
-use crate::time::EventTime;
 
 /// What the gates have to say next.
 pub(super) enum Incoming {
     /// Records for an input of the head operator.
     Batch { input: u32, batch: Box<dyn Batch> },
-    /// Time or end of one channel; the consequences are [`Inputs::advance`]'s and [`Inputs::take_ended`]'s to tell.
+    /// Time or end of one channel; the consequences are [`Inputs::progress`]'s and [`Inputs::take_ended`]'s to tell.
     Control,
     /// Nothing now.
     Nothing,
@@ -17,13 +17,15 @@ pub(super) enum Incoming {
 
 /// The gates of a subtask.
 ///
-/// Event time is the minimum over all channels; an ended channel counts as the end of time. An input of the operator has ended
-/// when all channels of all gates that lead to it have.
+/// Event time is told by a [`WatermarkValve`] over all channels. An input of the operator has ended when all channels of all gates
+/// that lead to it have.
 pub(super) struct Inputs {
     gates: Vec<InputGate>,
     /// Where to look first, so that no gate starves.
     next: usize,
-    announced: EventTime,
+    valve: WatermarkValve,
+    /// Records have come in after an idle time: event time is to be announced behind them.
+    announce: bool,
     /// Inputs not ended yet, with the number of their open channels.
     open: Vec<(u32, usize)>,
     ended: Vec<u32>,
@@ -32,7 +34,8 @@ pub(super) struct Inputs {
 struct InputGate {
     input: u32,
     gate: Box<dyn Gate>,
-    watermarks: Vec<EventTime>,
+    /// The first of its channels, counted over all gates.
+    first_channel: usize,
 }
 
 impl Inputs {
@@ -46,15 +49,22 @@ impl Inputs {
             }
         }
         open.sort_unstable();
+        let mut channels = 0;
         let gates = gates.into_iter().map(|(input, gate)| {
-            let watermarks = vec![EventTime::MIN; gate.channels()];
-            InputGate { input, gate, watermarks }
+            let first_channel = channels;
+            channels += gate.channels();
+            InputGate { input, gate, first_channel }
         });
-        Self { gates: gates.collect(), next: 0, announced: EventTime::MIN, open, ended: Vec::new() }
+        let gates = gates.collect();
+        let valve = WatermarkValve::new(channels);
+        Self { gates, next: 0, valve, announce: false, open, ended: Vec::new() }
     }
 
     /// The next thing from any gate.
     pub(super) fn poll(&mut self) -> Result<Incoming, Failure> {
+        if std::mem::take(&mut self.announce) {
+            return Ok(Incoming::Control);
+        }
         let count = self.gates.len();
         for turn in 0..count {
             let index = (self.next + turn) % count;
@@ -63,12 +73,16 @@ impl Inputs {
                 continue;
             };
             self.next = (index + 1) % count;
-            let input = gate.input;
+            let (input, channel) = (gate.input, gate.first_channel + channel);
             match element {
-                Element::Batch(batch) => return Ok(Incoming::Batch { input, batch }),
-                Element::Watermark(watermark) => gate.watermarks[channel] = gate.watermarks[channel].max(watermark),
+                Element::Batch(batch) => {
+                    self.announce = self.valve.records(channel);
+                    return Ok(Incoming::Batch { input, batch });
+                }
+                Element::Watermark(watermark) => self.valve.watermark(channel, watermark),
+                Element::Idle => self.valve.idle(channel),
                 Element::EndOfInput => {
-                    gate.watermarks[channel] = EventTime::MAX;
+                    self.valve.end(channel);
                     self.end_channel(input);
                 }
             }
@@ -77,13 +91,9 @@ impl Inputs {
         Ok(Incoming::Nothing)
     }
 
-    /// The new event time, if it has advanced since the last call.
-    pub(super) fn advance(&mut self) -> Option<EventTime> {
-        let minimum = self.gates.iter().flat_map(|gate| &gate.watermarks).copied().min()?;
-        (minimum > self.announced).then(|| {
-            self.announced = minimum;
-            minimum
-        })
+    /// What has become of event time since the last call; to be asked until nothing has.
+    pub(super) fn progress(&mut self) -> Option<Progress> {
+        self.valve.next()
     }
 
     /// Bytes taken from all gates.

@@ -34,6 +34,7 @@ mod ports;
 mod source;
 mod stepped;
 mod subtask;
+mod valve;
 
 pub use build::Blueprint;
 pub use event::TaskEvent;

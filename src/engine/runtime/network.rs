@@ -65,6 +65,10 @@ impl Partition for ResultPartition {
         Ok(ResultPartition::watermark(self, watermark)?)
     }
 
+    fn idle(&mut self) -> Result<(), Failure> {
+        Ok(ResultPartition::idle(self)?)
+    }
+
     fn flush(&mut self) -> Result<(), Failure> {
         Ok(ResultPartition::flush(self)?)
     }

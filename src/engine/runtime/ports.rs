@@ -43,6 +43,12 @@ pub trait Partition: Send {
     /// As [`Partition::emit`].
     fn watermark(&mut self, watermark: EventTime) -> Result<(), Failure>;
 
+    /// Tells every consumer, behind all batches taken so far, not to wait for this subtask's event time until it emits something.
+    ///
+    /// # Errors
+    /// As [`Partition::emit`].
+    fn idle(&mut self) -> Result<(), Failure>;
+
     /// Hands on what is not yet full.
     ///
     /// # Errors

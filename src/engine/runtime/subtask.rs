@@ -244,6 +244,7 @@ impl Running {
             self.chain.fire_timers(now)?;
             (did, self.unflushed) = (true, true);
         }
+        self.chain.tell_waiting()?;
         for _ in 0..budget {
             if mailbox.has_mail() {
                 return Ok(Pause::None);
@@ -307,8 +308,8 @@ impl Running {
         if self.settling {
             return Ok(Pause::Nothing { until: None, spent: Spent::Busy });
         }
-        if let Some(watermark) = inputs.advance() {
-            self.chain.watermark(watermark)?;
+        while let Some(progress) = inputs.progress() {
+            self.chain.progress(progress)?;
         }
         for input in inputs.take_ended() {
             self.chain.end_input(input)?;

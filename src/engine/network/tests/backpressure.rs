@@ -70,6 +70,7 @@ fn a_producer_without_consumer_stops_and_loses_nothing() {
         a.result_partition(producer(0), &output(Partitioner::Forward, [0]), &Waker::new(|| {})).unwrap();
     let emitted = fill(&mut partition);
     partition.watermark(EventTime(5)).unwrap();
+    partition.idle().unwrap();
     partition.end().unwrap();
     drop(partition);
     a.release(producer(0));
@@ -80,11 +81,12 @@ fn a_producer_without_consumer_stops_and_loses_nothing() {
         elements.push(match next(&mut gate, &parker).unwrap().1 {
             Element::Batch(_) => "batch",
             Element::Watermark(_) => "watermark",
+            Element::Idle => "idle",
             Element::EndOfInput => "end",
         });
     }
-    assert_eq!(elements.len() as u64, emitted + 2);
-    assert_eq!(elements[elements.len() - 2..], ["watermark", "end"]);
+    assert_eq!(elements.len() as u64, emitted + 3);
+    assert_eq!(elements[elements.len() - 3..], ["watermark", "idle", "end"]);
 }
 
 #[test]

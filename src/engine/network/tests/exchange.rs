@@ -31,6 +31,7 @@ fn produce(network: &Network, subtask: u32, output: &OutputDeployment, seed: u64
         match random.u8(..16) {
             0 => partition.flush().unwrap(),
             1 => partition.watermark(EventTime(sequence as i64)).unwrap(),
+            2 => partition.idle().unwrap(),
             _ => {}
         }
     }
@@ -61,7 +62,7 @@ fn consume(network: &Network, subtask: u32, input: &InputDeployment) -> BTreeMap
                 let before = watermarks.insert(channel, watermark.0);
                 assert!(before.is_none_or(|before| before < watermark.0));
             }
-            Element::EndOfInput => {}
+            Element::Idle | Element::EndOfInput => {}
         }
     }
     assert_eq!(gate.records_in(), seen.values().map(|values| values.len() as u64).sum::<u64>());

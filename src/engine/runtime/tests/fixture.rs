@@ -385,6 +385,10 @@ impl Partition for Scripted {
         self.note(format!("watermark {}", readable(watermark)))
     }
 
+    fn idle(&mut self) -> Result<(), Failure> {
+        self.note("idle".to_owned())
+    }
+
     fn flush(&mut self) -> Result<(), Failure> {
         self.note("flush".to_owned())
     }
