@@ -1,14 +1,12 @@
 //! Verbs about the cluster: applications and nodes, as the resource manager knows them.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::arguments::{App, AppChoice, AppVerb, Node, NodeVerb, Output, Settings};
 use super::block_on;
-use super::output::{print, table};
+use super::output::{print, say, table, write};
 use super::run::user;
 use crate::client::ResourceManager;
 use crate::protocol::yarn_rest::{Application, Container};
@@ -38,8 +36,7 @@ fn list(settings: &Settings, all: bool, output: Output) -> anyhow::Result<()> {
     applications.retain(|application| all || !application.state.is_terminal());
     print(output, &applications, || {
         if applications.is_empty() {
-            println!("No applications{}.", if all { "" } else { " running; --all shows ended ones" });
-            return;
+            return format!("No applications{}.\n", if all { "" } else { " running; --all shows ended ones" });
         }
         table(
             ["APPLICATION", "NAME", "USER", "QUEUE", "STATE", "FINAL", "CONTAINERS", "WHY IT WAITS"],
@@ -56,7 +53,7 @@ fn list(settings: &Settings, all: bool, output: Output) -> anyhow::Result<()> {
                     application.waiting_reason.clone().unwrap_or_default(),
                 ]
             }),
-        );
+        )
     })
 }
 
@@ -69,9 +66,10 @@ fn status(choice: &AppChoice) -> anyhow::Result<()> {
     let cluster = choice.settings.resource_manager()?;
     let application = block_on(async { Ok(cluster.application(choice.application).await?) })?;
     print(choice.output, &application, || {
-        let line = |name: &str, value: &str| {
+        let mut text = String::new();
+        let mut line = |name: &str, value: &str| {
             if !value.is_empty() {
-                println!("{name:<14} {value}");
+                text.push_str(&format!("{name:<14} {value}\n"));
             }
         };
         line("application", &application.id);
@@ -93,14 +91,27 @@ fn status(choice: &AppChoice) -> anyhow::Result<()> {
             "used",
             &format!("{} MB-seconds, {} vcore-seconds", application.memory_seconds, application.vcore_seconds),
         );
+        text
     })
 }
 
 fn kill(choice: &AppChoice) -> anyhow::Result<()> {
-    let cluster = choice.settings.resource_manager()?;
-    block_on(async { Ok(cluster.kill(choice.application).await?) })?;
-    let requested = json!({ "application": choice.application, "requested": "kill" });
-    print(choice.output, &requested, || println!("Killing {}.", choice.application))
+    let (cluster, id) = (choice.settings.resource_manager()?, choice.application);
+    let ended = block_on(async {
+        let before = cluster.application(id).await?;
+        if before.state.is_terminal() {
+            return Ok(Some(before));
+        }
+        cluster.kill(id).await?;
+        Ok(None)
+    })?;
+    match ended {
+        Some(application) => {
+            let told = json!({ "application": id, "requested": Value::Null, "finalStatus": application.final_status });
+            print(choice.output, &told, || format!("{id} has ended already: {}.\n", final_status(&application)))
+        }
+        None => print(choice.output, &json!({ "application": id, "requested": "kill" }), || format!("Killing {id}.\n")),
+    }
 }
 
 /// Prints each file of each container; with one `file` wanted, its bare content.
@@ -127,13 +138,12 @@ async fn container_logs(container: &Container, file: Option<&str>) -> anyhow::Re
         if text.is_empty() {
             continue;
         }
-        let mut out = io::stdout().lock();
         if file.is_none() {
-            writeln!(out, "--- {name} of {} on {}", container.container_id, container.node_http_address)?;
+            say(&format!("--- {name} of {} on {}", container.container_id, container.node_http_address))?;
         }
-        out.write_all(text.as_bytes()).context("cannot print")?;
+        write(text.as_bytes())?;
         if !text.ends_with('\n') {
-            writeln!(out)?;
+            write(b"\n")?;
         }
     }
     Ok(())
@@ -170,8 +180,7 @@ pub(super) fn node(options: Node) -> anyhow::Result<ExitCode> {
     let nodes = block_on(async { Ok(cluster.nodes(all).await?) })?;
     print(output, &nodes, || {
         if nodes.is_empty() {
-            println!("No nodes; start one with: flott nodemanager -D resourcemanager.address=…");
-            return;
+            return "No nodes; start one with: flott nodemanager -D resourcemanager.address=…\n".to_owned();
         }
         table(
             ["NODE", "STATE", "HTTP", "CONTAINERS", "MEMORY USED", "MEMORY FREE", "VCORES USED", "VCORES FREE"],
@@ -187,7 +196,7 @@ pub(super) fn node(options: Node) -> anyhow::Result<ExitCode> {
                     node.available_virtual_cores.to_string(),
                 ]
             }),
-        );
+        )
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 //! `flott run --explain`: what would run. The program is asked for its plan here, and nothing is started.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -9,6 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 
+use super::output::write;
 use crate::client::LocalProgram;
 use crate::config::{Configuration, JobConfig};
 use crate::graph::explain::Explanation;
@@ -38,17 +39,13 @@ pub(super) struct Question<'a> {
 /// Prints the plan.
 pub(super) fn explain(format: ExplainFormat, question: &Question<'_>) -> anyhow::Result<ExitCode> {
     let explanation = explanation(question.plan()?, &question.configuration)?;
-    let mut out = io::stdout().lock();
-    let written = match format {
-        ExplainFormat::Text => write!(out, "{explanation}"),
-        ExplainFormat::Json => writeln!(out, "{:#}", explanation.to_json()),
-        ExplainFormat::Dot => write!(out, "{}", explanation.to_dot()),
+    let text = match format {
+        ExplainFormat::Text => explanation.to_string(),
+        ExplainFormat::Json => format!("{:#}\n", explanation.to_json()),
+        ExplainFormat::Dot => explanation.to_dot(),
     };
-    match written {
-        // A reader that has seen enough, `head` say.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        written => Ok(written.map(|()| ExitCode::SUCCESS)?),
-    }
+    write(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 impl Question<'_> {

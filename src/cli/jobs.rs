@@ -2,13 +2,14 @@
 //! else at the standalone job manager.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::json;
 
 use super::arguments::{Cluster, JobChoice, List, OutputFormat, Stop};
 use super::block_on;
-use super::output::{print, table};
+use super::output::{print, say, table};
 use super::run::user;
 use crate::client::{JobManager, JobOverview, ResourceManager};
 use crate::config::ClientConfig;
@@ -56,7 +57,9 @@ impl Cluster {
                 bail!("job {job} has ended: {} ended {:?}", application.id, application.final_status)
             }
             Some(application) => Ok(JobManager::of_application(&cluster, &application.id)),
-            None => bail!("no application was submitted for job {job}; see: flott list --all"),
+            None => bail!(
+                "no application was submitted for job {job}; flott list shows jobs, flott app list --all all applications"
+            ),
         }
     }
 }
@@ -80,7 +83,7 @@ pub(super) fn list(options: List) -> anyhow::Result<ExitCode> {
         Ok(jobs)
     })?;
     let wanted: Vec<_> = jobs.into_iter().filter(|job| is_wanted(&options, job.state)).collect();
-    print(options.output, &wanted, || print_jobs(&wanted))?;
+    print(options.output, &wanted, || job_table(&wanted, options.verbose))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -114,41 +117,43 @@ fn is_wanted(options: &List, state: JobStatus) -> bool {
     }
 }
 
-fn print_jobs(jobs: &[JobOverview]) {
+fn job_table(jobs: &[JobOverview], verbose: bool) -> String {
     if jobs.is_empty() {
-        println!("No jobs.");
-        return;
+        return "No jobs.\n".to_owned();
     }
-    table(
-        ["JOB", "STATE", "RUNTIME", "NAME", "APPLICATION"],
-        jobs.iter().map(|job| {
-            let runtime = format!(
-                "{:.1} s",
-                std::time::Duration::from_millis(u64::try_from(job.duration).unwrap_or(0)).as_secs_f64()
-            );
-            [
-                job.jid.to_string(),
-                job.state.to_string(),
-                runtime,
-                job.name.clone(),
-                job.application.clone().unwrap_or_default(),
-            ]
-        }),
-    );
+    let row = |job: &JobOverview| {
+        let runtime = Duration::from_millis(u64::try_from(job.duration).unwrap_or(0)).as_secs_f64();
+        [
+            job.jid.to_string(),
+            job.state.to_string(),
+            format!("{runtime:.1} s"),
+            job.name.clone(),
+            job.application.clone().unwrap_or_default(),
+        ]
+    };
+    if verbose {
+        let records = |job: &JobOverview| job.read_records.map(|records| records.to_string()).unwrap_or_default();
+        let rows = jobs.iter().map(|job| {
+            let [jid, state, runtime, name, application] = row(job);
+            [jid, state, runtime, records(job), name, application]
+        });
+        table(["JOB", "STATE", "RUNTIME", "RECORDS READ", "NAME", "APPLICATION"], rows)
+    } else {
+        table(["JOB", "STATE", "RUNTIME", "NAME", "APPLICATION"], jobs.iter().map(row))
+    }
 }
 
 /// `flott cancel`.
 pub(super) fn cancel(options: JobChoice) -> anyhow::Result<ExitCode> {
     let job = options.job;
-    let text = options.output.output == OutputFormat::Text;
-    if text {
-        println!("Cancelling job {job}.");
-    }
     block_on(async {
         let job_manager = options.cluster.job_manager_of(job).await?;
+        if options.output.output == OutputFormat::Text {
+            say(&format!("Cancelling job {job}."))?;
+        }
         job_manager.cancel(job).await.with_context(|| format!("could not cancel job {job}"))
     })?;
-    print(options.output, &json!({ "job": job, "requested": "cancel" }), || println!("Cancelled job {job}."))?;
+    print(options.output, &json!({ "job": job, "requested": "cancel" }), || format!("Cancelled job {job}.\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -165,6 +170,6 @@ pub(super) fn stop(options: Stop) -> anyhow::Result<ExitCode> {
         job_manager.stop_with_drain(job).await.with_context(|| format!("could not stop job {job}"))
     })?;
     let requested = json!({ "job": job, "requested": "stop", "drain": true });
-    print(options.choice.output, &requested, || println!("Draining job {job}."))?;
+    print(options.choice.output, &requested, || format!("Draining job {job}.\n"))?;
     Ok(ExitCode::SUCCESS)
 }

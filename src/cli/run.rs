@@ -13,7 +13,7 @@ use tokio::signal::ctrl_c;
 use super::arguments::{OutputFormat, Run};
 use super::block_on;
 use super::explain::{self, Question};
-use super::output::is_terminal;
+use super::output::{is_terminal, say};
 use super::progress::ProgressLine;
 use crate::client::{
     Accumulated, Follower, JobManager, LocalProgram, Outcome, ResourceManager, SubmitError, SubmitOptions, Submitted,
@@ -88,7 +88,7 @@ pub(super) fn run(options: Run) -> anyhow::Result<ExitCode> {
             Target::PerJob => per_job(&client, submit).await?,
             Target::Remote | Target::Local => standalone(&options, &client, submit).await?,
         };
-        announce(&options, &submitted);
+        announce(&options, &submitted)?;
         if options.detached { Ok(ExitCode::SUCCESS) } else { attached(&options, &submitted, &follower).await }
     })
 }
@@ -141,17 +141,17 @@ fn with_hint(error: SubmitError, hint: &str) -> anyhow::Error {
     }
 }
 
-fn announce(options: &Run, submitted: &Submitted) {
+fn announce(options: &Run, submitted: &Submitted) -> anyhow::Result<()> {
     match options.output.output {
         OutputFormat::Json if options.detached => {
-            println!("{}", json!({ "application": submitted.application, "job": submitted.job }));
+            say(&json!({ "application": submitted.application, "job": submitted.job }).to_string())
         }
-        OutputFormat::Json => {}
+        OutputFormat::Json => Ok(()),
         OutputFormat::Text => {
             if let Some(application) = submitted.application {
-                println!("Submitted application {application}");
+                say(&format!("Submitted application {application}"))?;
             }
-            println!("Job has been submitted with JobID {}", submitted.job);
+            say(&format!("Job has been submitted with JobID {}", submitted.job))
         }
     }
 }
@@ -178,7 +178,7 @@ async fn attached(options: &Run, submitted: &Submitted, follower: &Follower) -> 
     let outcome = outcome.with_context(|| {
         format!("lost sight of the job; it may still run: flott list, flott cancel {}", submitted.job)
     })?;
-    report(options, submitted, &outcome);
+    report(options, submitted, &outcome)?;
     Ok(if outcome.state == JobStatus::Finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -232,26 +232,21 @@ async fn typed_line() -> Option<String> {
     line.await.ok().flatten()
 }
 
-fn report(options: &Run, submitted: &Submitted, outcome: &Outcome) {
+fn report(options: &Run, submitted: &Submitted, outcome: &Outcome) -> anyhow::Result<()> {
     let millis = outcome.duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+    let job = submitted.job;
     if options.output.output == OutputFormat::Json {
-        println!(
-            "{}",
-            json!({
-                "application": submitted.application, "job": submitted.job, "state": outcome.state,
-                "duration": millis, "failure": outcome.failure, "accumulators": outcome.accumulators,
-            })
-        );
-        return;
+        let told = json!({
+            "application": submitted.application, "job": job, "state": outcome.state,
+            "duration": millis, "failure": outcome.failure, "accumulators": outcome.accumulators,
+        });
+        return say(&told.to_string());
     }
     match outcome.state {
-        JobStatus::Finished => {
-            println!("Program execution finished");
-            println!("Job with JobID {} has finished.", submitted.job);
-        }
-        JobStatus::Canceled => println!("Job with JobID {} was cancelled.", submitted.job),
+        JobStatus::Finished => say(&format!("Program execution finished\nJob with JobID {job} has finished."))?,
+        JobStatus::Canceled => say(&format!("Job with JobID {job} was cancelled."))?,
         _ => {
-            println!("Job with JobID {} has failed.", submitted.job);
+            say(&format!("Job with JobID {job} has failed."))?;
             eprintln!("error: {}", outcome.failure.as_deref().unwrap_or("the job failed without saying why"));
             if let Some(application) = submitted.application {
                 eprintln!("logs: flott app logs {application}");
@@ -259,14 +254,15 @@ fn report(options: &Run, submitted: &Submitted, outcome: &Outcome) {
         }
     }
     if let Some(millis) = millis {
-        println!("Job Runtime: {millis} ms");
+        say(&format!("Job Runtime: {millis} ms"))?;
     }
     if !outcome.accumulators.is_empty() {
-        println!("Accumulator Results:");
-        for Accumulated { name, kind, value } in &outcome.accumulators {
-            println!("- {name} ({kind}): {value}");
-        }
+        say("Accumulator Results:")?;
     }
+    for Accumulated { name, kind, value } in &outcome.accumulators {
+        say(&format!("- {name} ({kind}): {value}"))?;
+    }
+    Ok(())
 }
 
 /// `NAME=VALUE`, or `NAME` for its value here. Nothing else of this process's environment is recorded.

@@ -41,7 +41,8 @@ pub(super) fn config(options: Config) -> anyhow::Result<ExitCode> {
     let shown: Vec<_> = configuration
         .iter()
         .filter_map(|setting| {
-            let value = if is_secret(&setting.key) { MASK.to_owned() } else { setting.value? };
+            let value = setting.value?;
+            let value = if is_secret(&setting.key) { MASK.to_owned() } else { value };
             Some((setting.key, value, setting.origin.to_string()))
         })
         .collect();
@@ -58,9 +59,9 @@ pub(super) fn config(options: Config) -> anyhow::Result<ExitCode> {
             table(
                 ["KEY", "VALUE", "ORIGIN"],
                 shown.iter().map(|(key, value, from)| [key.clone(), value.clone(), from.clone()]),
-            );
+            )
         } else {
-            table(["KEY", "VALUE"], shown.iter().map(|(key, value, _)| [key.clone(), value.clone()]));
+            table(["KEY", "VALUE"], shown.iter().map(|(key, value, _)| [key.clone(), value.clone()]))
         }
     })?;
     Ok(ExitCode::SUCCESS)

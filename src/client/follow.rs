@@ -174,6 +174,8 @@ fn ended(application: &Application) -> Outcome {
         FinalStatus::Killed => JobStatus::Canceled,
         FinalStatus::Failed | FinalStatus::Undefined => JobStatus::Failed,
     };
-    let failure = (state == JobStatus::Failed).then(|| application.diagnostics.clone());
+    // The cause stands in front of what the master wrote, which its logs have too.
+    let cause = application.diagnostics.split("\nlast lines of ").next().unwrap_or_default();
+    let failure = (state == JobStatus::Failed).then(|| cause.to_owned());
     Outcome { state, duration: None, failure, accumulators: Vec::new() }
 }

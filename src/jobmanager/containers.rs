@@ -8,9 +8,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::job_master::last_words;
 use crate::ids::{ContainerId, TaskManagerId};
-use crate::protocol::container::{Allocation, ContainerStatus};
+use crate::protocol::container::{Allocation, ContainerStatus, last_words};
 use crate::resource::Resource;
 
 /// Containers that may end before their TaskManager has registered, one after another, until jobs are told to stop waiting.

@@ -109,6 +109,17 @@ pub struct Exit {
     pub diagnostics: String,
 }
 
+/// What a process said last on its stderr, as far as it may explain its end. Lines of a log (they begin with the time), headings
+/// of quoted output, and what the shell says of a signal do not.
+pub(crate) fn last_words(diagnostics: &str) -> Option<&str> {
+    const OF_THE_SHELL: [&str; 4] = ["Killed", "Terminated", "Aborted", "Segmentation fault"];
+    let is_log = |line: &str| line.get(..20).is_some_and(|start| start.starts_with("20") && start.contains('T'));
+    let is_heading = |line: &str| line.starts_with("last lines of ") && line.ends_with(':');
+    let is_shells = |line: &str| OF_THE_SHELL.contains(&line.trim_end_matches(" (core dumped)"));
+    let says_nothing = |line: &str| line.is_empty() || is_log(line) || is_heading(line) || is_shells(line);
+    diagnostics.lines().rev().map(str::trim).find(|line| !says_nothing(line))
+}
+
 /// Why a container ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -249,4 +260,18 @@ pub struct Allocation {
     pub allocation_request_id: u64,
     /// Proof for the node, signed by the ResourceManager.
     pub token: Token,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_lines_headings_and_the_shell_s_remarks_are_no_last_words() {
+        let log = "2026-11-22T21:08:02.510Z  INFO flott::worker: registered";
+        assert_eq!(last_words(&format!("double free\n{log}\n\n")), Some("double free"));
+        assert_eq!(last_words(log), None);
+        assert_eq!(last_words(&format!("last lines of workers.err:\n{log}")), None);
+        assert_eq!(last_words(&format!("{log}\nlast lines of prelaunch.err:\nAborted (core dumped)\n")), None);
+    }
 }

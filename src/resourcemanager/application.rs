@@ -262,8 +262,11 @@ impl Application {
             self.start_attempt(out);
         } else {
             let times = if failures == 1 { "once".to_owned() } else { format!("{failures} times") };
-            let why =
-                format!("the application's master failed {times}, the limit is {attempts_max}; last: {diagnostics}");
+            let times = format!("the application's master failed {times}, the limit is {attempts_max}");
+            let why = match diagnostics.split_once('\n') {
+                Some((cause, written)) => format!("{cause}; {times}\n{written}"),
+                None => format!("{diagnostics}; {times}"),
+            };
             self.fail(why, now, out);
         }
     }

@@ -19,7 +19,7 @@ use super::report::EndedContainer;
 use super::scheduler::Reason;
 use crate::ids::ApplicationAttemptId;
 use crate::protocol::application_master::{FinalStatus, Pending};
-use crate::protocol::container::{Exit, ExitCause};
+use crate::protocol::container::{Exit, ExitCause, last_words};
 use crate::time::Now;
 
 /// One run of an application's master.
@@ -222,13 +222,18 @@ impl Attempt {
     fn master_failed(&mut self, exit: Exit, now: Now, out: &mut Vec<Action>) {
         let counts = exit.cause.counts_as_attempt_failure();
         let place = self.master.as_ref().map(|master| format!(" ({} on {})", master.container, master.node));
-        let mut diagnostics = format!("the master's container{} {}", place.unwrap_or_default(), sentence(&exit.cause));
+        let mut end = format!("the master's container{} {}", place.unwrap_or_default(), sentence(&exit.cause));
         if matches!(self.state, State::Running) && exit.cause.is_success() {
-            diagnostics.push_str(" without unregistering");
+            end.push_str(" without unregistering");
         }
-        if !exit.diagnostics.trim().is_empty() {
-            diagnostics.push_str(": ");
-            diagnostics.push_str(exit.diagnostics.trim());
+        // The master's own last words are the cause; all that it wrote stands behind, in lines of its own.
+        let mut diagnostics = match last_words(&exit.diagnostics) {
+            Some(words) => format!("{} ({end})", words.trim_start_matches("error: ")),
+            None => end,
+        };
+        let written = exit.diagnostics.trim();
+        if written.lines().count() > 1 {
+            diagnostics = format!("{diagnostics}\n{written}");
         }
         self.save_end(Outcome::Failed { counts }, diagnostics, Some(exit.cause), now, out);
     }

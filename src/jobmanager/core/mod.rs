@@ -334,6 +334,10 @@ impl From<Action> for Effect {
     }
 }
 
+fn counted(count: u32, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// What views read.
 impl Core {
     /// What it was told at its start.
@@ -374,16 +378,19 @@ impl Core {
             return Some(format!("restarting after: {}", last.failure));
         };
         let (offered, _) = self.pool.totals();
-        let count = self.task_managers.len();
-        let mut why = match held {
-            0 => format!("needs {wanted} slots, {count} TaskManagers offer {offered}"),
-            held => format!("needs {wanted} slots and holds {held}, {count} TaskManagers offer {offered}"),
-        };
+        let mut why = format!("needs {}", counted(wanted, "slot"));
+        if held > 0 {
+            why.push_str(&format!(" and holds {held}"));
+        }
+        why.push_str(&match self.task_managers.len() {
+            1 => format!(", 1 TaskManager offers {offered}"),
+            count => format!(", {count} TaskManagers offer {offered}"),
+        });
         match &self.containers {
             None => why.push_str("; start more with flott taskmanager, or lower the parallelism"),
             Some(containers) => {
                 let (asked, starting) = containers.pending();
-                why.push_str(&format!("; {asked} containers asked for, {starting} starting"));
+                why.push_str(&format!("; {} asked for, {starting} starting", counted(asked, "container")));
                 for reason in &self.pending {
                     why.push_str("; ");
                     why.push_str(reason);

@@ -41,7 +41,6 @@ use std::time::Duration;
 pub use self::event::{Decision, Effect, Event, FailureRecord, Illegal, Outcome, Record};
 pub use self::execution::{Execution, ExecutionGraph, Rates, Subtask};
 pub use self::splits::{SourceSplits, Splits};
-pub(super) use self::unwinding::last_words;
 pub use self::workers::{Place, WorkerState, Workers};
 
 use self::deployment::Assignment;

@@ -436,11 +436,3 @@ fn a_worker_that_is_only_unreachable_is_stopped_before_the_next_one_starts() {
     );
     assert_eq!(job.on(exited(worker("a", 1), ExitCause::KilledByApplicationMaster)), [], "stale");
 }
-
-#[test]
-fn log_lines_are_no_last_words() {
-    let log = "2026-11-22T21:08:02.510Z  INFO flott::worker: registered";
-    assert_eq!(super::last_words(&format!("double free\n{log}\n\n")), Some("double free"));
-    assert_eq!(super::last_words(log), None);
-    assert_eq!(super::last_words(&format!("last lines of workers.err:\n{log}")), None);
-}

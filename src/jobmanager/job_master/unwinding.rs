@@ -12,7 +12,7 @@ use super::workers::WorkerState;
 use super::{FAILURES_LEN_MAX, JobMaster, Phase};
 use crate::graph::task::{ExecutionState, Failure};
 use crate::ids::{ExecutionAttemptId, TaskManagerId, WorkerId};
-use crate::protocol::container::ExitCause;
+use crate::protocol::container::{ExitCause, last_words};
 use crate::protocol::job::JobStatus;
 use crate::protocol::worker::ToWorker;
 use crate::rpc::ErrorKind;
@@ -383,12 +383,4 @@ fn not_restarted(failure: &Failure) -> Option<String> {
         ),
         ErrorKind::Permanent | ErrorKind::Fenced | ErrorKind::User => None,
     }
-}
-
-/// What a process said last on its stderr, as far as it may explain its end: lines of a log (they begin with the time) do not.
-pub(in super::super) fn last_words(diagnostics: &str) -> Option<&str> {
-    let is_log = |line: &str| line.get(..20).is_some_and(|start| start.starts_with("20") && start.contains('T'));
-    // The heading of quoted output says nothing either.
-    let is_heading = |line: &str| line.starts_with("last lines of ") && line.ends_with(':');
-    diagnostics.lines().rev().map(str::trim).find(|line| !line.is_empty() && !is_log(line) && !is_heading(line))
 }

@@ -150,8 +150,18 @@ impl Core {
         }
     }
 
-    /// Why an application does not get on, in one line.
+    /// Why an application does not get on, in one line: what it waits for, and after which failure.
     fn waiting_reason(&self, application: &Application, current: Option<&Attempt>) -> Option<String> {
+        let reason = self.waits_for(application, current)?;
+        let earlier = current?.id.attempt.checked_sub(1).map(|number| application.id().attempt(number));
+        let failed = earlier.filter(|_| application.state == State::Accepted).and_then(|id| self.attempts.get(&id));
+        Some(match failed.and_then(|attempt| attempt.end.as_ref()).and_then(|end| end.diagnostics.lines().next()) {
+            Some(why) => format!("{reason}; attempt {} failed: {why}", application.attempt - 1),
+            None => reason,
+        })
+    }
+
+    fn waits_for(&self, application: &Application, current: Option<&Attempt>) -> Option<String> {
         match application.state {
             State::Accepted | State::Running => {}
             State::New
@@ -168,6 +178,7 @@ impl Core {
             let queue = DEFAULT_QUEUE;
             return Some(match master {
                 true => format!("the master waits for its container in queue {queue}: {reason}"),
+                false if *count == 1 => format!("a container waits: {reason}"),
                 false => format!("{count} containers wait: {reason}"),
             });
         }

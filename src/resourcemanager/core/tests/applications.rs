@@ -81,15 +81,16 @@ fn a_failed_master_is_tried_again_up_to_the_limit() {
     assert_eq!(rm.core.containers.len(), 1, "the worker is gone, the second master is there");
     assert!(matches!(rm.sent_to_master(attempt).last(), Some(ToApplicationMaster::Shutdown { .. })));
 
+    let waits = rm.waiting_reason(application);
+    assert!(waits.contains("is being started on n1:8042; attempt 1 failed: last words (the master's"), "{waits}");
+
     let second = rm.launch(application.attempt(2));
     rm.exit(second, EXIT_1);
     assert_eq!(rm.state(application), ApplicationState::Failed);
     let diagnostics = rm.core.application(application, rm.now).unwrap().diagnostics;
-    assert!(
-        diagnostics.starts_with("the application's master failed 2 times, the limit is 2; last: "),
-        "{diagnostics}"
-    );
-    assert!(diagnostics.ends_with("exited with code 1: last words"), "{diagnostics}");
+    assert!(diagnostics.starts_with("last words (the master's container ("), "{diagnostics}");
+    let end = "exited with code 1); the application's master failed 2 times, the limit is 2";
+    assert!(diagnostics.ends_with(end), "{diagnostics}");
 }
 
 #[test]
