@@ -16,7 +16,14 @@ find_flott() {
   return 1
 }
 
-is_alive() { [ -n "${1:-}" ] && kill -0 "$1" 2>/dev/null; }
+# is_alive PID: whether it runs. One that has ended counts as gone before its parent has noticed: a container's init may take
+# seconds for that, or for ever.
+is_alive() {
+  local stat
+  [ -n "${1:-}" ] && kill -0 "$1" 2>/dev/null || return 1
+  { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+  case ${stat##*) } in Z*|X*) return 1 ;; esac
+}
 
 # pid_of PIDFILE: prints the pid if that process lives.
 pid_of() {
