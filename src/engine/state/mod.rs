@@ -21,6 +21,7 @@ mod handle;
 mod keyed;
 mod list;
 mod map;
+pub mod schema;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -1,0 +1,4 @@
+mod evolution;
+mod hostile;
+mod round_trip;
+mod tracing;
