@@ -59,6 +59,14 @@ enum Workload {
         #[arg(long, default_value_t = 10)]
         maps: u32,
     },
+    /// A chain of maps on pairs of a short text and a number.
+    Texts {
+        #[command(flatten)]
+        size: Size,
+        /// How many.
+        #[arg(long, default_value_t = 10)]
+        maps: u32,
+    },
     /// A chain of maps on records of some size.
     LargeRecords {
         #[command(flatten)]
@@ -86,6 +94,7 @@ fn main() -> Result<(), flott::Error> {
     match args.workload {
         Workload::KeyedSum { size, keys, hot } => keyed_sum(&env, &size, keys, hot),
         Workload::Chain { size, maps } => chain(&env, &size, maps),
+        Workload::Texts { size, maps } => texts(&env, &size, maps),
         Workload::LargeRecords { size, maps, bytes } => large_records(&env, &size, maps, bytes),
         Workload::Vertices { size, vertices } => in_a_row(&env, &size, vertices),
         Workload::Latency(latency) => latency.run(&env),
@@ -111,6 +120,16 @@ fn chain(env: &StreamExecutionEnvironment, size: &Size, maps: u32) -> Result<(),
     }
     stream.filter(|number| *number != 0).discard();
     timed(env, size, &format!("chain of {maps} maps"))
+}
+
+fn texts(env: &StreamExecutionEnvironment, size: &Size, maps: u32) -> Result<(), flott::Error> {
+    env.set_parallelism(size.parallelism);
+    let mut stream = env.from_sequence(1, size.events).map(|number| (Str::from("word"), number));
+    for _ in 0..maps {
+        stream = stream.map(|(word, number)| (word, number ^ (number << 7)));
+    }
+    stream.discard();
+    timed(env, size, &format!("chain of {maps} maps on texts"))
 }
 
 /// A record that is mostly one block of bytes.

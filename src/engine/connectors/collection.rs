@@ -6,7 +6,7 @@ use crate::engine::operators::{
     Boundedness, Discovery, NextDiscovery, OperatorContext, Output, Polled, Source, SourceReader, SplitEnumerator,
     Waker,
 };
-use crate::engine::record::{BATCH_RECORDS, Record, Rows};
+use crate::engine::record::{OpenRows, Record, Rows};
 use crate::graph::task::{Failure, Split};
 
 /// The records of a collection, in order. One part: one subtask reads it all.
@@ -63,9 +63,9 @@ impl<T: Record + Sync> SourceReader for CollectionReader<T> {
         if left.is_empty() {
             return Ok(Polled::SplitFinished);
         }
-        let batch = &left[..left.len().min(BATCH_RECORDS)];
+        let batch = OpenRows::batch_of(left.iter().cloned());
         self.next += batch.len();
-        out.emit(Box::new(Rows::new(batch.to_vec())))?;
+        out.emit(Box::new(Rows::new(batch)))?;
         Ok(Polled::More)
     }
 

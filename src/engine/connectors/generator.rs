@@ -8,7 +8,7 @@ use super::ranges::Range;
 use crate::engine::operators::{
     Boundedness, OperatorContext, Output, Polled, Source, SourceReader, SplitEnumerator, Waker,
 };
-use crate::engine::record::{BATCH_BYTES, BATCH_RECORDS, Record, Rows};
+use crate::engine::record::{OpenRows, Record, Rows};
 use crate::graph::task::{Failure, Split};
 use crate::time::Now;
 
@@ -193,14 +193,7 @@ struct Generator<T, F> {
 }
 
 impl<T: Record, F: GeneratorFunction<T>> Generator<T, F> {
-    /// Records in a batch: fewer where one is large.
-    const BATCH: u64 = match BATCH_BYTES.checked_div(size_of::<T>()) {
-        Some(0) => 1,
-        Some(records) if records < BATCH_RECORDS => records as u64,
-        Some(_) | None => BATCH_RECORDS as u64,
-    };
-
-    /// The next `count` records of the present part, or all that are left.
+    /// The next records of the present part, at most `count`: fewer where they are large.
     fn batch(&mut self, range: Range, count: u64) -> Vec<T> {
         let Self { function, step, pace, left, .. } = self;
         let (first, step) = (range.first, *step);
@@ -210,8 +203,8 @@ impl<T: Record, F: GeneratorFunction<T>> Generator<T, F> {
             Some(pace) if F::STAMPS => pace.due_us(ahead),
             Some(_) | None => 0,
         };
-        let rows = (0..len).map(|i| function.generate(first + i * step, due_us(i))).collect();
-        let next = first.checked_add(len * step).filter(|next| *next <= range.last);
+        let rows = OpenRows::batch_of((0..len).map(|i| function.generate(first + i * step, due_us(i))));
+        let next = first.checked_add(rows.len() as u64 * step).filter(|next| *next <= range.last);
         *left = next.map(|first| Range { first, last: range.last });
         rows
     }
@@ -231,7 +224,7 @@ impl<T: Record, F: GeneratorFunction<T>> SourceReader for Generator<T, F> {
 
     fn poll(&mut self, out: &mut dyn Output) -> Result<Polled, Failure> {
         let Some(range) = self.left else { return Ok(Polled::SplitFinished) };
-        let mut count = Self::BATCH;
+        let mut count = OpenRows::<T>::FULL as u64;
         if let Some(pace) = &mut self.pace {
             count = count.min(pace.due(out.now()));
             if count == 0 {
@@ -259,6 +252,7 @@ mod tests {
     use super::super::files::testing::read_all;
     use super::*;
     use crate::engine::operators::testing::{Collected, context};
+    use crate::engine::record::BATCH_BYTES;
     use crate::graph::plan::ExecutionMode;
 
     /// The readers of each of `parallelism` subtasks, with all their parts handed out in turn.

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::{Operator, Output};
-use crate::engine::record::{BATCH_BYTES, BATCH_RECORDS, Batch, Record, Rows, Times};
+use crate::engine::record::{Batch, OpenRows, Record, Rows, Times};
 use crate::graph::task::Failure;
 use crate::time::EventTime;
 
@@ -11,7 +11,7 @@ use crate::time::EventTime;
 ///
 /// Hands on full batches while the function still runs, so one record may become any number without being held in memory.
 pub struct Collector<'a, T: Record> {
-    rows: Vec<T>,
+    open: OpenRows<T>,
     /// Timestamps of the first rows; the others' is `time`. None at all while there is none.
     times: Vec<EventTime>,
     /// Of what is emitted from now on; the beginning of time: none.
@@ -21,21 +21,13 @@ pub struct Collector<'a, T: Record> {
 }
 
 impl<'a, T: Record> Collector<'a, T> {
-    /// Records in a full batch of `T`.
-    pub(super) const FULL: usize = match BATCH_BYTES.checked_div(size_of::<T>()) {
-        None => BATCH_RECORDS,
-        Some(0) => 1,
-        Some(records) => {
-            if records < BATCH_RECORDS {
-                records
-            } else {
-                BATCH_RECORDS
-            }
-        }
-    };
-
     pub(crate) fn new(out: &'a mut dyn Output) -> Self {
-        Self { rows: Vec::new(), times: Vec::new(), time: EventTime::MIN, out, failure: None }
+        Self::expecting(OpenRows::<T>::FULL, out)
+    }
+
+    /// One that will take about so many records.
+    pub(super) fn expecting(records: usize, out: &'a mut dyn Output) -> Self {
+        Self { open: OpenRows::new(records), times: Vec::new(), time: EventTime::MIN, out, failure: None }
     }
 
     /// What is emitted from now on has this timestamp: that of the record, or of the timer, that it comes from. So emitting
@@ -44,7 +36,7 @@ impl<'a, T: Record> Collector<'a, T> {
     pub(super) fn at(&mut self, time: Option<EventTime>) {
         let time = time.unwrap_or(EventTime::MIN);
         if time != self.time {
-            self.times.resize(self.rows.len(), self.time);
+            self.times.resize(self.open.len(), self.time);
             self.time = time;
         }
     }
@@ -52,10 +44,10 @@ impl<'a, T: Record> Collector<'a, T> {
     /// Emits a record.
     #[inline]
     pub fn collect(&mut self, record: T) {
-        if self.rows.len() == self.rows.capacity() {
+        if self.open.at_limit() {
             self.make_room();
         }
-        self.rows.push(record);
+        self.open.push(record);
     }
 
     /// Whether a batch was refused: nothing that is emitted from now on goes anywhere.
@@ -71,26 +63,28 @@ impl<'a, T: Record> Collector<'a, T> {
         }
     }
 
-    /// Called when the batch is full, and before the first record.
+    /// Called when the batch may be full, and before the first record.
     #[cold]
     fn make_room(&mut self) {
-        self.hand_on();
-        self.rows.reserve_exact(Self::FULL);
+        let full = self.open.make_room();
+        self.hand_on(full);
     }
 
-    fn hand_on(&mut self) {
-        let (rows, mut times) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.times));
+    fn hand_on(&mut self, batch: Option<Vec<T>>) {
+        let Some(rows) = batch else { return };
+        let mut times = std::mem::take(&mut self.times);
         if self.time != EventTime::MIN || !times.is_empty() {
             times.resize(rows.len(), self.time);
         }
-        if !rows.is_empty() && self.failure.is_none() {
+        if self.failure.is_none() {
             self.failure = self.out.emit(Box::new(Rows(rows, Times::of(times)))).err();
         }
     }
 
     /// Hands on what is left, and says how it all went.
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
-        self.hand_on();
+        let last = self.open.take();
+        self.hand_on(last);
         self.failure.map_or(Ok(()), Err)
     }
 }
@@ -137,6 +131,7 @@ impl<T: Record, U: Record, F: FnMut(T, &mut Collector<'_, U>) + Send> Operator f
 mod tests {
     use super::super::testing::{Collected, run};
     use super::*;
+    use crate::engine::record::{BATCH_BYTES, BATCH_RECORDS};
 
     #[test]
     fn emits_none_one_or_many_in_order() {

@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 
 use super::aggregate::{Aggregate, Shape};
-use super::{Emission, Operator, OperatorContext, Output};
-use crate::engine::record::{BATCH_RECORDS, Batch, Key, Keyed, KeyedTable, Record, Rows};
+use super::{Collector, Emission, Operator, OperatorContext, Output};
+use crate::engine::record::{Batch, Key, Keyed, KeyedTable, Record, Rows};
 use crate::graph::task::Failure;
 
 /// Folds the values of each key; emits the new value with each record, or all values at the end.
@@ -58,12 +58,14 @@ pub(super) fn emit_values<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>>(
     shape: &S,
     out: &mut dyn Output,
 ) -> Result<(), Failure> {
-    let mut values = table.take();
-    while values.len() > 0 {
-        let some = values.by_ref().take(BATCH_RECORDS);
-        out.emit(Box::new(Rows::new(some.map(|(key, folded)| shape.owned(key, G::value(folded))).collect())))?;
+    let mut collector = Collector::new(out);
+    for (key, folded) in table.take() {
+        collector.collect(shape.owned(key, G::value(folded)));
+        if collector.has_failed() {
+            break;
+        }
     }
-    Ok(())
+    collector.finish()
 }
 
 #[cfg(test)]

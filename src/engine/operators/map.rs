@@ -1,6 +1,6 @@
 //! One record in, one out; one record in, none or one out.
 
-use super::{Operator, Output};
+use super::{Collector, Operator, Output};
 use crate::engine::record::{Batch, Record, Rows};
 use crate::graph::task::Failure;
 
@@ -19,8 +19,22 @@ impl<T, F> Map<T, F> {
 
 impl<T: Record, U: Record, F: FnMut(T) -> U + Send> Operator for Map<T, F> {
     fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
-        // std collects in place where the record types allow it: no allocation then, not even one a batch.
         let Rows(rows, times) = Rows::<T>::of(batch);
+        // What becomes of a small record may be large: a file of its name.
+        if std::mem::needs_drop::<U>() {
+            let mut collector = Collector::expecting(rows.len(), out);
+            for (i, row) in rows.into_iter().enumerate() {
+                if !times.is_none() {
+                    collector.at(times.get(i));
+                }
+                collector.collect((self.function)(row));
+                if collector.has_failed() {
+                    break;
+                }
+            }
+            return collector.finish();
+        }
+        // std collects in place where the record types allow it: no allocation then, not even one a batch.
         let rows = rows.into_iter().map(&mut self.function).collect();
         out.emit(Box::new(Rows::<U>(rows, times)))
     }
@@ -79,6 +93,20 @@ mod tests {
         Filter::new(|n: &u64| n.is_multiple_of(2)).process(0, batch(), &mut out).unwrap();
         let even = Rows::<u64>::of(out.batches.remove(0));
         assert_eq!(even, Rows::timed(vec![2, 4], vec![times[1], times[3]]));
+    }
+
+    #[test]
+    fn large_results_of_small_records_make_short_batches_with_their_timestamps() {
+        let mut out = Collected::default();
+        let times: Vec<_> = (0..50).map(EventTime).collect();
+        let batch = Box::new(Rows::timed((0..50u64).collect(), times.clone()));
+        Map::new(|n: u64| vec![n as u8; 1 << 20]).process(0, batch, &mut out).unwrap();
+        assert!(out.batches.iter().all(|batch| batch.bytes() <= 3 << 20));
+        let rows = out.batches.drain(..).flat_map(|batch| {
+            let Rows(rows, times) = Rows::<Vec<u8>>::of(batch);
+            rows.into_iter().enumerate().map(|(i, row)| (row[0], times.get(i))).collect::<Vec<_>>()
+        });
+        assert_eq!(rows.collect::<Vec<_>>(), (0..50).zip(times.into_iter().map(Some)).collect::<Vec<_>>());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::flat_map::Collector;
-use crate::engine::record::{Batch, Record, Rows, Str};
+use crate::engine::record::{BATCH_BYTES, Batch, OpenRows, Record, Rows, Str};
 use crate::time::EventTime;
 
 /// Names a side output, and says what its records are. Flink's class of that name.
@@ -107,12 +107,14 @@ impl SideOutputs {
                 output.read_as,
                 type_name::<T>()
             );
-            Box::new(Rows::<T>::new(Vec::with_capacity(Collector::<T>::FULL)))
+            Box::new(Rows::<T>::new(Vec::with_capacity(OpenRows::<T>::FULL)))
         });
-        let Rows(rows, times) = rows.downcast_mut::<Rows<T>>().expect("a tag has one type");
-        times.push(rows.len(), self.time);
-        rows.push(record);
-        self.full |= rows.len() >= Collector::<T>::FULL;
+        let batch = rows.downcast_mut::<Rows<T>>().expect("a tag has one type");
+        batch.1.push(batch.0.len(), self.time);
+        batch.0.push(record);
+        // Looked at when the number has doubled: of large records there are few then.
+        let len = batch.0.len();
+        self.full |= len >= OpenRows::<T>::FULL || len.is_power_of_two() && batch.bytes() >= BATCH_BYTES;
     }
 
     /// Hands on what there is if a batch is full: between two records, so memory is bounded by what one record emits.

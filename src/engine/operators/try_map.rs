@@ -103,26 +103,21 @@ where
     }
 
     fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
-        let Rows(records, mut times) = Rows::<T>::of(batch);
-        let len = records.len();
-        let (mut rows, mut refused) = (Vec::with_capacity(len), Vec::new());
+        let Rows(records, times) = Rows::<T>::of(batch);
+        let mut collector = Collector::expecting(records.len(), out);
         for (i, record) in records.into_iter().enumerate() {
             let kept = self.refused.keep(&record);
+            collector.at(times.get(i));
             match (self.function)(record) {
-                Ok(row) => rows.push(row),
-                Err(error) => {
-                    self.refused.add(kept, &error)?;
-                    refused.push(i);
-                }
+                Ok(row) => collector.collect(row),
+                Err(error) => self.refused.add(kept, &error)?,
+            }
+            if collector.has_failed() {
+                break;
             }
         }
-        if !times.is_none() && !refused.is_empty() {
-            let mut kept = vec![true; len];
-            refused.into_iter().for_each(|i| kept[i] = false);
-            times.retain(&kept);
-        }
-        self.refused.bad.emit(out)?;
-        if rows.is_empty() { Ok(()) } else { out.emit(Box::new(Rows::<U>(rows, times))) }
+        collector.finish()?;
+        self.refused.bad.emit(out)
     }
 
     fn take_bad_records(&mut self) -> u64 {

@@ -270,31 +270,30 @@ fn read_rows<T: Record>(frame: &mut FrameReader<'_>, rows: usize) -> Result<Vec<
 const SAMPLE_ROWS: usize = 16;
 
 /// Memory of a column: exact for numbers, else the rows themselves and what a sample of them owns beside.
-#[expect(clippy::ptr_arg, reason = "only a sized type can be asked what it is")]
-pub(super) fn bytes_of<T: Record>(rows: &Vec<T>) -> usize {
-    let inline = rows.len() * size_of::<T>();
+pub(super) fn bytes_of<T: Record>(rows: &[T]) -> usize {
+    let inline = size_of_val(rows);
     if !std::mem::needs_drop::<T>() || rows.is_empty() {
         return inline;
     }
-    let any: &dyn Any = rows;
-    let heap = if let Some(rows) = any.downcast_ref::<Vec<Str>>() {
-        sample(rows, |text| if text.is_heap_allocated() { text.capacity() } else { 0 })
-    } else if let Some(rows) = any.downcast_ref::<Vec<String>>() {
-        sample(rows, String::capacity)
-    } else if let Some(rows) = any.downcast_ref::<Vec<Vec<u8>>>() {
-        sample(rows, Vec::capacity)
-    } else if let Some(rows) = any.downcast_ref::<Vec<Bytes>>() {
-        sample(rows, Bytes::len)
-    } else {
-        sample(rows, |row| postcard::experimental::serialized_size(row).unwrap_or(0))
-    };
-    inline + heap
+    let step = rows.len().div_ceil(SAMPLE_ROWS);
+    let sampled: usize = rows.iter().step_by(step).map(bytes_owned).sum();
+    inline + sampled * rows.len() / rows.len().div_ceil(step)
 }
 
-fn sample<T>(rows: &[T], heap: impl Fn(&T) -> usize) -> usize {
-    let step = rows.len().div_ceil(SAMPLE_ROWS);
-    let sampled: usize = rows.iter().step_by(step).map(heap).sum();
-    sampled * rows.len() / rows.len().div_ceil(step)
+/// Memory that a record owns beside itself: of texts and bytes their buffer, else about what it takes when written.
+pub(super) fn bytes_owned<T: Record>(row: &T) -> usize {
+    let any: &dyn Any = row;
+    if let Some(text) = any.downcast_ref::<Str>() {
+        if text.is_heap_allocated() { text.capacity() } else { 0 }
+    } else if let Some(text) = any.downcast_ref::<String>() {
+        text.capacity()
+    } else if let Some(bytes) = any.downcast_ref::<Vec<u8>>() {
+        bytes.capacity()
+    } else if let Some(bytes) = any.downcast_ref::<Bytes>() {
+        bytes.len()
+    } else {
+        postcard::experimental::serialized_size(row).unwrap_or(0)
+    }
 }
 
 #[cfg(test)]
@@ -396,7 +395,7 @@ mod tests {
 
     #[test]
     fn memory_is_counted_with_what_strings_own() {
-        assert_eq!(bytes_of(&vec![1u64; 10]), 80);
+        assert_eq!(bytes_of(&[1u64; 10]), 80);
         assert_eq!(bytes_of(&vec![Str::from("short"); 10]), 240);
         assert_eq!(bytes_of(&vec!["x".repeat(1000); 100]), 100 * 1024);
         let row = Row { name: "n".repeat(500), tags: vec!["t".repeat(500)], price: 0.0, note: None };
