@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use serde_json::{Value, json};
 
 use super::job_graph::{Exchange, JobGraph, Vertex};
-use super::plan::{NodeIndex, Plan, PlanNode};
+use super::plan::{NodeIndex, Plan, PlanEdge, PlanNode};
 
 /// What would run: the program's operators, chained into vertices. Its text, by `Display`, is meant for a terminal.
 ///
@@ -108,9 +108,12 @@ fn vertex_lines(vertex: &Vertex, number: usize, plan: &Plan) -> Vec<Line> {
             0 => (format!("[{number}] {}", operator.name), Some(properties(vertex, plan))),
             _ => (format!("    {}└─ {}", "   ".repeat(depth - 1), operator.name), None),
         };
+        let within = |edge: &&PlanEdge| edge.target == *index && depth > 0;
+        let tag = plan.edges.iter().find(within).and_then(|edge| edge.side_output.as_ref());
+        let side = tag.map(|tag| format!("side output \"{tag}\""));
         let uid = operator.uid.as_ref().map(|uid| format!("uid \"{uid}\""));
         let description = Some(operator.description.clone()).filter(|text| !text.is_empty());
-        let notes: Vec<String> = [first, uid, description].into_iter().flatten().collect();
+        let notes: Vec<String> = [first, side, uid, description].into_iter().flatten().collect();
         Line { name, note: notes.join(", ") }
     };
     vertex.operators.iter().zip(depths(vertex, plan)).map(line).collect()

@@ -74,7 +74,7 @@ pub struct Settings {
 impl JobGraph {
     /// Chains a validated plan's operators and sets their parallelism.
     ///
-    /// An operator joins its only feeder's chain when both allow it, the edge is `Forward` without side output, and
+    /// An operator joins its only feeder's chain when both allow it, the edge is `Forward` (a side output's too), and
     /// parallelism and slot sharing group are equal.
     ///
     /// # Errors
@@ -185,7 +185,6 @@ fn chainable_feeder(plan: &Plan, index: NodeIndex, parallelism: &[u32], settings
     let feeder = &plan.nodes[edge.source.0 as usize];
     let chainable = settings.chaining
         && matches!(edge.partitioner, Partitioner::Forward | Partitioner::ForwardOnly)
-        && edge.side_output.is_none()
         && node.chaining == Chaining::Always
         && feeder.chaining != Chaining::Never
         && !matches!(node.kind, NodeKind::Source { .. })
@@ -281,6 +280,19 @@ mod tests {
         assert_eq!(graph.slots_needed(), 2);
         assert_eq!(graph.execution_mode, ExecutionMode::Batch);
         assert_eq!(graph.vertices[1].max_parallelism, 128);
+    }
+
+    #[test]
+    fn a_side_output_chains_as_the_main_one_does() {
+        let mut plan = wordcount();
+        plan.nodes.push(node("aside", NodeKind::Sink));
+        plan.edges.push(PlanEdge { side_output: Some("late".to_owned()), ..edge(2, 4, Partitioner::Forward) });
+        let names = |plan: &Plan| -> Vec<String> {
+            JobGraph::new(plan, SETTINGS).unwrap().vertices.into_iter().map(|vertex| vertex.name).collect()
+        };
+        assert_eq!(names(&plan), ["source -> split", "sum -> print -> aside"]);
+        plan.edges[3].partitioner = Partitioner::Rebalance;
+        assert_eq!(names(&plan), ["source -> split", "sum -> print", "aside"]);
     }
 
     #[test]
