@@ -208,10 +208,8 @@ impl StreamExecutionEnvironment {
     pub fn explain(&self) -> Result<Explanation, Error> {
         let plan = self.graph.lock().build("explain")?.plan;
         plan.validate()?;
-        let parallelism =
-            std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
         let chaining = plan.configuration.get("pipeline.operator-chaining.enabled").is_none_or(|set| set == "true");
-        let graph = JobGraph::new(&plan, Settings { default_parallelism: parallelism, chaining })?;
+        let graph = JobGraph::new(&plan, Settings { default_parallelism: launch::default_parallelism(), chaining })?;
         Ok(Explanation::new(plan, graph))
     }
 }

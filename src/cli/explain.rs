@@ -34,11 +34,13 @@ pub(super) struct Question<'a> {
     pub(super) arguments: &'a [String],
     pub(super) environment: BTreeMap<String, String>,
     pub(super) configuration: BTreeMap<String, String>,
+    /// Where nobody says one: that of where it would run.
+    pub(super) default_parallelism: u32,
 }
 
 /// Prints the plan.
 pub(super) fn explain(format: ExplainFormat, question: &Question<'_>) -> anyhow::Result<ExitCode> {
-    let explanation = explanation(question.plan()?, &question.configuration)?;
+    let explanation = explanation(question.plan()?, question)?;
     let text = match format {
         ExplainFormat::Text => explanation.to_string(),
         ExplainFormat::Json => format!("{:#}\n", explanation.to_json()),
@@ -77,8 +79,9 @@ impl Question<'_> {
     }
 }
 
-fn explanation(mut plan: Plan, configuration: &BTreeMap<String, String>) -> anyhow::Result<Explanation> {
-    let configuration = Configuration::new().with_submitted(&plan.configuration)?.with_submitted(configuration)?;
+fn explanation(mut plan: Plan, question: &Question<'_>) -> anyhow::Result<Explanation> {
+    let submitted = Configuration::new().with_submitted(&plan.configuration)?;
+    let configuration = submitted.with_submitted(&question.configuration)?;
     let config = JobConfig::from_configuration(&configuration)?;
     plan.name = config.name.clone().unwrap_or(plan.name);
     plan.execution_mode = config.execution_mode.unwrap_or(plan.execution_mode);
@@ -86,7 +89,8 @@ fn explanation(mut plan: Plan, configuration: &BTreeMap<String, String>) -> anyh
         node.max_parallelism = node.max_parallelism.or(config.max_parallelism);
     }
     plan.validate()?;
-    let settings = Settings { default_parallelism: config.default_parallelism().get(), chaining: config.chaining };
+    let default_parallelism = config.parallelism.map_or(question.default_parallelism, |parallelism| parallelism.get());
+    let settings = Settings { default_parallelism, chaining: config.chaining };
     let graph = JobGraph::new(&plan, settings)?;
     Ok(Explanation::new(plan, graph))
 }

@@ -20,6 +20,7 @@ use crate::client::{
     submit_per_job, submit_standalone,
 };
 use crate::config::ClientConfig;
+use crate::launch::default_parallelism;
 use crate::protocol::job::JobStatus;
 use crate::protocol::roles;
 use crate::resource::Resource;
@@ -45,6 +46,14 @@ impl Target {
             _ => bail!("`{text}` is not a target; choose local, remote, yarn-per-job or yarn-application"),
         }
     }
+
+    /// Of a job for which nobody says one.
+    fn default_parallelism(self) -> u32 {
+        match self {
+            Self::Local => default_parallelism(),
+            Self::Remote | Self::PerJob => 1,
+        }
+    }
 }
 
 /// `flott run`.
@@ -66,6 +75,7 @@ pub(super) fn run(options: Run) -> anyhow::Result<ExitCode> {
             arguments: &options.arguments,
             environment: recorded_environment(&options.env)?,
             configuration: job_configuration,
+            default_parallelism: target.default_parallelism(),
         };
         return explain::explain(format, &question);
     }

@@ -70,9 +70,12 @@ fn prepare(job: Job, given: &Configuration, temporary_dir: PathBuf) -> Result<Lo
 }
 
 /// Parallelism where nobody has set one: the machine's cores. (In a cluster it is 1, as Flink's.)
+pub(crate) fn default_parallelism() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1))
+}
+
 fn graph_settings(config: &JobConfig) -> job_graph::Settings {
-    let cores = || std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
-    let default_parallelism = config.parallelism.map_or_else(cores, |parallelism| parallelism.get());
+    let default_parallelism = config.parallelism.map_or_else(default_parallelism, |parallelism| parallelism.get());
     job_graph::Settings { default_parallelism, chaining: config.chaining }
 }
 

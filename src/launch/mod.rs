@@ -27,6 +27,7 @@ use std::thread;
 
 pub use self::describe::parse;
 pub use self::error::Error;
+pub(crate) use self::local::default_parallelism;
 pub(crate) use self::once::Once;
 pub use self::result::{JobResult, VertexResult};
 use self::role::Role;
