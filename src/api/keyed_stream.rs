@@ -7,8 +7,9 @@ use super::aggregates::aggregates;
 use super::graph_builder::{Node, Upstream};
 use super::{DataStream, TumblingProcessingTimeWindows, WindowedStream};
 use crate::engine::operators::{
-    Aggregate, AggregateFunction, Best, BestBy, Custom, Emission, KeyAndResult, KeyAndValue, KeySelector,
-    KeyedAggregate, KeyedSender, Operator, Part, ProgramCode, Reduce, Shape, Sum, ValueOnly,
+    Aggregate, AggregateFunction, Best, BestBy, ByKey, Collector, Custom, Emission, Filter, FlatMap, KeyAndResult,
+    KeyAndValue, KeySelector, KeyedAggregate, KeyedSender, Map, Operator, Part, ProgramCode, Reduce, Shape, Sum,
+    ValueOnly,
 };
 use crate::engine::record::{Key, KeyedType, Record, RowsType};
 use crate::graph::plan::{NodeKind, Partitioner};
@@ -59,6 +60,53 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
         self
     }
 
+    /// Turns each record into another, in the subtask of its key.
+    pub fn map<U: Record, F>(&self, function: F) -> DataStream<U>
+    where
+        F: FnMut(T) -> U + Clone + Send + Sync + 'static,
+    {
+        self.by_key("Map", move || Map::<T, F>::new(function.clone()))
+    }
+
+    /// Keeps the records that `predicate` holds for, in the subtask of their key.
+    pub fn filter<F>(&self, predicate: F) -> DataStream<T>
+    where
+        F: FnMut(&T) -> bool + Clone + Send + Sync + 'static,
+    {
+        self.by_key("Filter", move || Filter::<T, F>::new(predicate.clone()))
+    }
+
+    /// Turns each record into any number of others, by `out.collect(record)`, in the subtask of its key.
+    ///
+    /// ```
+    /// use flott::prelude::*;
+    ///
+    /// let env = StreamExecutionEnvironment::new();
+    /// // All visits of one person are seen by one clone of the function.
+    /// let mut last = std::collections::HashMap::new();
+    /// let visits = env.from_collection([("ada", 1u64), ("bob", 5), ("ada", 4)].map(|(name, at)| (name.to_owned(), at)));
+    /// let pauses = visits.key_by(|(name, _)| name.clone()).flat_map(move |(name, at), out: &mut Collector<'_, u64>| {
+    ///     out.extend(last.insert(name, at).map(|before| at - before));
+    /// });
+    /// assert_eq!(pauses.execute_and_collect("pauses")?, [3]);
+    /// # Ok::<(), flott::Error>(())
+    /// ```
+    pub fn flat_map<U: Record, F>(&self, function: F) -> DataStream<U>
+    where
+        F: FnMut(T, &mut Collector<'_, U>) + Clone + Send + Sync + 'static,
+    {
+        self.by_key("Flat Map", move || FlatMap::<T, U, F>::new(function.clone()))
+    }
+
+    fn by_key<U: Record, O: Operator + 'static>(
+        &self,
+        name: &str,
+        make: impl Fn() -> O + Send + Sync + 'static,
+    ) -> DataStream<U> {
+        let receiver = move || Box::new(ByKey::<K, T, O>::new(make())) as Box<dyn Operator>;
+        self.receive(self.record_sender(), name, receiver)
+    }
+
     /// Divides the records of each key into windows.
     pub fn window(&self, windows: TumblingProcessingTimeWindows) -> WindowedStream<K, T> {
         if windows.size().is_zero() {
@@ -94,7 +142,16 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
         name: &str,
         receiver: impl Fn() -> Box<dyn Operator> + Send + Sync + 'static,
     ) -> DataStream<O> {
-        let sender = self.sender(value, aggregate, folded_before);
+        self.receive(self.sender(value, aggregate, folded_before), name, receiver)
+    }
+
+    /// Adds the receiving half of a keyed exchange.
+    pub(super) fn receive<O: Record>(
+        &self,
+        sender: Upstream,
+        name: &str,
+        receiver: impl Fn() -> Box<dyn Operator> + Send + Sync + 'static,
+    ) -> DataStream<O> {
         let mut node = Node::new(name, NodeKind::Operator, ProgramCode::Operator(Arc::new(receiver)));
         node.output = Some(Arc::new(RowsType::<O>::new()));
         let graph = self.stream.graph();

@@ -2,13 +2,9 @@
 
 use std::sync::Arc;
 
-use super::graph_builder::Node;
 use super::{DataStream, KeyedStream};
-use crate::engine::operators::{
-    KeyedProcess, KeyedProcessFunction, Operator, OutputTag, Process, ProcessFunction, ProgramCode,
-};
+use crate::engine::operators::{KeyedProcess, KeyedProcessFunction, Operator, OutputTag, Process, ProcessFunction};
 use crate::engine::record::{Key, Record, RowsType};
-use crate::graph::plan::NodeKind;
 
 impl<T: Record> DataStream<T> {
     /// Gives each record to a function with its context: [`ProcessFunction`].
@@ -48,11 +44,6 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
         F: KeyedProcessFunction<K, T, O> + Clone + Sync,
     {
         let receiver = move || Box::new(KeyedProcess::<K, T, O, F>::new(function.clone())) as Box<dyn Operator>;
-        let mut node = Node::new("KeyedProcess", NodeKind::Operator, ProgramCode::Operator(Arc::new(receiver)));
-        node.output = Some(Arc::new(RowsType::<O>::new()));
-        let sender = self.record_sender();
-        let graph = self.stream().graph();
-        let receiver = graph.lock().add(node, &[sender]);
-        DataStream::of_node(graph.clone(), receiver)
+        self.receive(self.record_sender(), "KeyedProcess", receiver)
     }
 }

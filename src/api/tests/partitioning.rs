@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::super::{DataStream, StreamExecutionEnvironment};
-use super::pipelines::main_of;
+use super::pipelines::{in_all_ways, main_of};
+use crate::engine::operators::Collector;
 use crate::graph::plan::ExecutionMode;
 
 const PARALLELISMS: [u32; 4] = [1, 2, 3, 7];
@@ -218,4 +219,32 @@ fn forward_between_unequal_parallelism_is_refused() {
         "forward needs equal parallelism, but operator \"numbers\" has 2 and operator \"double\" has 3; \
          give both the same, or use rebalance, rescale, shuffle, global or broadcast"
     );
+}
+
+#[test]
+fn a_keyed_stream_is_mapped_filtered_and_flat_mapped_where_its_keys_are() {
+    for (mode, rows) in in_all_ways(|env| {
+        let keyed = env.from_sequence(1, 1000).key_by(|n| n % 7);
+        let mapped = keyed.map(|n| n * 2).union(&keyed.filter(|n| n % 2 == 0));
+        mapped.union(&keyed.flat_map(|n, out: &mut Collector<'_, u64>| out.extend((0..n % 3).map(|_| n + 10_000))))
+    }) {
+        let expected = (1..=1000).map(|n| n * 2).chain((2..=1000).step_by(2));
+        let mut expected: Vec<u64> =
+            expected.chain((1..=1000).flat_map(|n| (0..n % 3).map(move |_| n + 10_000))).collect();
+        expected.sort_unstable();
+        assert_eq!(rows, expected, "{mode}");
+    }
+    // One clone of the function sees all records of a key.
+    let firsts = in_all_ways(|env| {
+        let mut seen = std::collections::HashSet::new();
+        env.from_sequence(0, 999)
+            .rebalance()
+            .map(|n| n)
+            .key_by(|n| n % 10)
+            .filter(move |n| seen.insert(n % 10))
+            .map(|n| n % 10)
+    });
+    for (mode, rows) in firsts {
+        assert_eq!(rows, (0..10).collect::<Vec<_>>(), "{mode}");
+    }
 }

@@ -16,6 +16,7 @@ mod async_port;
 mod async_wait;
 mod bad_records;
 mod broadcast_process;
+mod by_key;
 mod co_process;
 mod flat_map;
 mod keyed_aggregate;
@@ -60,6 +61,7 @@ pub use broadcast_process::{
     BroadcastContext, BroadcastProcessFunction, KeyedBroadcastContext, KeyedBroadcastProcessFunction,
 };
 pub(crate) use broadcast_process::{BroadcastProcess, KeyedBroadcastProcess};
+pub(crate) use by_key::ByKey;
 pub(crate) use co_process::{CoFlatMap, CoProcess, KeyedCoProcess};
 pub use co_process::{CoProcessFunction, KeyedCoProcessFunction};
 pub use flat_map::Collector;
