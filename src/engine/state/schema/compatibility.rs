@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
 
+use super::reads::{ReadFields, Reads};
 use super::{Body, Content, Definition, Field, Schema, Type, Types, Variant};
 
 /// What a reader's schema makes of a writer's.
@@ -28,7 +29,8 @@ impl Display for Compatibility {
 }
 
 impl Schema {
-    /// Whether the type of `reader` can read what the type of this schema wrote.
+    /// Whether the type of `reader` can read what the type of this schema wrote. That is known exactly where `reader` is
+    /// [`Schema::of`] the type; of a schema that was recorded, defaults and aliases are not known.
     #[must_use]
     pub fn compatibility(&self, reader: &Schema) -> Compatibility {
         let (Body::Described { root, types }, Body::Described { root: read_root, types: read_types }) =
@@ -39,6 +41,7 @@ impl Schema {
         let mut comparison = Comparison {
             written: types,
             read: read_types,
+            reads: reader.reads.as_ref(),
             path: vec!["value".to_owned()],
             compared: BTreeSet::new(),
             changes: Vec::new(),
@@ -69,8 +72,9 @@ enum Shape<'s> {
     Plain(&'s Type),
     Unit,
     Tuple(&'s [Type]),
-    Fields(&'s [Field]),
-    Enum(&'s [Variant]),
+    /// With the struct's name; a variant's fields stand under the enum's.
+    Fields(&'s str, &'s [Field]),
+    Enum(&'s str, &'s [Variant]),
     /// A name without a definition, or one that holds itself: a damaged schema.
     Unknown,
 }
@@ -87,8 +91,8 @@ fn shape<'s>(types: &'s Types, mut ty: &'s Type) -> Shape<'s> {
             Some(Definition::Struct(Content::Newtype(inner))) => ty = inner,
             Some(Definition::Struct(Content::Unit)) => return Shape::Unit,
             Some(Definition::Struct(Content::Tuple(parts))) => return Shape::Tuple(parts),
-            Some(Definition::Struct(Content::Struct(fields))) => return Shape::Fields(fields),
-            Some(Definition::Enum(variants)) => return Shape::Enum(variants),
+            Some(Definition::Struct(Content::Struct(fields))) => return Shape::Fields(name, fields),
+            Some(Definition::Enum(variants)) => return Shape::Enum(name, variants),
             None => return Shape::Unknown,
         }
     }
@@ -98,6 +102,7 @@ fn shape<'s>(types: &'s Types, mut ty: &'s Type) -> Shape<'s> {
 struct Comparison<'s> {
     written: &'s Types,
     read: &'s Types,
+    reads: Option<&'s Reads>,
     path: Vec<String>,
     /// Pairs of named types that were compared or are being compared: recursion ends here, and nothing is told twice.
     compared: BTreeSet<(&'s str, &'s str)>,
@@ -117,9 +122,9 @@ impl<'s> Comparison<'s> {
             (Shape::Tuple(written_parts), Shape::Tuple(read_parts)) => {
                 self.tuples(written_parts, read_parts, written, read);
             }
-            (Shape::Fields(written), Shape::Fields(read)) => self.fields(written, read),
-            (Shape::Unit, Shape::Fields(read)) => self.fields(&[], read),
-            (Shape::Enum(written), Shape::Enum(read)) => self.variants(written, read),
+            (Shape::Fields(_, written), Shape::Fields(name, read)) => self.fields(written, (name, None), read),
+            (Shape::Unit, Shape::Fields(name, read)) => self.fields(&[], (name, None), read),
+            (Shape::Enum(_, written), Shape::Enum(name, read)) => self.variants(written, name, read),
             (Shape::Plain(Type::Option(written)), Shape::Plain(Type::Option(read))) => self.types(written, read),
             (Shape::Unit, Shape::Plain(Type::Option(_))) => self.change(format!("{written} became {read}")),
             (_, Shape::Plain(Type::Option(held))) => {
@@ -174,20 +179,23 @@ impl<'s> Comparison<'s> {
         }
     }
 
-    fn fields(&mut self, written: &'s [Field], read: &'s [Field]) {
+    /// `place` names the struct, or the enum and variant, that reads.
+    fn fields(&mut self, written: &'s [Field], place: (&str, Option<&str>), read: &'s [Field]) {
+        let accepted = self.reads.and_then(|reads| reads.fields(place.0, place.1));
         let at: BTreeMap<&str, usize> = written.iter().zip(0..).map(|(field, at)| (field.name.as_str(), at)).collect();
         let mut order = Vec::new();
         for field in read {
-            match at.get(field.name.as_str()) {
-                Some(at) => {
-                    order.push(*at);
-                    self.within(format!(".{}", field.name), |this| this.types(&written[*at].ty, &field.ty));
-                }
-                None if matches!(shape(self.read, &field.ty), Shape::Plain(Type::Option(_))) => {
-                    self.change(format!("field `{}` is new", field.name));
-                }
-                None => self.change(format!("field `{}` is new and needs #[serde(default)]", field.name)),
+            let mut alias = accepted.into_iter().flat_map(|accepted| accepted.aliases_of(&field.name));
+            let found = at.get(field.name.as_str()).or_else(|| alias.find_map(|alias| at.get(alias)));
+            let Some(at) = found.copied() else {
+                self.new_field(field, accepted);
+                continue;
+            };
+            order.push(at);
+            if written[at].name != field.name {
+                self.change(format!("field `{}` is called `{}`", written[at].name, field.name));
             }
+            self.within(format!(".{}", field.name), |this| this.types(&written[at].ty, &field.ty));
         }
         if !order.is_sorted() {
             self.change("fields have another order".to_owned());
@@ -200,21 +208,48 @@ impl<'s> Comparison<'s> {
         }
     }
 
-    fn variants(&mut self, written: &'s [Variant], read: &'s [Variant]) {
-        let at: BTreeMap<&str, usize> = read.iter().zip(0..).map(|(variant, at)| (variant.name.as_str(), at)).collect();
-        for (index, variant) in written.iter().enumerate() {
-            let Some(at) = at.get(variant.name.as_str()) else {
-                self.change(format!("variant `{}` is gone (a value of it fails)", variant.name));
-                continue;
-            };
-            if *at != index {
-                self.change(format!("variant `{}` has another place", variant.name));
+    fn new_field(&mut self, field: &Field, accepted: Option<&ReadFields>) {
+        let name = &field.name;
+        match accepted {
+            Some(accepted) if accepted.is_needed(name) => {
+                self.refuse(format!("field `{name}` is new and has no default: give it #[serde(default)]"));
             }
-            self.within(format!("::{}", variant.name), |this| this.contents(&variant.content, &read[*at].content));
+            Some(_) => self.change(format!("field `{name}` is new, and takes its default")),
+            None => self.change(format!("field `{name}` is new (without #[serde(default)] every value fails)")),
         }
     }
 
-    fn contents(&mut self, written: &'s Content, read: &'s Content) {
+    fn variants(&mut self, written: &'s [Variant], name: &'s str, read: &'s [Variant]) {
+        let at: BTreeMap<&str, usize> = read.iter().zip(0..).map(|(variant, at)| (variant.name.as_str(), at)).collect();
+        for (index, variant) in written.iter().enumerate() {
+            if let Some(at) = at.get(variant.name.as_str()) {
+                if *at != index {
+                    self.change(format!("variant `{}` has another place", variant.name));
+                }
+                self.variant(variant, name, &read[*at]);
+                continue;
+            }
+            let aliased = self.reads.map_or(&[][..], |reads| reads.variants(name, &variant.name));
+            let aliased: Vec<_> = aliased.iter().filter_map(|own| at.get(own.as_str())).collect();
+            match aliased[..] {
+                [] => self.change(format!("variant `{}` is gone (a value of it fails)", variant.name)),
+                [first, ..] => {
+                    self.change(format!("variant `{}` is read under another name", variant.name));
+                    // Of which of both it is an alias cannot be told; only the right one is known to read it.
+                    let fits = |at: &&&usize| variant.content.kind() == read[***at].content.kind();
+                    let own = aliased.iter().find(fits).copied().unwrap_or(first);
+                    self.variant(variant, name, &read[*own]);
+                }
+            }
+        }
+    }
+
+    fn variant(&mut self, written: &'s Variant, name: &'s str, read: &'s Variant) {
+        let place = (name, Some(read.name.as_str()));
+        self.within(format!("::{}", written.name), |this| this.contents(&written.content, place, &read.content));
+    }
+
+    fn contents(&mut self, written: &'s Content, place: (&str, Option<&str>), read: &'s Content) {
         match (written, read) {
             (Content::Unit, Content::Unit) => {}
             (Content::Newtype(written), Content::Newtype(read)) => self.types(written, read),
@@ -223,8 +258,8 @@ impl<'s> Comparison<'s> {
                     self.within(format!("[{index}]"), |this| this.types(written, read));
                 }
             }
-            (Content::Struct(written), Content::Struct(read)) => self.fields(written, read),
-            (Content::Unit, Content::Struct(read)) => self.fields(&[], read),
+            (Content::Struct(written), Content::Struct(read)) => self.fields(written, place, read),
+            (Content::Unit, Content::Struct(read)) => self.fields(&[], place, read),
             _ => self.refuse(format!("was {} `{written}` and is {} `{read}`", written.kind(), read.kind())),
         }
     }

@@ -19,6 +19,7 @@ mod decode;
 mod display;
 mod error;
 mod json;
+mod reads;
 mod skip;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,8 @@ pub use compatibility::Compatibility;
 pub use decode::decode_with;
 pub use error::Error;
 pub use json::to_json;
+use reads::Reads;
+use trace::Traced;
 use types::{Content, Definition, Field, Type, Types, Variant};
 
 /// How the values of a type lie in postcard bytes, in names and types: enough to read them without the type.
@@ -68,11 +71,23 @@ use types::{Content, Definition, Field, Type, Types, Variant};
 /// assert_eq!(to_json(&written_by, &bytes)?.0.to_string(), r#"{"count":3,"page":"/"}"#);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Schema {
     type_name: String,
     body: Body,
+    /// Known where the type itself is; not needed to read what it wrote, and therefore not recorded.
+    #[serde(skip)]
+    reads: Option<Reads>,
 }
+
+impl PartialEq for Schema {
+    /// Whether both say the same of what is written.
+    fn eq(&self, other: &Self) -> bool {
+        self.type_name == other.type_name && self.body == other.body
+    }
+}
+
+impl Eq for Schema {}
 
 /// What is known of a type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,11 +109,13 @@ impl Schema {
     /// Runs `T`'s `Deserialize` once for each variant of its largest enum or so: call it once a state, not once an entry.
     #[must_use]
     pub fn of<T: Serialize + DeserializeOwned>() -> Self {
-        let body = match trace::trace::<T>() {
-            Ok((root, types)) => Body::Described { root, types },
-            Err(because) => Body::Opaque { because },
-        };
-        Self { type_name: std::any::type_name::<T>().to_owned(), body }
+        let type_name = std::any::type_name::<T>().to_owned();
+        match trace::trace::<T>() {
+            Ok(Traced { root, types, reads }) => {
+                Self { type_name, body: Body::Described { root, types }, reads: Some(reads) }
+            }
+            Err(because) => Self { type_name, body: Body::Opaque { because }, reads: None },
+        }
     }
 
     /// The Rust name of the type, for people.

@@ -97,16 +97,16 @@ fn each_change_is_told_in_words() {
     assert_eq!(
         changes,
         [
-            "value: field `weight` is new and needs #[serde(default)]",
+            "value: field `weight` is new, and takes its default",
             "value.last: variant `Anonymous` has another place",
             "value.last: variant `Old` is gone (a value of it fails)",
             "value.last: variant `Named` has another place",
-            "value.last::Named: field `host` is new and needs #[serde(default)]",
+            "value.last::Named: field `host` is new, and takes its default",
             "value.last::Named.seconds: u16 became i64",
             "value.last::Named.user: String became optional",
             "value.last::Named: fields have another order",
             "value.count: u32 became u64",
-            "value: field `referrer` is new",
+            "value: field `referrer` is new, and takes its default",
             "value: fields have another order",
             "value: field `obsolete` is dropped",
         ]
@@ -140,6 +140,99 @@ fn a_new_field_without_default_fails_and_says_which() {
     }
     let error = migrate::<_, After>(&Before { items: vec![Item { id: 1 }] }).unwrap_err();
     assert_eq!(error, "value.items[0]: missing field `price`");
+    assert_eq!(
+        told::<Before, After>(),
+        "incompatible: value.items[]: field `price` is new and has no default: give it #[serde(default)]"
+    );
+}
+
+#[test]
+fn renamed_fields_and_variants_are_read_by_their_aliases() {
+    #[derive(Serialize, Deserialize)]
+    struct Before {
+        id: u64,
+        clicks: u32,
+        kind: Kind,
+        last: Kind,
+    }
+    #[derive(Serialize, Deserialize)]
+    enum Kind {
+        Known,
+        Robot { agent: String },
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct After {
+        #[serde(alias = "id", alias = "user_id", alias = "zz")]
+        user: u64,
+        #[serde(alias = "clicks", alias = "a")]
+        visits: u32,
+        kind: NewKind,
+        last: NewKind,
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum NewKind {
+        #[serde(alias = "Known")]
+        Customer,
+        Visitor,
+        #[serde(alias = "Robot", alias = "Zombie")]
+        Machine {
+            #[serde(alias = "agent")]
+            name: String,
+        },
+    }
+    assert_eq!(
+        Schema::of::<After>().definitions(),
+        [
+            "After { user: u64, visits: u32, kind: NewKind, last: NewKind }",
+            "NewKind = Customer | Visitor | Machine { name: String }"
+        ]
+    );
+    let Compatibility::Migrates(changes) = Schema::of::<Before>().compatibility(&Schema::of::<After>()) else {
+        panic!("they are compatible")
+    };
+    assert_eq!(
+        changes,
+        [
+            "value: field `id` is called `user`",
+            "value: field `clicks` is called `visits`",
+            "value.kind: variant `Known` is read under another name",
+            "value.kind: variant `Robot` is read under another name",
+            "value.kind::Robot: field `agent` is called `name`",
+        ]
+    );
+    let before = Before { id: 1, clicks: 2, kind: Kind::Known, last: Kind::Robot { agent: "x".to_owned() } };
+    let last = NewKind::Machine { name: "x".to_owned() };
+    let after = After { user: 1, visits: 2, kind: NewKind::Customer, last };
+    assert_eq!(migrate(&before), Ok(after));
+}
+
+#[test]
+fn what_a_type_needs_is_known_where_the_type_is() {
+    /// All fields have defaults, one way or another.
+    #[derive(Default, Serialize, Deserialize)]
+    #[serde(default)]
+    struct Settings {
+        level: u8,
+        name: String,
+    }
+    #[derive(Serialize, Deserialize)]
+    struct Nothing;
+    #[derive(Serialize, Deserialize)]
+    struct Strict {
+        level: u8,
+    }
+    let (nothing, settings) = (Schema::of::<Nothing>(), Schema::of::<Settings>());
+    assert!(matches!(nothing.compatibility(&settings), Compatibility::Migrates(changes) if changes.len() == 2));
+    assert_eq!(migrate::<_, Settings>(&Nothing).unwrap().name, "");
+    let strict = Schema::of::<Strict>();
+    assert!(matches!(nothing.compatibility(&strict), Compatibility::Incompatible(_)));
+    // A recorded schema does not know.
+    let recorded: Schema = serde_json::from_str(&serde_json::to_string(&strict).unwrap()).unwrap();
+    assert_eq!(recorded, strict);
+    assert_eq!(
+        nothing.compatibility(&recorded).to_string(),
+        "migrates: value: field `level` is new (without #[serde(default)] every value fails)"
+    );
 }
 
 #[test]

@@ -4,13 +4,13 @@ use serde::de::{
     DeserializeSeed, EnumAccess, Error as _, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-use super::super::{Content, Field, Type};
+use super::super::{Content, Type};
 use super::deserializer::Trace;
-use super::registry::Registry;
+use super::registry::{Place, Registry};
 use super::trouble::Trouble;
 
-/// A value, and what its struct or variant holds.
-pub(super) type ContentOf<T> = (T, Content);
+/// A value, and what its struct or variant holds, if that is known.
+pub(super) type ContentOf<T> = (T, Option<Content>);
 
 /// So many values in a row, whose types are noted.
 pub(super) struct Parts<'a> {
@@ -71,20 +71,7 @@ impl Trace<'_> {
     pub(super) fn tuple<'de, V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<ContentOf<V::Value>, Trouble> {
         let mut parts = Parts::new(self.registry, self.fill, len);
         let value = visitor.visit_seq(&mut parts)?;
-        Ok((value, Content::Tuple(parts.all(len)?)))
-    }
-
-    /// Reads a struct's fields.
-    pub(super) fn fields<'de, V: Visitor<'de>>(
-        self,
-        names: &'static [&'static str],
-        visitor: V,
-    ) -> Result<ContentOf<V::Value>, Trouble> {
-        let mut parts = Parts::new(self.registry, self.fill, names.len());
-        let value = visitor.visit_seq(&mut parts)?;
-        let types = parts.all(names.len())?;
-        let field = |(name, ty): (&&'static str, Type)| Field { name: (*name).to_owned(), ty };
-        Ok((value, Content::Struct(names.iter().zip(types).map(field).collect())))
+        Ok((value, Some(Content::Tuple(parts.all(len)?))))
     }
 }
 
@@ -92,14 +79,15 @@ impl Trace<'_> {
 pub(super) struct Answer<'a> {
     pub(super) registry: &'a mut Registry,
     pub(super) fill: bool,
+    pub(super) at: usize,
     pub(super) variant: usize,
     /// Takes what the variant holds.
     pub(super) content: &'a mut Option<Content>,
 }
 
 impl<'a> Answer<'a> {
-    fn trace(self) -> (Trace<'a>, &'a mut Option<Content>) {
-        (Trace { registry: self.registry, fill: self.fill }, self.content)
+    fn open(self) -> (Trace<'a>, Place, &'a mut Option<Content>) {
+        (Trace { registry: self.registry, fill: self.fill }, (self.at, Some(self.variant)), self.content)
     }
 }
 
@@ -109,8 +97,12 @@ impl<'de> EnumAccess<'de> for Answer<'_> {
 
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Trouble> {
         let index = u32::try_from(self.variant).map_err(Trouble::custom)?;
-        let name = seed.deserialize(IntoDeserializer::<Trouble>::into_deserializer(index))?;
-        Ok((name, self))
+        match seed.deserialize(IntoDeserializer::<Trouble>::into_deserializer(index)) {
+            Ok(name) => Ok((name, self)),
+            // Aliases make the names more than the variants.
+            Err(Trouble::Refused(_)) if index > 0 => Err(self.registry.has_only(self.at, self.variant)),
+            Err(trouble) => Err(trouble),
+        }
     }
 }
 
@@ -129,16 +121,16 @@ impl<'de> VariantAccess<'de> for Answer<'_> {
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Trouble> {
-        let (trace, noted) = self.trace();
+        let (trace, _, noted) = self.open();
         let (value, content) = trace.tuple(len, visitor)?;
-        *noted = Some(content);
+        *noted = content;
         Ok(value)
     }
 
     fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Trouble> {
-        let (trace, noted) = self.trace();
-        let (value, content) = trace.fields(fields, visitor)?;
-        *noted = Some(content);
+        let (trace, place, noted) = self.open();
+        let (value, content) = trace.fields(place, fields, visitor)?;
+        *noted = content;
         Ok(value)
     }
 }

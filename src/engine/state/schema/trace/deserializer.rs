@@ -4,7 +4,7 @@ use serde::de::{Deserializer, Error as _, Visitor};
 
 use super::super::{Content, Type};
 use super::access::{Answer, ContentOf, Parts};
-use super::registry::{Identity, Mode, Registry};
+use super::registry::{Identity, Mode, Place, Registry};
 use super::trouble::Trouble;
 
 /// Texts that types which parse them may take.
@@ -162,13 +162,13 @@ impl<'de> Deserializer<'de> for Trace<'_> {
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Trouble> {
-        self.read_struct(Identity::of::<V>(name, &[]), |_| Ok((visitor.visit_unit()?, Content::Unit)))
+        self.read_struct(Identity::of::<V>(name, &[]), |_, _| Ok((visitor.visit_unit()?, Some(Content::Unit))))
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Trouble> {
-        self.read_struct(Identity::of::<V>(name, &[]), |Trace { registry, fill }| {
+        self.read_struct(Identity::of::<V>(name, &[]), |_, Trace { registry, fill }| {
             let value = visitor.visit_newtype_struct(Trace { registry: &mut *registry, fill })?;
-            Ok((value, Content::Newtype(registry.noted(fill)?)))
+            Ok((value, Some(Content::Newtype(registry.noted(fill)?))))
         })
     }
 
@@ -178,7 +178,7 @@ impl<'de> Deserializer<'de> for Trace<'_> {
         len: usize,
         visitor: V,
     ) -> Result<V::Value, Trouble> {
-        self.read_struct(Identity::of::<V>(name, &[]), |trace| trace.tuple(len, visitor))
+        self.read_struct(Identity::of::<V>(name, &[]), |_, trace| trace.tuple(len, visitor))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -187,7 +187,7 @@ impl<'de> Deserializer<'de> for Trace<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Trouble> {
-        self.read_struct(Identity::of::<V>(name, fields), |trace| trace.fields(fields, visitor))
+        self.read_struct(Identity::of::<V>(name, fields), |place, trace| trace.fields(place, fields, visitor))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -199,10 +199,9 @@ impl<'de> Deserializer<'de> for Trace<'_> {
         let Self { registry, fill } = self;
         let (at, mode, variant) = registry.enter_enum(Identity::of::<V>(name, variants), fill)?;
         let mut content = None;
-        let answer = Answer { registry: &mut *registry, fill: mode == Mode::Fill, variant, content: &mut content };
+        let answer = Answer { registry: &mut *registry, fill: mode == Mode::Fill, at, variant, content: &mut content };
         let value = visitor.visit_enum(answer)?;
-        let content = content.ok_or_else(|| Trouble::custom("its Deserialize does not read its variants"))?;
-        registry.leave(at, mode, Some((Some(variant), content, variants[variant])));
+        registry.leave((at, Some(variant)), mode, content);
         Ok(value)
     }
 }
@@ -212,12 +211,13 @@ impl Trace<'_> {
     fn read_struct<T>(
         self,
         identity: Identity,
-        read: impl FnOnce(Trace<'_>) -> Result<ContentOf<T>, Trouble>,
+        read: impl FnOnce(Place, Trace<'_>) -> Result<ContentOf<T>, Trouble>,
     ) -> Result<T, Trouble> {
         let Self { registry, fill } = self;
         let (at, mode) = registry.enter_struct(identity, fill)?;
-        let (value, content) = read(Trace { registry: &mut *registry, fill: mode == Mode::Fill })?;
-        registry.leave(at, mode, Some((None, content, "")));
+        let place = (at, None);
+        let (value, content) = read(place, Trace { registry: &mut *registry, fill: mode == Mode::Fill })?;
+        registry.leave(place, mode, content);
         Ok(value)
     }
 }

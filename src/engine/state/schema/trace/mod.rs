@@ -10,28 +10,40 @@
 //!
 //! In a pass each struct or enum is *explored* once, at its first occurrence; elsewhere, and inside itself, it is *filled* with
 //! the smallest value there is: no option, no elements, a variant that does not lead back. A sample that a type refuses (zero for
-//! a `NonZeroU32`) is replaced by another in the next pass.
+//! a `NonZeroU32`) is replaced by another in the next pass. Structs are also read by names, as maps: what they say is missing or
+//! given twice tells defaults from needs and aliases from names.
 
 mod access;
 mod deserializer;
+mod fields;
 mod registry;
 mod trouble;
+mod witness;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::deserializer::Trace;
+pub(super) use self::fields::Probe;
 use self::registry::Registry;
 use self::trouble::Trouble;
+use super::reads::Reads;
 use super::skip::skip;
 use super::wire::Wire;
 use super::{Type, Types};
+
+/// What was found out.
+pub(super) struct Traced {
+    pub(super) root: Type,
+    pub(super) types: Types,
+    pub(super) reads: Reads,
+}
 
 /// More than any enum has variants that a person wrote.
 const PASSES_MAX: usize = 10_000;
 
 /// The schema of `T`, or why there is none.
-pub(super) fn trace<T: Serialize + DeserializeOwned>() -> Result<(Type, Types), String> {
+pub(super) fn trace<T: Serialize + DeserializeOwned>() -> Result<Traced, String> {
     let mut registry = Registry::default();
     let mut written = Vec::new();
     for _ in 0..PASSES_MAX {
@@ -40,14 +52,17 @@ pub(super) fn trace<T: Serialize + DeserializeOwned>() -> Result<(Type, Types), 
             Ok(value) => {
                 let root = registry.take_last().ok_or("it reads nothing")?;
                 written.push(postcard::to_allocvec(&value).map_err(|error| error.to_string())?);
+                witness::note_variants(&value, &mut registry);
                 if registry.is_complete() {
-                    let (root, types) = registry.finish(root);
-                    return confirm(&root, &types, &written).map(|()| (root, types));
+                    let traced = registry.finish(root)?;
+                    return confirm(&traced.root, &traced.types, &written).map(|()| traced);
                 }
             }
             Err(Trouble::Again) => {}
             Err(Trouble::DeadEnd) => registry.leave_dead_end()?,
-            Err(Trouble::Refused(cause)) => return Err(cause),
+            Err(trouble @ (Trouble::Missing(_) | Trouble::Duplicate(_) | Trouble::Refused(_))) => {
+                return Err(trouble.to_string());
+            }
         }
         if !registry.has_learned() {
             return Err("it asks for something else each time".to_owned());

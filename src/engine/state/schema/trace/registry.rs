@@ -3,7 +3,10 @@
 use std::any::type_name;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::reads::Reads;
 use super::super::{Content, Definition, Type, Types, Variant};
+use super::Traced;
+use super::fields::Probe;
 use super::trouble::Trouble;
 
 /// How deep filled values may nest before their type counts as one that holds itself.
@@ -20,6 +23,10 @@ pub(super) struct Registry {
     avoided: BTreeSet<(usize, usize)>,
     /// The types that are being filled, outermost first, with the variants chosen.
     filling: Vec<(usize, Option<usize>)>,
+    /// What is known of the names of fields: of structs, and of variants.
+    probes: BTreeMap<Place, Probe>,
+    /// The names of variants as they are written, by the enum's name and their index.
+    written: BTreeMap<(&'static str, u32), BTreeSet<&'static str>>,
     /// The type of the value that was read last.
     last: Option<Type>,
     learned: bool,
@@ -40,8 +47,12 @@ impl Identity {
     }
 }
 
+/// A struct, or a variant of an enum.
+pub(super) type Place = (usize, Option<usize>);
+
 struct Named {
     name: &'static str,
+    members: &'static [&'static str],
     known: Known,
     /// It is being explored further out.
     open: bool,
@@ -51,7 +62,7 @@ struct Named {
 
 enum Known {
     Struct(Option<Content>),
-    Enum(Vec<Option<Variant>>),
+    Enum(Vec<Option<Content>>),
 }
 
 /// How a struct or enum is read where it occurs.
@@ -111,7 +122,12 @@ impl Registry {
         }
     }
 
-    fn again(&mut self) -> Trouble {
+    pub(super) fn note_progress(&mut self) {
+        self.learned = true;
+    }
+
+    /// Something was found out: the next pass will go on from there.
+    pub(super) fn again(&mut self) -> Trouble {
         self.learned = true;
         Trouble::Again
     }
@@ -121,7 +137,8 @@ impl Registry {
             return *at;
         }
         let at = self.types.len();
-        self.types.push(Named { name: identity.name, known: known(), open: false, explored: false });
+        let Identity { name, members, .. } = identity;
+        self.types.push(Named { name, members, known: known(), open: false, explored: false });
         self.by_identity.insert(identity, at);
         at
     }
@@ -165,31 +182,48 @@ impl Registry {
         Ok((at, mode, variant))
     }
 
-    /// The struct or enum was read; `content` is what it, or the variant, holds.
-    pub(super) fn leave(&mut self, at: usize, mode: Mode, seen: Option<(Option<usize>, Content, &'static str)>) {
+    /// The struct, or the enum's variant, was read; `content` is what it holds, if that is known.
+    pub(super) fn leave(&mut self, (at, variant): Place, mode: Mode, content: Option<Content>) {
         self.last = Some(Type::Named(at.to_string()));
         if mode == Mode::Fill {
             self.filling.pop();
             return;
         }
         self.types[at].open = false;
-        let Some((variant, content, name)) = seen else { return };
+        let Some(content) = content else { return };
         match (&mut self.types[at].known, variant) {
             (Known::Struct(known @ None), _) => *known = Some(content),
             (Known::Enum(variants), Some(variant)) if variants[variant].is_none() => {
-                variants[variant] = Some(Variant { name: name.to_owned(), content });
+                variants[variant] = Some(content);
             }
             (Known::Struct(Some(_)) | Known::Enum(_), _) => return,
         }
         self.learned = true;
     }
 
+    /// An enum has fewer variants than names, since some are aliases.
+    pub(super) fn has_only(&mut self, at: usize, count: usize) -> Trouble {
+        if let Known::Enum(variants) = &mut self.types[at].known {
+            variants.truncate(count);
+        }
+        self.again()
+    }
+
+    /// A variant was written under this name.
+    pub(super) fn note_written(&mut self, name: &'static str, index: u32, variant: &'static str) {
+        self.written.entry((name, index)).or_default().insert(variant);
+    }
+
+    pub(super) fn probe(&mut self, place: Place) -> &mut Probe {
+        self.probes.entry(place).or_default()
+    }
+
     /// A variant of `at` that was not read yet, or that leads to a type which is not known.
     fn unseen(&self, at: usize) -> Option<usize> {
         let Known::Enum(variants) = &self.types[at].known else { return None };
-        let leads_on = |variant: &Option<Variant>| match variant {
+        let leads_on = |variant: &Option<Content>| match variant {
             None => true,
-            Some(variant) => self.reaches_unknown(&variant.content),
+            Some(content) => self.reaches_unknown(content),
         };
         variants.iter().position(Option::is_none).or_else(|| variants.iter().position(leads_on))
     }
@@ -207,8 +241,8 @@ impl Registry {
                 Known::Struct(Some(content)) => queue.extend(named_in(content)),
                 Known::Enum(variants) => {
                     for variant in variants {
-                        let Some(variant) = variant else { return true };
-                        queue.extend(named_in(&variant.content));
+                        let Some(content) = variant else { return true };
+                        queue.extend(named_in(content));
                     }
                 }
             }
@@ -243,26 +277,61 @@ impl Registry {
         })
     }
 
-    /// The types under names that are unique.
-    pub(super) fn finish(self, root: Type) -> (Type, Types) {
+    /// The types under names that are unique, and what they read besides.
+    pub(super) fn finish(self, root: Type) -> Result<Traced, String> {
+        let names = self.unique_names();
+        let rename = |old: String| place(&old).and_then(|at| names.get(at)).cloned().unwrap_or(old);
+        let (mut types, mut reads) = (Types::new(), Reads::default());
+        for ((at, named), name) in self.types.iter().enumerate().zip(&names) {
+            let definition = match &named.known {
+                Known::Struct(content) => {
+                    let content = content.clone().unwrap_or(Content::Unit);
+                    Definition::Struct(content.renamed(&rename))
+                }
+                Known::Enum(contents) => {
+                    let written = self.variant_names(named, contents.len())?;
+                    reads.add_variants(name, named.members, &written);
+                    let variant = |(name, content): (&&str, &Option<Content>)| Variant {
+                        name: (*name).to_owned(),
+                        content: content.clone().unwrap_or(Content::Unit).renamed(&rename),
+                    };
+                    Definition::Enum(written.iter().zip(contents).map(variant).collect())
+                }
+            };
+            for (probed, probe) in self.probes.range((at, None)..=(at, Some(usize::MAX))) {
+                let variant = match (&definition, probed.1) {
+                    (Definition::Enum(variants), Some(variant)) => Some(variants[variant].name.clone()),
+                    (Definition::Enum(_) | Definition::Struct(_), _) => None,
+                };
+                reads.add_fields(name, variant, probe);
+            }
+            types.insert(name.clone(), definition);
+        }
+        Ok(Traced { root: root.renamed(&rename), types, reads })
+    }
+
+    fn unique_names(&self) -> Vec<String> {
         let mut count = BTreeMap::<&str, usize>::new();
-        let mut names = Vec::new();
-        for named in &self.types {
+        let name = |named: &Named| {
             let count = count.entry(named.name).or_default();
             *count += 1;
-            names.push(if *count == 1 { named.name.to_owned() } else { format!("{}#{count}", named.name) });
-        }
-        let rename = |old: String| place(&old).and_then(|at| names.get(at)).cloned().unwrap_or(old);
-        let definition = |known: Known| match known {
-            Known::Struct(content) => Definition::Struct(content.unwrap_or(Content::Unit).renamed(&rename)),
-            Known::Enum(variants) => {
-                let variant = |variant: Variant| Variant { content: variant.content.renamed(&rename), ..variant };
-                Definition::Enum(variants.into_iter().flatten().map(variant).collect())
-            }
+            if *count == 1 { named.name.to_owned() } else { format!("{}#{count}", named.name) }
         };
-        let types =
-            self.types.into_iter().zip(&names).map(|(named, name)| (name.clone(), definition(named.known))).collect();
-        (root.renamed(&rename), types)
+        self.types.iter().map(name).collect()
+    }
+
+    /// The names of an enum's variants by index: all that it reads, or where it reads more, those that were written.
+    fn variant_names(&self, named: &Named, count: usize) -> Result<Vec<&'static str>, String> {
+        if count == named.members.len() {
+            return Ok(named.members.to_vec());
+        }
+        let written = |index: usize| {
+            let names = self.written.get(&(named.name, u32::try_from(index).ok()?))?;
+            let mut names = names.iter().filter(|name| named.members.contains(name));
+            names.next().filter(|_| names.next().is_none()).copied()
+        };
+        let names: Option<Vec<_>> = (0..count).map(written).collect();
+        names.ok_or_else(|| format!("the variants of {} and their aliases cannot be told apart", named.name))
     }
 }
 
