@@ -75,6 +75,11 @@ while [ "$seen" -lt 3 ] && [ "$SECONDS" -lt "$deadline" ]; do
 done
 if [ "$seen" -lt 3 ]; then echo "only $seen windows closed within 30 s; see: $FLOTT app logs $application" >&2; exit 1; fi
 "$FLOTT" cancel "$job"
+deadline=$((SECONDS + 20))
+until "$FLOTT" app status "$application" --output json | grep -q '"state": "\(FINISHED\|FAILED\|KILLED\)"'; do
+  if [ "$SECONDS" -ge "$deadline" ]; then echo "$application does not end; see: $FLOTT app logs $application" >&2; exit 1; fi
+  sleep 0.1
+done
 
 step "Done"
 "$FLOTT" app list --all

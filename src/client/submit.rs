@@ -101,6 +101,7 @@ pub async fn submit_per_job(
         environment: options.environment,
         files: shipped,
     };
+    let resources = program.localised();
     let environment = JobManagerEnvironment {
         job: Some(JobSubmission { job, program, configuration: options.configuration.clone() }),
         configuration: options.configuration,
@@ -115,7 +116,7 @@ pub async fn submit_per_job(
         application_type: APPLICATION_TYPE.to_owned(),
         tags: vec![job_tag(job)],
         priority: 0,
-        master: master(environment),
+        master: master(environment, resources),
         resource: options.job_manager,
         max_attempts: None,
         attempt_failures_validity_ms: None,
@@ -170,11 +171,12 @@ fn resource(url: String, file: &LocalProgram, executable: bool) -> LocalResource
     }
 }
 
-/// The JobManager is the node's own flott, so that nothing has to be shipped to start it.
-fn master(environment: String) -> LaunchContext {
+/// The JobManager is the node's own flott, so that nothing has to be shipped to start it. The program lies beside it: the node
+/// fetches each once, for the JobManager that plans and the TaskManagers that run it.
+fn master(environment: String, resources: BTreeMap<String, LocalResource>) -> LaunchContext {
     let command = format!("{{{{{FLOTT_BIN}}}}} jobmanager 1><LOG_DIR>/jobmanager.out 2><LOG_DIR>/jobmanager.err");
     LaunchContext {
-        resources: BTreeMap::new(),
+        resources,
         environment: BTreeMap::from([(JOB_MANAGER.to_owned(), environment)]),
         commands: vec![command],
         tokens: BTreeMap::new(),
@@ -187,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_masters_command_runs_the_nodes_own_binary() {
-        let context = master("{}".to_owned());
+        let context = master("{}".to_owned(), BTreeMap::new());
         assert_eq!(
             context.commands,
             ["{{FLOTT_BIN}} jobmanager 1><LOG_DIR>/jobmanager.out 2><LOG_DIR>/jobmanager.err"]

@@ -13,7 +13,7 @@ use crate::protocol::application_master::{
     ANY, AllocateRequest, AllocateResponse, Finish, PATH, Register, Registered, ResourceRequest, ToApplicationMaster,
     ToResourceManager,
 };
-use crate::protocol::container::{Allocation, LaunchContext, LocalResource, Visibility};
+use crate::protocol::container::{Allocation, LaunchContext};
 use crate::protocol::job::Program;
 use crate::protocol::node::{CONTAINERS_PATH, StartContainer, Started};
 use crate::protocol::roles::{self, TaskManagerEnvironment};
@@ -204,49 +204,10 @@ impl TaskManagers {
         let command =
             format!("{{{{{}}}}} taskmanager 1><LOG_DIR>/taskmanager.out 2><LOG_DIR>/taskmanager.err", roles::FLOTT_BIN);
         LaunchContext {
-            resources: self.program.as_ref().map(localised).unwrap_or_default(),
+            resources: self.program.as_ref().map(Program::localised).unwrap_or_default(),
             environment: [(roles::TASK_MANAGER.to_owned(), json)].into(),
             commands: vec![command],
             tokens: BTreeMap::new(),
         }
-    }
-}
-
-/// A program and its files, each as `programs/<sha256>`.
-fn localised(program: &Program) -> BTreeMap<String, LocalResource> {
-    let resources = std::iter::once(&program.executable).chain(program.files.values());
-    let place = |resource: &LocalResource| {
-        let hash = resource.sha256.as_ref()?;
-        let resource = LocalResource { visibility: Visibility::Public, executable: true, ..resource.clone() };
-        Some((format!("{}/{hash}", roles::PROGRAMS_DIR), resource))
-    };
-    resources.filter_map(place).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::container::LocalResourceType;
-
-    #[test]
-    fn a_program_is_placed_by_its_hash() {
-        let resource = |hash: &str| LocalResource {
-            url: "http://rm/blob".to_owned(),
-            size: 1,
-            sha256: Some(hash.to_owned()),
-            kind: LocalResourceType::File,
-            visibility: Visibility::Application,
-            executable: false,
-        };
-        let program = Program {
-            name: "p".to_owned(),
-            executable: resource("aa"),
-            arguments: Vec::new(),
-            environment: BTreeMap::new(),
-            files: [("input.txt".to_owned(), resource("bb"))].into(),
-        };
-        let placed = localised(&program);
-        assert_eq!(placed.keys().collect::<Vec<_>>(), ["programs/aa", "programs/bb"]);
-        assert_eq!(placed["programs/aa"].visibility, Visibility::Public);
     }
 }

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::container::{LocalResource, Visibility};
+use super::roles::PROGRAMS_DIR;
 use crate::ids::JobId;
 
 /// A program to run: the executable by hash, and what it is run with in each of its roles.
@@ -13,7 +15,7 @@ pub struct Program {
     /// Its file name, for people and process lists.
     pub name: String,
     /// Where it can be fetched.
-    pub executable: super::container::LocalResource,
+    pub executable: LocalResource,
     /// Arguments, the same in every role.
     #[serde(default)]
     pub arguments: Vec<String>,
@@ -22,7 +24,20 @@ pub struct Program {
     pub environment: BTreeMap<String, String>,
     /// Further files, by the name they get in the working directory.
     #[serde(default)]
-    pub files: BTreeMap<String, super::container::LocalResource>,
+    pub files: BTreeMap<String, LocalResource>,
+}
+
+impl Program {
+    /// What a container of its job needs beside it: executable and files, each as `programs/<sha256>`.
+    pub(crate) fn localised(&self) -> BTreeMap<String, LocalResource> {
+        let resources = std::iter::once(&self.executable).chain(self.files.values());
+        let place = |resource: &LocalResource| {
+            let hash = resource.sha256.as_ref()?;
+            let resource = LocalResource { visibility: Visibility::Public, executable: true, ..resource.clone() };
+            Some((format!("{PROGRAMS_DIR}/{hash}"), resource))
+        };
+        resources.filter_map(place).collect()
+    }
 }
 
 /// A job as submitted: what a JobManager is given to run.
@@ -112,5 +127,33 @@ impl JobStatus {
 impl fmt::Display for JobStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::container::LocalResourceType;
+
+    #[test]
+    fn a_program_is_placed_by_its_hash() {
+        let resource = |hash: &str| LocalResource {
+            url: "http://rm/blob".to_owned(),
+            size: 1,
+            sha256: Some(hash.to_owned()),
+            kind: LocalResourceType::File,
+            visibility: Visibility::Application,
+            executable: false,
+        };
+        let program = Program {
+            name: "p".to_owned(),
+            executable: resource("aa"),
+            arguments: Vec::new(),
+            environment: BTreeMap::new(),
+            files: [("input.txt".to_owned(), resource("bb"))].into(),
+        };
+        let placed = program.localised();
+        assert_eq!(placed.keys().collect::<Vec<_>>(), ["programs/aa", "programs/bb"]);
+        assert_eq!(placed["programs/aa"].visibility, Visibility::Public);
     }
 }

@@ -242,8 +242,11 @@ impl fmt::Debug for BlobWriter {
     }
 }
 
+/// Of the buffer, which stays with the heap of whichever thread this runs on.
+const COPY_BYTES: usize = 64 << 10;
+
 fn copy(from: &mut File, mut to: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-    let mut buffer = vec![0; 256 << 10];
+    let mut buffer = vec![0; COPY_BYTES];
     loop {
         match from.read(&mut buffer)? {
             0 => return Ok(()),

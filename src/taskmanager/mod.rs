@@ -23,6 +23,7 @@ mod service;
 mod supervise;
 #[cfg(test)]
 pub(crate) mod testing;
+mod work_dir;
 mod worker;
 
 pub use self::core::{Core, Effect, Event, Home, Policy};

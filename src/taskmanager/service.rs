@@ -23,6 +23,7 @@ use super::handle::{Handle, REQUESTS_LEN_MAX, Request};
 use super::output::Outputs;
 use super::prepare::Preparer;
 use super::supervise::{spawn, supervise};
+use super::work_dir::WorkDir;
 use crate::ids::{JobId, WorkerId};
 use crate::process::{Child, Fetcher, Identity, Platform, Signal, Table, signal_group, signal_tree};
 use crate::protocol::task_manager::StartWorker;
@@ -46,6 +47,8 @@ pub struct Service {
     measuring: bool,
     refused: Option<Error>,
     exit: bool,
+    /// Standalone; in a container it is the node's. Removed last.
+    _work_dir: Option<WorkDir>,
 }
 
 struct Starting {
@@ -75,6 +78,9 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<(Service, Hand
         let path = path.to_owned();
         move |source| Error::Directory { path, source }
     };
+    let standalone = settings.container.is_none();
+    let work_dir = standalone.then(|| WorkDir::hold(&directories.work)).transpose();
+    let work_dir = work_dir.map_err(unusable(&directories.work))?;
     fs::create_dir_all(directories.workers()).map_err(unusable(&directories.work))?;
     let outputs = Outputs::open(directories.clone()).map_err(unusable(&directories.logs))?;
     let secret = settings.secret.as_deref().and_then(ClusterSecret::new);
@@ -109,6 +115,7 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<(Service, Hand
         measuring: false,
         refused: None,
         exit: false,
+        _work_dir: work_dir,
     };
     Ok((service, handle))
 }

@@ -2,15 +2,19 @@
 //! programs.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::multipart::{Field, MultipartRejection};
-use axum::extract::{DefaultBodyLimit, Multipart, Path, State};
+use axum::extract::{DefaultBodyLimit, Multipart, Path, Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::middleware::map_request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Map, Value, json};
 use tokio_util::io::ReaderStream;
 
@@ -24,6 +28,8 @@ use crate::storage::BlobId;
 
 /// Programs with debug information are large.
 const UPLOAD_BYTES_MAX: u64 = 2 << 30;
+/// Written to the disk at once; kept by the heap of each thread that does so.
+const WRITE_BYTES_MAX: usize = 64 << 10;
 /// How long a run waits for its program's plan; the program's own limit comes before.
 const PLANNING_MAX: Duration = Duration::from_secs(600);
 
@@ -33,10 +39,29 @@ pub(super) fn routes(handle: &Handle) -> Router<Handle> {
     }
     Router::new()
         .route("/jars", get(list))
-        .route("/jars/upload", post(upload).layer(DefaultBodyLimit::disable()))
+        .route(
+            "/jars/upload",
+            post(upload).layer::<_, Infallible>(map_request(paced)).layer(DefaultBodyLimit::disable()),
+        )
         .route("/jars/{id}/run", post(run))
         .route("/jars/{id}", delete(remove))
         .route("/blobs/{hash}", get(blob))
+}
+
+/// Lets a body pass one chunk at a time: the parser of multipart bodies would take in all that has arrived, and the network is
+/// faster than the disk.
+async fn paced(request: Request) -> Request {
+    request.map(|body| {
+        let (mut chunks, mut resting) = (body.into_data_stream(), false);
+        Body::from_stream(stream::poll_fn(move |context| {
+            resting = !resting;
+            if resting {
+                return chunks.poll_next_unpin(context);
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }))
+    })
 }
 
 fn uploads(handle: &Handle) -> Result<&Uploads> {
@@ -115,6 +140,7 @@ async fn take(handle: &Handle, name: &str, mut part: Field<'_>) -> Result<Upload
 async fn receive(part: &mut Field<'_>, path: &std::path::Path) -> std::result::Result<u64, String> {
     use tokio::io::AsyncWriteExt;
     let mut file = tokio::fs::File::create(path).await.map_err(|error| error.to_string())?;
+    file.set_max_buf_size(WRITE_BYTES_MAX);
     let mut bytes = 0;
     while let Some(chunk) = part.chunk().await.map_err(|error| error.body_text())? {
         bytes += chunk.len() as u64;

@@ -9,6 +9,7 @@ use crate::ids::{ContainerId, TaskManagerId};
 use crate::protocol::roles::{self, TaskManagerEnvironment};
 use crate::resource::MemorySize;
 use crate::taskmanager::core::Home;
+use crate::taskmanager::work_dir::PREFIX;
 
 /// What is fixed for users and turned by tests.
 #[derive(Clone, Debug)]
@@ -104,7 +105,7 @@ impl Settings {
             http_port,
             slots: config.slots,
             memory: config.memory,
-            work_dir: temporary.join(format!("flott-{user}")).join(format!("taskmanager-{name}")),
+            work_dir: temporary.join(format!("flott-{user}")).join(format!("{PREFIX}{name}")),
             programs_dir: None,
             log_dir: log_dir.join(format!("taskmanager-{name}")),
             heartbeat: config.heartbeat,

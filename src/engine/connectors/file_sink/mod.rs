@@ -1,8 +1,10 @@
 //! Part files, complete or not at all.
 //!
 //! ```text
-//! records ─format─► .part-0-0-0.<job>.inprogress ─full, due, end of input: fsync─► pending ─the job's decision: rename─► part-0-0-0
+//! records ─format─► a file without a name ─full, due, end of input: fsync─► .part-0-0-0.<job>.inprogress ─the job's decision: rename─► part-0-0-0
 //! ```
+//! What is being written has no name where the file system can do that, so a process that is killed leaves nothing behind;
+//! elsewhere it has the hidden one from the beginning.
 
 mod part;
 mod rolling;
@@ -115,7 +117,10 @@ impl<T: Record> Sink for FileSink<T> {
     type In = T;
 
     fn writer(&self, context: &OperatorContext) -> Result<Box<dyn SinkWriter<T>>, Failure> {
-        fs::create_dir_all(&self.dir).map_err(|error| unwritable(&self.dir, &error))?;
+        fs::create_dir_all(&self.dir).map_err(|error| match self.dir.is_file() {
+            true => Failure::user(format!("{} is a file; name a directory (--output)", self.dir.display())),
+            false => unwritable(&self.dir, &error),
+        })?;
         refuse_parts(&self.dir)?;
         let names = Names::new(&self.dir, self.compression, context);
         names.remove_leftovers();

@@ -2,9 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use flate2::write::GzEncoder;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
+use rustix::io::Errno;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde::{Deserialize, Serialize};
 
@@ -111,6 +114,8 @@ impl Names {
 /// A part while it is written.
 pub(super) struct Part {
     file: Unpublished,
+    /// Whether it has no name yet.
+    nameless: bool,
     content: Content,
     /// Before compression.
     pub(super) bytes: u64,
@@ -128,13 +133,16 @@ enum Content {
 impl Part {
     pub(super) fn create(names: &Names, counter: u32) -> Result<Self, Failure> {
         let pending = names.pending(counter);
-        let file = File::create(&pending.from).map_err(|error| unwritable(&pending.from, &error))?;
+        let (file, nameless) = match nameless(&names.dir) {
+            Some(file) => (file, true),
+            None => (File::create(&pending.from).map_err(|error| unwritable(&pending.from, &error))?, false),
+        };
         let content = match names.compression {
             Compression::None => Content::Plain(file),
             Compression::Gzip => Content::Gzip(Box::new(GzEncoder::new(file, flate2::Compression::default()))),
             Compression::Zstd => Content::Zstd(file),
         };
-        Ok(Self { file: Unpublished(Some(pending)), content, bytes: 0, written: None })
+        Ok(Self { file: Unpublished(Some(pending)), nameless, content, bytes: 0, written: None })
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
@@ -155,18 +163,47 @@ impl Part {
         if self.bytes == 0 {
             return Ok(None);
         }
-        let Self { file, content, .. } = self;
+        let Self { file, nameless, content, .. } = self;
         let finished = match content {
             Content::Plain(file) | Content::Zstd(file) => Ok(file),
             Content::Gzip(encoder) => encoder.finish(),
         };
-        let synced = finished.and_then(|file| file.sync_all());
-        synced.map_err(|error| failure(&file, &error))?;
+        let kept = finished.and_then(|written| {
+            if let Some(pending) = file.0.as_ref().filter(|_| nameless) {
+                give_name(&written, &pending.from)?;
+            }
+            written.sync_all()
+        });
+        kept.map_err(|error| failure(&file, &error))?;
         Ok(file.hand_over())
     }
 
     fn failure(&self, error: &io::Error) -> Failure {
         failure(&self.file, error)
+    }
+}
+
+/// A file in `dir` that goes with its writer, however that ends. None where the file system has no such files, or nobody could
+/// give it a name later.
+pub(super) fn nameless(dir: &Path) -> Option<File> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = File::from(open(dir, flags, Mode::from_bits_truncate(0o666)).ok()?);
+    opened(&file).exists().then_some(file)
+}
+
+fn opened(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
+fn give_name(file: &File, path: &Path) -> io::Result<()> {
+    let link = || linkat(CWD, opened(file), CWD, path, AtFlags::SYMLINK_FOLLOW);
+    match link() {
+        // Left behind by a process of the same number that could not create nameless ones.
+        Err(Errno::EXIST) => {
+            fs::remove_file(path)?;
+            Ok(link()?)
+        }
+        linked => Ok(linked?),
     }
 }
 

@@ -67,7 +67,9 @@ fn dropped_discarded_and_empty_parts_leave_nothing() {
     let mut dropped = writer(&sink);
     dropped.write(rows()).unwrap();
     dropped.write(Rows::new(vec![("c".to_owned(), 3)])).unwrap();
-    assert_eq!(names(dir.path()).len(), 2, "one is closed, one is open");
+    // A process that is killed here leaves what has a name.
+    let named = if super::part::nameless(dir.path()).is_some() { 1 } else { 2 };
+    assert_eq!(names(dir.path()).len(), named, "one is closed, the open one is nameless where that is possible");
     drop(dropped);
     assert!(names(dir.path()).is_empty());
     let mut discarded = writer(&sink);
@@ -119,8 +121,7 @@ fn a_directory_with_output_is_refused() {
 fn an_output_that_is_a_file_is_said_first() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let failure = sink(file.path()).writer(&batch_context()).err().unwrap();
-    assert!(failure.message.starts_with("cannot write to "), "{failure}");
-    assert!(failure.message.ends_with("file exists"), "{failure}");
+    assert_eq!(failure.message, format!("{} is a file; name a directory (--output)", file.path().display()));
 }
 
 #[test]
