@@ -6,6 +6,7 @@
 //! cargo run --release --example fraud_detection -- --input transactions.csv    # lines such as 17,0.50
 //! ```
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ struct Args {
     /// File of `account,amount` lines; without it, a few transactions of three accounts.
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
+    /// Directory to write part files of `account,amount` lines to; without it, alerts are printed.
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
     /// Number of subtasks of each operator.
     #[arg(long, value_name = "N")]
     parallelism: Option<u32>,
@@ -90,7 +94,7 @@ fn main() -> Result<(), flott::Error> {
     };
     let transactions = env.accumulator::<LongCounter>("transactions");
     let malformed = env.accumulator::<LongCounter>("malformed-lines");
-    lines
+    let alerts = lines
         .flat_map(move |line, out: &mut Collector<'_, Transaction>| match transaction(&line) {
             Some(transaction) => {
                 transactions.add(1);
@@ -100,8 +104,11 @@ fn main() -> Result<(), flott::Error> {
         })
         .key_by(|transaction| transaction.account)
         .process(FraudDetector::default())
-        .name("fraud-detector")
-        .print(); // (1,900.0) and (2,501.0)
+        .name("fraud-detector");
+    match args.output {
+        Some(dir) => alerts.write_text(dir, |(account, amount), line| write!(line, "{account},{amount}")),
+        None => alerts.print(), // (1,900.0) and (2,501.0)
+    };
     env.execute("fraud detection")?;
     Ok(())
 }

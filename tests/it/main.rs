@@ -10,6 +10,7 @@ mod accumulators;
 mod cluster;
 mod failures;
 mod kills;
+mod matrix;
 mod per_job;
 mod processes;
 mod standalone;
