@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::super::{StreamExecutionEnvironment, TumblingProcessingTimeWindows};
+use proptest::prelude::*;
+
+use super::super::{DataStream, KeyedStream, StreamExecutionEnvironment, TumblingProcessingTimeWindows};
 use super::pipelines::{in_all_ways, main_of};
 use crate::engine::operators::{AggregateFunction, Emission};
 use crate::graph::plan::ExecutionMode;
@@ -165,5 +167,61 @@ fn windows_have_the_same_aggregates() {
     };
     for (mode, results) in in_all_ways(|env| windowed(env).reduce(|a, b| (a.0, a.1 + b.1, 0))) {
         assert_eq!(results.into_iter().map(|row| (row.0, row.1)).collect::<BTreeMap<_, _>>(), sums(rows()), "{mode}");
+    }
+}
+
+/// A program from its keyed rows to one value a key.
+type Aggregation = dyn Fn(KeyedStream<u8, (u8, i32)>) -> DataStream<(u8, i32)> + Sync;
+
+/// The first record with the best value, by key.
+fn first_by(rows: &[(u8, i32)], is_better: impl Fn(i32, i32) -> bool) -> BTreeMap<u8, i32> {
+    let mut best = BTreeMap::new();
+    for (key, value) in rows {
+        let known = best.entry(*key).or_insert(*value);
+        if is_better(*value, *known) {
+            *known = *value;
+        }
+    }
+    best
+}
+
+fn folded(rows: &[(u8, i32)], fold: impl Fn(i32, i32) -> i32) -> BTreeMap<u8, i32> {
+    let mut folded: BTreeMap<u8, i32> = BTreeMap::new();
+    for (key, value) in rows {
+        folded.entry(*key).and_modify(|known| *known = fold(*known, *value)).or_insert(*value);
+    }
+    folded
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn every_aggregate_agrees_with_a_fold_over_a_vector(
+        rows in prop::collection::vec((0u8..5, -50i32..50), 0..200),
+        parallelism in 1u32..4,
+        batch in any::<bool>(),
+        fold_before in any::<bool>(),
+    ) {
+        let run = |aggregate: &Aggregation| {
+            let emitted = main_of(|env| {
+                let mode = if batch { ExecutionMode::Batch } else { ExecutionMode::Streaming };
+                env.set_execution_mode(mode).set_parallelism(parallelism);
+                let spread = env.from_collection(rows.clone()).rebalance().map(|row| row);
+                let keyed = spread.key_by(|row| row.0).emit(Emission::Final).local_aggregation(fold_before);
+                aggregate(keyed).execute_and_collect("test").unwrap()
+            });
+            let by_key: BTreeMap<u8, i32> = emitted.iter().copied().collect();
+            assert_eq!(by_key.len(), emitted.len(), "one value a key");
+            by_key
+        };
+        prop_assert_eq!(run(&|keyed| keyed.sum(|row| row.1)), folded(&rows, |a, b| a + b));
+        prop_assert_eq!(run(&|keyed| keyed.min(|row| row.1)), folded(&rows, i32::min));
+        prop_assert_eq!(run(&|keyed| keyed.max(|row| row.1)), folded(&rows, i32::max));
+        prop_assert_eq!(run(&|keyed| keyed.min_by(|row| row.1)), first_by(&rows, |value, best| value < best));
+        prop_assert_eq!(run(&|keyed| keyed.max_by(|row| row.1)), first_by(&rows, |value, best| value > best));
+        prop_assert_eq!(run(&|keyed| keyed.reduce(|a, b| (a.0, a.1 ^ b.1))), folded(&rows, |a, b| a ^ b));
+        let counts = folded(&rows.iter().map(|row| (row.0, 1)).collect::<Vec<_>>(), |a, b| a + b);
+        prop_assert_eq!(run(&|keyed| keyed.count().map(|(key, count)| (key, count as i32))), counts);
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -152,6 +154,36 @@ fn partitioners_lose_nothing_and_broadcast_multiplies() {
     for (_, rows) in in_all_ways(|env| env.from_collection([7u64]).broadcast().map(|n| n).set_parallelism(2)) {
         assert_eq!(rows, [7, 7]);
     }
+}
+
+/// A sink that takes a millisecond a batch, and notes how many records were made and not yet taken.
+#[test]
+fn a_slow_sink_holds_back_its_source_and_little_lies_between() {
+    const RECORDS: u64 = 100_000;
+    let (made, taken, most) = <(Arc<AtomicU64>, Arc<AtomicU64>, Arc<AtomicU64>)>::default();
+    let (made_here, most_here) = (Arc::clone(&made), Arc::clone(&most));
+    main_of(|env| {
+        env.set_parallelism(2).set_execution_mode(ExecutionMode::Streaming);
+        let large = env.from_sequence(1, RECORDS).map(move |n| {
+            made_here.fetch_add(1, Ordering::Relaxed);
+            format!("{n:01000}")
+        });
+        large
+            .rebalance()
+            .filter(move |_| {
+                let taken = taken.fetch_add(1, Ordering::Relaxed) + 1;
+                if taken % 32 == 0 {
+                    thread::park_timeout(Duration::from_millis(1));
+                }
+                most_here.fetch_max(made.load(Ordering::Relaxed).saturating_sub(taken), Ordering::Relaxed);
+                false
+            })
+            .discard();
+        env.execute("slow").unwrap();
+    });
+    // Records of 1 kB: 2 MiB in each of two gates, and what is open and under way.
+    let most = most.load(Ordering::Relaxed);
+    assert!(most < 8_000, "{most} records of a kilobyte lay between source and sink");
 }
 
 #[test]
