@@ -204,7 +204,7 @@ impl Running {
             Pause::Ended => {
                 return match self.finish(metrics)? {
                     Some(committables) => Ok((Step::Ended(Outcome::Finished(committables)), Spent::Busy)),
-                    None => self.pause(now, None, Spent::Busy, metrics),
+                    None => self.pause(now, None, Spent::Idle, metrics),
                 };
             }
             Pause::Nothing { until, spent } => return self.pause(now, until, spent, metrics),
@@ -251,8 +251,8 @@ impl Running {
             }
             let pause = match self.chain.has_room()? {
                 false => Pause::Nothing { until: None, spent: Spent::Backpressured },
-                // What an operator waits for is its timer's to tell.
-                true if !self.chain.accepts_input() => Pause::Nothing { until: None, spent: Spent::Busy },
+                // What an operator waits for is its timer's to tell: answers from outside, for which it does nothing.
+                true if !self.chain.accepts_input() => Pause::Nothing { until: None, spent: Spent::Idle },
                 true => self.take_slice(metrics, reports)?,
             };
             match pause {
@@ -306,7 +306,7 @@ impl Running {
         self.settling = !self.chain.is_drained();
         let Head::Inputs(inputs) = &mut self.head else { return Ok(Pause::None) };
         if self.settling {
-            return Ok(Pause::Nothing { until: None, spent: Spent::Busy });
+            return Ok(Pause::Nothing { until: None, spent: Spent::Idle });
         }
         while let Some(progress) = inputs.progress() {
             self.chain.progress(progress)?;

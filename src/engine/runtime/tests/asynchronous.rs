@@ -120,6 +120,19 @@ fn results_come_as_they_are_there() {
 }
 
 #[test]
+fn a_task_that_waits_for_answers_is_idle_and_not_busy() {
+    let (mut task, service) = asking(ResultOrder::Completion, None);
+    task.numbers(0, &[1, 2, 3]);
+    task.settle(1);
+    task.settle(91);
+    let metrics = task.subtask.metrics();
+    assert_eq!((metrics.busy_ms, metrics.idle_ms), (1, 90), "at its capacity, once opened");
+    service.answer(1, Ok(1));
+    service.answer(2, Ok(2));
+    service.answer(3, Ok(3));
+}
+
+#[test]
 fn input_is_left_where_it_is_while_enough_is_under_way() {
     let (mut task, service) = asking(ResultOrder::Completion, None);
     for n in 1..=4 {
