@@ -28,7 +28,7 @@ pub use files::{Compression, FileSource, TextFileSource};
 pub use generator::{DataGeneratorSource, GeneratorFunction, Stamped};
 pub use print::PrintSink;
 pub use sequence::SequenceSource;
-pub use socket::SocketTextSource;
+pub use socket::{SocketSource, SocketTextSource};
 pub use socket_sink::SocketSink;
 
 pub use super::formats::{DeserializationSchema, JsonLines, Malformed, SerializationSchema, TextLines};

@@ -15,11 +15,11 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use super::cause;
 use super::collection::KnownSplits;
 use super::lines::Lines;
-use crate::engine::formats::TextLines;
+use crate::engine::formats::{DeserializationSchema, JsonLines, TextLines};
 use crate::engine::operators::{
-    Boundedness, OperatorContext, Origin, Output, Polled, Source, SourceReader, SplitEnumerator, Waker,
+    Boundedness, OnError, OperatorContext, Origin, Output, Polled, Source, SourceReader, SplitEnumerator, Waker,
 };
-use crate::engine::record::Str;
+use crate::engine::record::Record;
 use crate::graph::task::{Failure, Split};
 
 /// Received and not yet taken: 16 × 64 KiB. When full, the thread stops reading and TCP holds the server back.
@@ -28,12 +28,37 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// How long a server may take to accept.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The lines that a server sends, until it closes the connection. Flink's `socketTextStream`.
+/// The records in the lines that a server sends, until it closes the connection. Give it one subtask.
 ///
 /// Connects once and does not connect again; what was received and not processed when a job fails is lost. Line ends and invalid
 /// UTF-8 are treated as for files.
+///
+/// ```no_run
+/// use flott::connectors::{OnError, SocketSource};
+/// use flott::prelude::*;
+///
+/// # fn main() -> Result<(), flott::Error> {
+/// let env = StreamExecutionEnvironment::new();
+/// let source = SocketSource::<_>::json_lines("127.0.0.1", 9999).on_error(OnError::DeadLetter);
+/// let pairs: DataStream<(String, u64)> = env.from_source(source, "pairs").set_parallelism(1);
+/// pairs.key_by(|pair| pair.0.clone()).sum(|pair| pair.1).print();
+/// pairs.dead_letters().map(|letter| format!("{}: {}", letter.error, letter.text())).print_to_err();
+/// env.execute("sums")?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct SocketSource<D> {
+    address: Address,
+    schema: Arc<D>,
+    on_error: Option<OnError>,
+}
+
+/// The lines that a server sends, as text. Flink's `socketTextStream`.
+pub type SocketTextSource = SocketSource<TextLines>;
+
 #[derive(Clone, Debug)]
-pub struct SocketTextSource {
+struct Address {
     host: String,
     port: u16,
 }
@@ -41,12 +66,33 @@ pub struct SocketTextSource {
 impl SocketTextSource {
     /// Connects to `host:port`.
     pub fn new(host: impl Into<String>, port: u16) -> Self {
-        Self { host: host.into(), port }
+        Self::for_record_stream_format(TextLines, host, port)
     }
 }
 
-impl Source for SocketTextSource {
-    type Out = Str;
+impl<T: Record> SocketSource<JsonLines<T>> {
+    /// Reads the JSON values that a server at `host:port` sends, one a line; blank lines are none.
+    pub fn json_lines(host: impl Into<String>, port: u16) -> Self {
+        Self::for_record_stream_format(JsonLines::new(), host, port)
+    }
+}
+
+impl<D: DeserializationSchema> SocketSource<D> {
+    /// Reads the records that a server at `host:port` sends, in lines of this format.
+    pub fn for_record_stream_format(schema: D, host: impl Into<String>, port: u16) -> Self {
+        Self { address: Address { host: host.into(), port }, schema: Arc::new(schema), on_error: None }
+    }
+
+    /// Sets what happens to lines that are no record. By default text is repaired and anything else fails the job.
+    #[must_use]
+    pub fn on_error(mut self, on_error: OnError) -> Self {
+        self.on_error = Some(on_error);
+        self
+    }
+}
+
+impl<D: DeserializationSchema> Source for SocketSource<D> {
+    type Out = D::Out;
 
     fn boundedness(&self) -> Boundedness {
         Boundedness::Unbounded
@@ -58,16 +104,16 @@ impl Source for SocketTextSource {
 
     fn enumerator(&self, _context: &OperatorContext) -> Result<Box<dyn SplitEnumerator>, Failure> {
         let payload = serde_json::Value::Null;
-        Ok(Box::new(KnownSplits(vec![Split { id: format!("{}:{}", self.host, self.port), payload }])))
+        Ok(Box::new(KnownSplits(vec![Split { id: format!("{}:{}", self.address.host, self.address.port), payload }])))
     }
 
     fn reader(&self, _context: &OperatorContext, waker: Waker) -> Result<Box<dyn SourceReader>, Failure> {
         Ok(Box::new(SocketReader {
-            address: self.clone(),
+            address: self.address.clone(),
             waker,
             connection: None,
             rest: Vec::new(),
-            lines: Lines::new(Arc::new(TextLines), None),
+            lines: Lines::new(Arc::clone(&self.schema), self.on_error),
         }))
     }
 }
@@ -75,13 +121,13 @@ impl Source for SocketTextSource {
 /// What the thread has to say; the channel's end is the end of the input.
 type Chunk = Result<Vec<u8>, Failure>;
 
-struct SocketReader {
-    address: SocketTextSource,
+struct SocketReader<D: DeserializationSchema> {
+    address: Address,
     waker: Waker,
     connection: Option<Connection>,
     /// The beginning of a line whose end has not come.
     rest: Vec<u8>,
-    lines: Lines<TextLines>,
+    lines: Lines<D>,
 }
 
 /// A thread that reads from the server. It ends when the server closes, or this is dropped.
@@ -91,7 +137,7 @@ struct Connection {
     stream: Arc<Mutex<Option<TcpStream>>>,
 }
 
-impl SourceReader for SocketReader {
+impl<D: DeserializationSchema> SourceReader for SocketReader<D> {
     fn assign(&mut self, _split: Split) -> Result<(), Failure> {
         self.connection = Some(Connection::open(self.address.clone(), self.waker.clone())?);
         Ok(())
@@ -127,7 +173,7 @@ impl SourceReader for SocketReader {
     }
 }
 
-impl SocketReader {
+impl<D: DeserializationSchema> SocketReader<D> {
     fn take(&mut self, chunk: &[u8]) -> Result<(), Failure> {
         let mut from = 0;
         for feed in memchr::memchr_iter(b'\n', chunk) {
@@ -147,7 +193,7 @@ impl SocketReader {
     }
 
     fn push(&mut self, line: &[u8]) -> Result<(), Failure> {
-        let SocketTextSource { host, port } = &self.address;
+        let Address { host, port } = &self.address;
         self.lines.push(line, || Origin { place: format!("{host}:{port}"), offset: None })
     }
 
@@ -162,7 +208,7 @@ impl SocketReader {
 }
 
 impl Connection {
-    fn open(address: SocketTextSource, waker: Waker) -> Result<Self, Failure> {
+    fn open(address: Address, waker: Waker) -> Result<Self, Failure> {
         let (sender, chunks) = bounded(CHUNKS_MAX);
         let stream = Arc::new(Mutex::new(None));
         let shared = Arc::clone(&stream);
@@ -196,12 +242,12 @@ impl Drop for Connection {
 
 /// Reads until the server closes, or nobody listens any more.
 fn receive(
-    address: &SocketTextSource,
+    address: &Address,
     shared: &Mutex<Option<TcpStream>>,
     chunks: &Sender<Chunk>,
     waker: &Waker,
 ) -> Result<(), Failure> {
-    let SocketTextSource { host, port } = address;
+    let Address { host, port } = address;
     let refused = |error: &io::Error| {
         let cause = cause(error);
         let advice = format!("start the server first, e.g. nc -lk {port}");
@@ -248,17 +294,22 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::engine::operators::DeadLetter;
     use crate::engine::operators::testing::{Collected, context};
+    use crate::engine::record::Str;
     use crate::graph::plan::ExecutionMode;
 
-    /// A reader with its part assigned, and what its waker does: put a token into the channel.
     fn reader(port: u16) -> (Box<dyn SourceReader>, Receiver<()>) {
+        reader_of(&SocketTextSource::new("127.0.0.1", port))
+    }
+
+    /// A reader with its part assigned, and what its waker does: put a token into the channel.
+    fn reader_of(source: &impl Source) -> (Box<dyn SourceReader>, Receiver<()>) {
         let (woken, wakes) = bounded(1);
         let waker = Waker::new(move || {
             let _ = woken.try_send(());
         });
         let context = context(ExecutionMode::Streaming);
-        let source = SocketTextSource::new("127.0.0.1", port);
         let splits = source.enumerator(&context).unwrap().discover().unwrap().splits;
         let mut reader = source.reader(&context, waker).unwrap();
         reader.assign(splits[0].clone()).unwrap();
@@ -289,6 +340,37 @@ mod tests {
         let lines = read_to_end(reader.as_mut(), &wakes).unwrap();
         assert_eq!(lines, ["one", "two", "three", "", "fo\u{fffd}r"]);
         assert_eq!(reader.take_bad_records(), 1);
+    }
+
+    #[test]
+    fn lines_that_are_no_record_fail_are_left_out_or_become_letters() {
+        for (on_error, expected) in [(OnError::Fail, None), (OnError::Skip, Some(0)), (OnError::DeadLetter, Some(1))] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let source = SocketSource::<JsonLines<u64>>::json_lines("127.0.0.1", port).on_error(on_error);
+            let (mut reader, wakes) = reader_of(&source);
+            let (mut server, _) = listener.accept().unwrap();
+            server.write_all(b"1\nnone\n2").unwrap();
+            drop(server);
+            let mut out = Collected::default();
+            let ended = loop {
+                match reader.poll(&mut out) {
+                    Ok(Polled::More) => {}
+                    Ok(Polled::Waiting { .. }) => wakes.recv_timeout(Duration::from_secs(10)).unwrap(),
+                    Ok(Polled::SplitFinished) => break true,
+                    Err(failure) => {
+                        assert!(failure.message.contains(&format!("127.0.0.1:{port}")), "{failure}");
+                        break false;
+                    }
+                }
+            };
+            assert_eq!(ended, expected.is_some(), "{on_error:?}");
+            let Some(letters) = expected else { continue };
+            assert_eq!((out.rows::<u64>(), reader.take_bad_records()), (vec![1, 2], 1), "{on_error:?}");
+            let sides = out.side_rows::<DeadLetter>("dead-letters").into_iter();
+            let found: Vec<String> = sides.map(|letter| letter.text()).collect();
+            assert_eq!(found, vec!["none"; letters], "{on_error:?}");
+        }
     }
 
     #[test]
