@@ -319,7 +319,7 @@ impl<M, KF, VF, N> Case<M, KF, VF, N> {
             for (gate, table) in gates.iter_mut().zip(&mut tables) {
                 match gate.poll().expect("the producer is there") {
                     Some((_, Element::Batch(batch))) => self.fold(table, batch),
-                    Some((_, Element::Watermark(_) | Element::Idle | Element::EndOfInput)) => {}
+                    Some((_, Element::Watermark(_) | Element::Idle | Element::Barrier(_) | Element::EndOfInput)) => {}
                     None => continue,
                 }
                 idle = false;

@@ -139,6 +139,11 @@ impl SourceReader for LedgerReader {
         Ok(Polled::More)
     }
 
+    /// What `assign` is given to go on from here, after a failure: it stands in the checkpoint.
+    fn position(&self) -> Result<serde_json::Value, Failure> {
+        Ok(serde_json::json!([self.left.start, self.left.end]))
+    }
+
     fn stop(&mut self, _out: &mut dyn Output) -> Result<(), Failure> {
         self.left = 0..0;
         Ok(())

@@ -252,6 +252,10 @@ hex_id! {
     VertexId
 }
 hex_id! {
+    /// A user's request for a checkpoint or savepoint: 32 hex digits.
+    TriggerId
+}
+hex_id! {
     /// One operator: 32 hex digits, derived from its `uid`, else from its position in the graph.
     OperatorId
 }
@@ -290,6 +294,17 @@ impl FromStr for ExecutionAttemptId {
 }
 
 text_id!(ExecutionAttemptId);
+
+/// Number of a checkpoint of a job, from 1, never used twice by a job. Savepoints are counted with them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CheckpointId(pub u64);
+
+impl fmt::Display for CheckpointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 macro_rules! name_id {
     ($(#[$doc:meta])* $name:ident) => {

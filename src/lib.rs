@@ -35,7 +35,7 @@
 //! ```
 //!
 //! # What may be a record, and what a function
-//! A record is any type that is `Clone + Send + Serialize + Deserialize`; a key is also `Hash + Eq`. Derive them. [`Str`] is the
+//! A record is any type that is `Clone + Send + Sync + Serialize + Deserialize`; a key is also `Hash + Eq`. Derive them. [`Str`] is the
 //! string type to prefer: up to 24 bytes lie in the record itself.
 //!
 //! A function is a plain closure. Each subtask gets a clone of it, so what it captures must be the same in every process of the

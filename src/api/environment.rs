@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -47,6 +48,15 @@ impl StreamExecutionEnvironment {
     /// be rescaled to. Default: 128, more for a parallelism beyond 85.
     pub fn set_max_parallelism(&self, max_parallelism: u32) -> &Self {
         self.graph.lock().max_parallelism = Some(max_parallelism);
+        self
+    }
+
+    /// Takes a checkpoint so often, in streaming mode, from which the job goes on after a failure: state, positions in the input and
+    /// output of sinks as if nothing had happened. `execution.checkpointing.interval`, which outranks it; the other keys of
+    /// `execution.checkpointing` say the rest. Flink's `enableCheckpointing`.
+    pub fn enable_checkpointing(&self, interval: Duration) -> &Self {
+        let interval = format!("{} ms", interval.as_millis().max(1));
+        self.graph.lock().configuration.insert("execution.checkpointing.interval".to_owned(), interval);
         self
     }
 

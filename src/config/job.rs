@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::options::{
-    self, CHECKPOINTING_INTERVAL, ConfigOption, EXECUTION_BUFFER_TIMEOUT, EXECUTION_RUNTIME_MODE,
-    EXPONENTIAL_DELAY_ATTEMPTS, EXPONENTIAL_DELAY_INITIAL, EXPONENTIAL_DELAY_JITTER, EXPONENTIAL_DELAY_MAX,
-    EXPONENTIAL_DELAY_MULTIPLIER, EXPONENTIAL_DELAY_RESET, FAILURE_RATE_DELAY, FAILURE_RATE_INTERVAL, FAILURE_RATE_MAX,
-    FIXED_DELAY_ATTEMPTS, FIXED_DELAY_DELAY, PARALLELISM_DEFAULT, PIPELINE_AUTO_WATERMARK_INTERVAL, PIPELINE_CHAINING,
-    PIPELINE_GLOBAL_JOB_PARAMETERS, PIPELINE_MAX_PARALLELISM, PIPELINE_NAME, RESTART_STRATEGY_TYPE,
+    self, CHECKPOINTING_DIR, CHECKPOINTING_INTERVAL, CHECKPOINTING_MIN_PAUSE, CHECKPOINTING_NUM_RETAINED,
+    CHECKPOINTING_RETENTION, CHECKPOINTING_TIMEOUT, CHECKPOINTING_TOLERABLE, ConfigOption, EXECUTION_BUFFER_TIMEOUT,
+    EXECUTION_RUNTIME_MODE, EXPONENTIAL_DELAY_ATTEMPTS, EXPONENTIAL_DELAY_INITIAL, EXPONENTIAL_DELAY_JITTER,
+    EXPONENTIAL_DELAY_MAX, EXPONENTIAL_DELAY_MULTIPLIER, EXPONENTIAL_DELAY_RESET, FAILURE_RATE_DELAY,
+    FAILURE_RATE_INTERVAL, FAILURE_RATE_MAX, FIXED_DELAY_ATTEMPTS, FIXED_DELAY_DELAY, PARALLELISM_DEFAULT,
+    PIPELINE_AUTO_WATERMARK_INTERVAL, PIPELINE_CHAINING, PIPELINE_GLOBAL_JOB_PARAMETERS, PIPELINE_MAX_PARALLELISM,
+    PIPELINE_NAME, RECOVERY_IGNORE_UNCLAIMED, RECOVERY_PATH, RESTART_STRATEGY_TYPE, SAVEPOINT_DIR,
     TASK_CANCELLATION_TIMEOUT,
 };
 use super::{Configuration, Error};
@@ -97,6 +99,46 @@ impl RestartStrategy {
     }
 }
 
+/// How checkpoints are made, and what a job starts from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckpointingConfig {
+    /// `execution.checkpointing.timeout`; default 10 min.
+    pub timeout: Duration,
+    /// `execution.checkpointing.min-pause`; default none.
+    pub min_pause: Duration,
+    /// `execution.checkpointing.tolerable-failed-checkpoints`; default any number.
+    pub tolerable_failures: Option<u32>,
+    /// `execution.checkpointing.externalized-checkpoint-retention`; default false: they go with the job.
+    pub retain_on_cancellation: bool,
+    /// `execution.checkpointing.num-retained`; default 1.
+    pub retained: u32,
+    /// `execution.checkpointing.dir`; default: beside the job's other files.
+    pub directory: Option<String>,
+    /// `execution.checkpointing.savepoint-dir`.
+    pub savepoint_directory: Option<String>,
+    /// `execution.state-recovery.path`: a checkpoint or savepoint.
+    pub recovery_path: Option<String>,
+    /// `execution.state-recovery.ignore-unclaimed-state`.
+    pub ignore_unclaimed_state: bool,
+}
+
+impl CheckpointingConfig {
+    fn from_configuration(configuration: &Configuration) -> Result<Self, Error> {
+        let retention = configuration.get::<String>(&CHECKPOINTING_RETENTION)?;
+        Ok(Self {
+            timeout: configuration.get(&CHECKPOINTING_TIMEOUT)?,
+            min_pause: configuration.get(&CHECKPOINTING_MIN_PAUSE)?,
+            tolerable_failures: configuration.find(&CHECKPOINTING_TOLERABLE)?,
+            retain_on_cancellation: retention.trim().eq_ignore_ascii_case("retain_on_cancellation"),
+            retained: configuration.get(&CHECKPOINTING_NUM_RETAINED)?,
+            directory: configuration.find(&CHECKPOINTING_DIR)?,
+            savepoint_directory: configuration.find(&SAVEPOINT_DIR)?,
+            recovery_path: configuration.find(&RECOVERY_PATH)?,
+            ignore_unclaimed_state: configuration.get(&RECOVERY_IGNORE_UNCLAIMED)?,
+        })
+    }
+}
+
 /// What belongs to a job. `None` leaves it to the program or to what the JobManager derives.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobConfig {
@@ -117,6 +159,8 @@ pub struct JobConfig {
     pub auto_watermark_interval: Duration,
     /// `execution.checkpointing.interval`; default: no checkpoints.
     pub checkpointing_interval: Option<Duration>,
+    /// The other keys of `execution.checkpointing`, and `execution.state-recovery`.
+    pub checkpointing: CheckpointingConfig,
     /// `restart-strategy.*`; default: none without checkpoints, exponential delay with.
     pub restart_strategy: RestartStrategy,
     /// `task.cancellation.timeout`; default 3 min.
@@ -152,6 +196,7 @@ impl JobConfig {
             buffer_timeout,
             auto_watermark_interval: configuration.get(&PIPELINE_AUTO_WATERMARK_INTERVAL)?,
             checkpointing_interval,
+            checkpointing: CheckpointingConfig::from_configuration(configuration)?,
             restart_strategy: RestartStrategy::from_configuration(configuration, checkpointing_interval.is_some())?,
             cancellation_timeout: configuration.get(&TASK_CANCELLATION_TIMEOUT)?,
             global_parameters: configuration.find(&PIPELINE_GLOBAL_JOB_PARAMETERS)?.unwrap_or_default(),

@@ -25,7 +25,7 @@ pub use self::client::ClientConfig;
 pub use self::cluster::{NodeManagerConfig, ResourceManagerConfig};
 pub use self::configuration::{Configuration, Origin, Setting};
 pub use self::error::Error;
-pub use self::job::{JobConfig, RestartStrategy};
+pub use self::job::{CheckpointingConfig, JobConfig, RestartStrategy};
 pub use self::kind::{Kind, Ports, Value, parse_duration};
 pub use self::processes::{JobManagerConfig, TaskManagerConfig};
 pub use self::secrets::{MASK, is_secret};

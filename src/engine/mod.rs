@@ -8,6 +8,7 @@
 //! A record never turns back; backpressure is the absence of credit and nothing else. What the engine has to say to its
 //! process are [`runtime`]'s own events.
 
+pub mod checkpoint;
 pub mod connectors;
 pub mod formats;
 pub mod network;

@@ -10,6 +10,7 @@
 //! can be rescaled and a different one is noticed.
 
 pub mod accumulator;
+pub mod checkpoint;
 pub mod explain;
 mod invalid_plan;
 pub mod job_graph;

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{EdgeId, NodeIndex, Partitioner};
-use crate::ids::{ExecutionAttemptId, JobId, WorkerId};
+use crate::ids::{CheckpointId, ExecutionAttemptId, JobId, OperatorId, WorkerId};
 use crate::rpc::ErrorKind;
 
 /// One subtask to run. Flink's `TaskDeploymentDescriptor`.
@@ -28,6 +28,23 @@ pub struct TaskDeployment {
     pub inputs: Vec<InputDeployment>,
     /// What goes out, one entry an edge.
     pub outputs: Vec<OutputDeployment>,
+    /// The checkpoint that the job goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<CheckpointId>,
+    /// Where its state lies in that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restore: Vec<StateFile>,
+}
+
+/// A file with the state of a subtask of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateFile {
+    /// Where.
+    pub path: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Whose state is in it.
+    pub operators: Vec<OperatorId>,
 }
 
 /// An edge into a subtask: its input gate. Flink's `InputGateDeploymentDescriptor`.

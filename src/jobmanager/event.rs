@@ -1,13 +1,16 @@
 //! What a JobManager is told and what it wants done.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::job_master::{Decision, Outcome, Record, RestartStrategy};
+use super::job_master::{CheckpointSettings, Decision, Outcome, Record, RestartStrategy, Trigger};
+use super::recovery::Recovery;
+use crate::engine::checkpoint::Manifest;
 use crate::graph::job_graph::JobGraph;
 use crate::graph::plan::Plan;
 use crate::graph::task::Failure;
-use crate::ids::{ContainerId, JobId, TaskManagerId, WorkerId};
+use crate::ids::{CheckpointId, ContainerId, JobId, TaskManagerId, WorkerId};
 use crate::protocol::application_master::AllocateResponse;
 use crate::protocol::container::Allocation;
 use crate::protocol::job::{JobStatus, JobSubmission};
@@ -72,6 +75,20 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// A user wants a checkpoint or savepoint of a job.
+    Trigger {
+        /// Of which job.
+        job: JobId,
+        /// What.
+        trigger: Trigger,
+    },
+    /// A checkpoint's manifest is written, or could not be.
+    ManifestWritten {
+        /// Which.
+        manifest: Arc<Manifest>,
+        /// Why not.
+        failure: Option<Failure>,
+    },
     /// A TaskManager reports.
     TaskManager {
         /// Which.
@@ -125,6 +142,12 @@ pub struct Prepared {
     pub cancel_timeout: Duration,
     /// Found in storage: an earlier JobManager has decided to publish.
     pub decision: Option<Decision>,
+    /// From the configuration.
+    pub checkpoints: CheckpointSettings,
+    /// Where the job goes on: the latest checkpoint of an earlier JobManager, or what the configuration names.
+    pub restore: Option<Arc<Manifest>>,
+    /// What the configuration names, until it is found.
+    pub recovery: Option<Recovery>,
 }
 
 /// Something a JobManager wants done, in this order.
@@ -143,6 +166,29 @@ pub enum Effect {
         job: JobId,
         /// What.
         record: Record,
+    },
+    /// Write a checkpoint's manifest, and answer with [`Event::ManifestWritten`].
+    WriteManifest {
+        /// Which.
+        manifest: Arc<Manifest>,
+        /// Whether the job may go on from it.
+        counts: bool,
+    },
+    /// Remove a checkpoint's directory.
+    DiscardCheckpoint {
+        /// Of which job.
+        job: JobId,
+        /// Which.
+        directory: String,
+    },
+    /// For logs: a checkpoint came to nothing.
+    CheckpointFailed {
+        /// Of which job.
+        job: JobId,
+        /// Which.
+        checkpoint: CheckpointId,
+        /// Why.
+        failure: Failure,
     },
     /// Tell a TaskManager.
     ToTaskManager {

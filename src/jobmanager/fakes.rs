@@ -117,13 +117,15 @@ async fn worker(start: StartWorker, behaviour: Behaviour, cancel: CancellationTo
                     sender.send(state(attempt, ExecutionState::Canceled, Vec::new())).unwrap();
                 }
             }
-            ToWorker::Commit { operator, .. } => {
-                sender.send(ToJobManager::Committed { operator, failure: None }).unwrap();
+            ToWorker::Commit { operator, publication, .. } => {
+                sender.send(ToJobManager::Committed { operator, publication, failure: None }).unwrap();
             }
             ToWorker::Shutdown => break,
             ToWorker::AssignSplit { .. }
             | ToWorker::NoMoreSplits { .. }
             | ToWorker::StopSources { .. }
+            | ToWorker::TriggerCheckpoint { .. }
+            | ToWorker::ResumeSources { .. }
             | ToWorker::Discard { .. } => {}
         }
     }

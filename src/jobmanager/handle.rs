@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::core::Core;
 use super::error::Refused;
+use super::job_master::Trigger;
 use super::uploads::Uploads;
 use crate::config::Configuration;
 use crate::ids::JobId;
@@ -23,10 +24,19 @@ type Look = Box<dyn FnOnce(&Core, Now) + Send>;
 pub(super) enum Request {
     Submit(Box<JobSubmission>, Reply<Result<(), Refused>>),
     Cancel(JobId, Reply<Result<(), Refused>>),
+    /// [`Handle::trigger`].
+    Trigger(JobId, Trigger, Reply<Result<(), Refused>>),
     Stop(JobId, Reply<Result<(), Refused>>),
     View(Look),
-    Watch { job: JobId, since: u64, reply: Reply<()> },
-    Shutdown { why: String, reply: Reply<()> },
+    Watch {
+        job: JobId,
+        since: u64,
+        reply: Reply<()>,
+    },
+    Shutdown {
+        why: String,
+        reply: Reply<()>,
+    },
 }
 
 /// What does not change while a JobManager runs.
@@ -90,6 +100,14 @@ impl Handle {
     /// [`Refused::NoSuchJob`], or [`Refused::Conflict`] if it has ended otherwise.
     pub async fn cancel(&self, job: JobId) -> Result<(), Refused> {
         self.ask(|reply| Request::Cancel(job, reply)).await?
+    }
+
+    /// Asks for a checkpoint or savepoint of a running job; what becomes of it, the job's view says by the trigger's id.
+    ///
+    /// # Errors
+    /// [`Refused::NoSuchJob`], or [`Refused::Conflict`] if it does not run or has none.
+    pub async fn trigger(&self, job: JobId, trigger: Trigger) -> Result<(), Refused> {
+        self.ask(|reply| Request::Trigger(job, trigger, reply)).await?
     }
 
     /// Ends the sources of a running job, so that it drains and finishes.

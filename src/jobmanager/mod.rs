@@ -15,6 +15,7 @@
 //! anything behind it happens or any view shows it; a stored plan is never computed again; whoever was replaced (an older
 //! worker, execution or attempt) is not heard. Deliberately unknown here: what an operator does, how records travel.
 
+mod checkpoint_store;
 pub mod containers;
 pub mod core;
 pub mod error;
@@ -27,6 +28,7 @@ mod peers;
 mod planning;
 mod preparation;
 mod programs;
+pub mod recovery;
 mod resource_manager;
 mod service;
 mod setup;

@@ -1,22 +1,29 @@
 //! From a submission to a job that can start: store it, fetch its program, plan it (or find the stored plan), chain it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use super::checkpoint_store::CheckpointStore;
 use super::error::Error;
 use super::event::{Event, Prepared};
+use super::job_master::CheckpointSettings;
 use super::planning::Planner;
 use super::programs::Programs;
+use super::recovery::Recovery;
 use super::store::Store;
 use crate::config::{Configuration, JobConfig};
 use crate::graph::job_graph::{self, JobGraph};
 use crate::graph::plan::Plan;
 use crate::graph::task::Failure;
+use crate::ids::JobId;
 use crate::protocol::job::JobSubmission;
+use crate::storage::files::path_of_uri;
 
 /// All that preparing a job takes. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Preparation {
     pub(super) store: Store,
+    pub(super) checkpoints: CheckpointStore,
     pub(super) programs: Programs,
     pub(super) planner: Planner,
     /// The cluster's configuration: what neither program nor submission set.
@@ -47,10 +54,23 @@ impl Preparation {
             Ok((plan, prepared))
         });
         match prepared {
-            Ok((plan, prepared)) => {
-                let store = self.store.clone();
-                blocking(move || store.put_plan(job, &plan)).await?;
-                Ok(Event::Planned { job, prepared: Box::new(prepared) })
+            Ok((plan, mut prepared)) => {
+                let (store, checkpoints) = (self.store.clone(), self.checkpoints.clone());
+                let from = prepared.recovery.take();
+                let found = blocking(move || {
+                    store.put_plan(job, &plan)?;
+                    // An earlier attempt has come further than what the job was started from.
+                    let latest = checkpoints.begin(job)?;
+                    Ok(latest.map_or_else(|| from.map(|from| from.open(&plan)).transpose(), |latest| Ok(Some(latest))))
+                })
+                .await?;
+                match found {
+                    Ok(restore) => {
+                        prepared.restore = restore.map(Arc::new);
+                        Ok(Event::Planned { job, prepared: Box::new(prepared) })
+                    }
+                    Err(failure) => Ok(Event::PlanFailed { job, failure }),
+                }
             }
             Err(failure) => Ok(Event::PlanFailed { job, failure }),
         }
@@ -87,6 +107,8 @@ impl Preparation {
         let settings =
             job_graph::Settings { default_parallelism: config.default_parallelism().get(), chaining: config.chaining };
         let graph = JobGraph::new(&resolved, settings).map_err(|error| Failure::user(error.to_string()))?;
+        let checkpoints = self.checkpoint_settings(submission.job, &config)?;
+        let recovery = Recovery::configured(&config);
         let prepared = Prepared {
             graph,
             plan: resolved,
@@ -94,8 +116,23 @@ impl Preparation {
             restart_strategy: config.restart_strategy,
             cancel_timeout: config.cancellation_timeout,
             decision: None,
+            checkpoints,
+            restore: None,
+            recovery,
         };
         Ok((plan, prepared))
+    }
+}
+
+impl Preparation {
+    fn checkpoint_settings(&self, job: JobId, config: &JobConfig) -> Result<CheckpointSettings, Failure> {
+        let unusable = |error: crate::storage::Error| Failure::user(format!("execution.checkpointing.dir: {error}"));
+        let directory = match &config.checkpointing.directory {
+            Some(directory) => path_of_uri(directory).map_err(unusable)?.join(job.to_string()),
+            None => self.checkpoints.default_directory(job),
+        };
+        let directory = directory.to_string_lossy().into_owned();
+        Ok(CheckpointSettings::new(config.checkpointing_interval, &config.checkpointing, directory))
     }
 }
 

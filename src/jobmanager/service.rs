@@ -11,6 +11,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::checkpoint_store::CheckpointStore;
 use super::core::{self, Core};
 use super::error::{Error, Refused};
 use super::event::{Effect, Event};
@@ -66,6 +67,7 @@ pub struct Service {
     per_job: bool,
     preparation: Preparation,
     store: Store,
+    checkpoints: CheckpointStore,
     task_managers: TaskManagers,
     links: Links,
     resource_manager: Option<(ResourceManager, ResourceManagerEvents)>,
@@ -100,6 +102,7 @@ impl Service {
             ..LinkOptions::new("JobManager")
         };
         let secret = config.core.secret.clone();
+        let checkpoints = CheckpointStore::new(config.storage_dir.clone(), config.core.attempt);
         let store = Store::new(config.storage_dir, config.core.attempt);
         let configuration = config.about.configuration.clone();
         let PreparationConfig { programs, planner } = config.preparation;
@@ -123,8 +126,15 @@ impl Service {
             clock: config.clock,
             per_job: config.job.is_some(),
             job: config.job,
-            preparation: Preparation { store: store.clone(), programs, planner, configuration },
+            preparation: Preparation {
+                store: store.clone(),
+                checkpoints: checkpoints.clone(),
+                programs,
+                planner,
+                configuration,
+            },
             store,
+            checkpoints,
             task_managers,
             links,
             resource_manager,
@@ -269,6 +279,14 @@ impl Service {
                 let store = self.store.clone();
                 blocking(move || store.put(job, &record)).await?;
             }
+            Effect::WriteManifest { manifest, counts } => {
+                let checkpoints = self.checkpoints.clone();
+                self.children.spawn(async move { checkpoints.written(manifest, counts).await.map(Some) });
+            }
+            Effect::DiscardCheckpoint { job, directory } => self.discard_checkpoint(job, directory).await?,
+            Effect::CheckpointFailed { job, checkpoint, failure } => {
+                warn!(%job, %checkpoint, %failure, "checkpoint failed");
+            }
             Effect::ToTaskManager { task_manager, message } => self.links.to_task_manager(&task_manager, message),
             Effect::DropTaskManager { task_manager, why } => {
                 warn!(%task_manager, %why, "TaskManager lost");
@@ -303,6 +321,20 @@ impl Service {
         Ok(())
     }
 
+    /// Beside everything else, except when the job has ended: this process may be about to, too.
+    async fn discard_checkpoint(&mut self, job: JobId, directory: String) -> Result<(), Error> {
+        let has_ended = self.core.job(job).and_then(Job::master).is_none_or(|master| master.outcome().is_some());
+        let discard = blocking(move || {
+            CheckpointStore::discard(&directory);
+            Ok(())
+        });
+        if has_ended {
+            return discard.await;
+        }
+        self.children.spawn(async move { discard.await.map(|()| None) });
+        Ok(())
+    }
+
     async fn submit(&mut self, submission: JobSubmission) -> Result<Result<(), Refused>, Error> {
         let job = submission.job;
         info!(%job, program = %submission.program.name, "job submitted");
@@ -319,6 +351,9 @@ impl Service {
             Request::Submit(_, reply) if self.ending.begun() => drop(reply.send(Err(Refused::ShuttingDown))),
             Request::Submit(submission, reply) => drop(reply.send(self.submit(*submission).await?)),
             Request::Cancel(job, reply) => drop(reply.send(self.apply(Event::Cancel { job }).await?)),
+            Request::Trigger(job, trigger, reply) => {
+                drop(reply.send(self.apply(Event::Trigger { job, trigger }).await?))
+            }
             Request::Stop(job, reply) => drop(reply.send(self.apply(Event::Stop { job }).await?)),
             Request::View(look) => look(&self.core, self.clock.now()),
             Request::Watch { job, since, reply } => {

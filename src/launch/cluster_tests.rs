@@ -104,6 +104,9 @@ impl Cluster {
             Effect::ReleaseSlots { .. }
             | Effect::StopWorker { .. }
             | Effect::Persist(_)
+            | Effect::WriteManifest { .. }
+            | Effect::DiscardCheckpoint { .. }
+            | Effect::CheckpointFailed { .. }
             | Effect::Wake { .. }
             | Effect::StatusChanged { .. }
             | Effect::Ended(_) => {}

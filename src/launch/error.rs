@@ -19,6 +19,12 @@ pub enum Error {
     /// A setting cannot be understood.
     #[error(transparent)]
     Configuration(#[from] crate::config::Error),
+    /// Where the job is to start from, or its checkpoints are to go.
+    #[error("{failure}")]
+    Recovery {
+        /// Why not.
+        failure: Failure,
+    },
     /// The job failed.
     #[error("{failure}; job \"{name}\" has failed")]
     Failed {
@@ -78,7 +84,7 @@ impl Error {
             Self::SecondExecution | Self::InvalidPlan(_) | Self::Configuration(_) | Self::Once { .. } => {
                 ErrorKind::User
             }
-            Self::Failed { failure, .. } => failure.kind,
+            Self::Failed { failure, .. } | Self::Recovery { failure } => failure.kind,
             Self::Canceled { .. } | Self::Environment { .. } | Self::PlanFile { .. } | Self::Internal { .. } => {
                 ErrorKind::Permanent
             }

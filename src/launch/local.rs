@@ -17,16 +17,19 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::interrupt::Interrupts;
 use super::{Error, Job, JobResult, VertexResult};
 use crate::config::{Configuration, JobConfig};
+use crate::engine::checkpoint::{LocalStorage, discard_checkpoint, write_manifest};
 use crate::engine::network::Network;
 use crate::engine::operators::AsyncPort;
 use crate::engine::runtime::{Blueprint, Flushing, TaskEvent, TaskExecutor};
 use crate::graph::job_graph::{self, JobGraph};
 use crate::graph::task::{Failure, TaskMetrics};
 use crate::ids::{JobId, TaskManagerId, WorkerId};
-use crate::jobmanager::job_master::{Effect, Event, JobMaster, Outcome, RestartStrategy, Settings};
+use crate::jobmanager::job_master::{CheckpointSettings, Effect, Event, JobMaster, Outcome, RestartStrategy, Settings};
+use crate::jobmanager::recovery::Recovery;
 use crate::protocol::container::ExitCause;
 use crate::protocol::job::JobStatus;
 use crate::protocol::worker::ToWorker;
+use crate::storage::files::path_of_uri;
 use crate::time::{Clock, Deadline, Now, Stopwatch, SystemClock};
 use crate::worker::{Next, perform};
 
@@ -54,19 +57,45 @@ fn prepare(job: Job, given: &Configuration, temporary_dir: PathBuf) -> Result<Lo
     let blueprint = Blueprint {
         plan: Arc::clone(&plan),
         program,
-        temporary_dir,
+        temporary_dir: temporary_dir.clone(),
         flushing: Flushing::new(plan.resolved_mode(), config.buffer_timeout),
+        storage: Arc::new(LocalStorage),
         async_port: AsyncPort::tokio(),
     };
+    let job = JobId(fastrand::u128(..));
     let settings = Settings {
+        checkpoints: checkpoint_settings(job, &config, &temporary_dir)?,
         restart_strategy: restart_strategy(&config.restart_strategy),
         cancel_timeout: config.cancellation_timeout,
         seed: fastrand::u64(..),
         ..Settings::default()
     };
     let clock = SystemClock::shared();
-    let master = JobMaster::new(JobId(fastrand::u128(..)), plan, graph, settings, clock.now());
+    let recovery = Recovery::configured(&config).map(|recovery| recovery.open(&plan)).transpose();
+    let recovery = recovery.map_err(|failure| Error::Recovery { failure })?;
+    let mut master = JobMaster::new(job, plan, graph, settings, clock.now());
+    if let Some(manifest) = recovery {
+        master.restore_from(Arc::new(manifest), clock.now());
+    }
     Ok(Local::new(master, blueprint, clock))
+}
+
+/// Without a configured directory they end with the process, and serve restarts alone.
+fn checkpoint_settings(
+    job: JobId,
+    config: &JobConfig,
+    temporary_dir: &std::path::Path,
+) -> Result<CheckpointSettings, Error> {
+    let directory = match &config.checkpointing.directory {
+        Some(directory) => path_of_uri(directory)
+            .map_err(|error| Error::Recovery {
+                failure: Failure::user(format!("execution.checkpointing.dir: {error}")),
+            })?
+            .join(job.to_string()),
+        None => temporary_dir.join("checkpoints"),
+    };
+    let directory = directory.to_string_lossy().into_owned();
+    Ok(CheckpointSettings::new(config.checkpointing_interval, &config.checkpointing, directory))
 }
 
 /// Parallelism where nobody has set one: the machine's cores. (In a cluster it is 1, as Flink's.)
@@ -179,6 +208,19 @@ impl Local {
             Effect::ToWorker { worker, message } => self.order(&worker, message),
             // A job of this process ends with it: there is nobody to read a record.
             Effect::Persist(_) | Effect::Ended(_) => {}
+            // The loop waits for it: checkpoints of a local run are rare and small against what it does.
+            Effect::WriteManifest { manifest, .. } => {
+                let failure = write_manifest(&manifest).err();
+                self.queue.push_back(Event::ManifestWritten { manifest, failure });
+            }
+            Effect::DiscardCheckpoint { directory } => {
+                if let Err(failure) = discard_checkpoint(&directory) {
+                    tracing::warn!(%failure, "a checkpoint is left behind");
+                }
+            }
+            Effect::CheckpointFailed { checkpoint, failure } => {
+                tracing::warn!(%checkpoint, %failure, "checkpoint failed");
+            }
             Effect::Wake { at } => {
                 self.wakes.insert(at);
             }

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::checkpoint::Barrier;
 use crate::graph::accumulator::Accumulators;
+use crate::graph::checkpoint::{CheckpointTimings, Cut};
 use crate::graph::plan::NodeIndex;
-use crate::graph::task::{Committable, ExecutionState, Failure, Split, TaskDeployment, TaskMetrics};
-use crate::ids::{ExecutionAttemptId, WorkerId};
+use crate::graph::task::{Committable, ExecutionState, Failure, Split, StateFile, TaskDeployment, TaskMetrics};
+use crate::ids::{CheckpointId, ExecutionAttemptId, WorkerId};
 
 /// Path of the link on the JobManager.
 pub const PATH: &str = "/link/worker";
@@ -63,12 +65,27 @@ pub enum ToWorker {
         /// The source subtasks.
         attempts: Vec<ExecutionAttemptId>,
     },
+    /// A checkpoint begins: these source subtasks send its barrier.
+    TriggerCheckpoint {
+        /// The barrier.
+        barrier: Barrier,
+        /// The source subtasks.
+        attempts: Vec<ExecutionAttemptId>,
+    },
+    /// Source subtasks that were suspended behind a savepoint's barrier go on: it failed.
+    ResumeSources {
+        /// Which.
+        attempts: Vec<ExecutionAttemptId>,
+    },
     /// Publish what sinks prepared: repeating it does no harm.
     Commit {
         /// All of one sink's prepared output, of all its subtasks.
         operator: NodeIndex,
         /// What the sink's subtasks prepared.
         committables: Vec<Committable>,
+        /// Which publication this is of the job's, to be said in the answer.
+        #[serde(default)]
+        publication: u64,
     },
     /// Remove what these executions prepared and will never publish.
     Discard {
@@ -135,10 +152,36 @@ pub enum ToJobManager {
         /// All of them.
         accumulators: Accumulators,
     },
+    /// A checkpoint's barrier has passed a subtask.
+    Cut {
+        /// Which.
+        attempt: ExecutionAttemptId,
+        /// What lies before it.
+        cut: Cut,
+    },
+    /// A subtask's state as of a barrier is in its file, or is not.
+    StateWritten {
+        /// Which.
+        attempt: ExecutionAttemptId,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The file; none where there was no state.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<StateFile>,
+        /// Why it could not be written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<Failure>,
+        /// How long it took.
+        #[serde(default)]
+        timings: CheckpointTimings,
+    },
     /// Prepared output is published, or could not be.
     Committed {
         /// The sink's position in the plan.
         operator: NodeIndex,
+        /// Which publication.
+        #[serde(default)]
+        publication: u64,
         /// Why not.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failure: Option<Failure>,

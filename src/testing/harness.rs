@@ -61,6 +61,7 @@ impl<K: Key, I: Record, O: Record> KeyedOneInputHarness<K, I, O> {
             parallelism: 1,
             max_parallelism: 128,
             execution_mode: ExecutionMode::Streaming,
+            restored_from: None,
             temporary_dir: std::env::temp_dir(),
             side_outputs: BTreeMap::new(),
         };

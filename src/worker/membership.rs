@@ -14,6 +14,7 @@ use super::orders::{Next, perform};
 use super::orphan;
 use super::reports::Reporter;
 use crate::config::{Configuration, JobConfig};
+use crate::engine::checkpoint::LocalStorage;
 use crate::engine::network::{Network, NetworkConfig, OPEN_BYTES};
 use crate::engine::operators::{AsyncPort, ProgramGraph};
 use crate::engine::runtime::{Blueprint, Flushing, TaskExecutor};
@@ -102,6 +103,7 @@ impl Worker {
             plan: Arc::new(stored),
             program,
             temporary_dir: environment.temporary_dir,
+            storage: Arc::new(LocalStorage),
             async_port: AsyncPort::tokio(),
         };
         let executor = TaskExecutor::new(blueprint, Arc::new(network), SystemClock::shared(), events_in);

@@ -1,5 +1,7 @@
 //! What the JobManager wants, as calls of the runtime.
 
+use std::sync::Arc;
+
 use crate::engine::runtime::{Mail, TaskExecutor};
 use crate::graph::task::{ExecutionState, TaskMetrics};
 use crate::protocol::worker::{ToJobManager, ToWorker};
@@ -28,7 +30,16 @@ pub(crate) fn perform(executor: &TaskExecutor, order: ToWorker) -> Next {
         ToWorker::StopSources { attempts } => {
             attempts.into_iter().for_each(|attempt| executor.mail(attempt, Mail::StopSource));
         }
-        ToWorker::Commit { operator, committables } => executor.commit(operator, committables),
+        ToWorker::TriggerCheckpoint { barrier, attempts } => {
+            let barrier = Arc::new(barrier);
+            attempts.into_iter().for_each(|attempt| executor.mail(attempt, Mail::Checkpoint(Arc::clone(&barrier))));
+        }
+        ToWorker::ResumeSources { attempts } => {
+            attempts.into_iter().for_each(|attempt| executor.mail(attempt, Mail::Resume));
+        }
+        ToWorker::Commit { operator, committables, publication } => {
+            executor.commit(operator, committables, publication);
+        }
         ToWorker::Discard { operator, committables } => executor.discard(operator, committables),
         ToWorker::Shutdown => return Next::Shutdown,
     }

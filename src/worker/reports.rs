@@ -27,7 +27,17 @@ impl From<TaskEvent> for ToJobManager {
                 Self::SplitsDiscovered { attempt, operator, splits, complete }
             }
             TaskEvent::Accumulators { attempt, accumulators } => Self::Accumulators { attempt, accumulators },
-            TaskEvent::Committed { operator, failure } => Self::Committed { operator, failure },
+            TaskEvent::Cut { attempt, cut } => Self::Cut { attempt, cut },
+            TaskEvent::StateWritten { attempt, checkpoint, result, timings } => {
+                let (file, failure) = match result {
+                    Ok(file) => (file, None),
+                    Err(failure) => (None, Some(failure)),
+                };
+                Self::StateWritten { attempt, checkpoint, file, failure, timings }
+            }
+            TaskEvent::Committed { operator, publication, failure } => {
+                Self::Committed { operator, publication, failure }
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 mod accumulators;
 mod aggregates;
 mod asynchronous;
+mod checkpoints;
 mod connected;
 mod connectors;
 mod graphs;

@@ -84,6 +84,27 @@ options! { honoured: true;
         aka ["execution.buffer-timeout"];
     CHECKPOINTING_INTERVAL: Duration, "execution.checkpointing.interval",
         "How often checkpoints are taken; by default never.";
+    CHECKPOINTING_TIMEOUT: Duration, "execution.checkpointing.timeout" = "10 min",
+        "A checkpoint that takes longer is given up.";
+    CHECKPOINTING_MIN_PAUSE: Duration, "execution.checkpointing.min-pause" = "0 ms",
+        "Pause between two checkpoints, at least.";
+    CHECKPOINTING_TOLERABLE: Integer, "execution.checkpointing.tolerable-failed-checkpoints",
+        "Failed checkpoints in a row that a job survives; by default any number.";
+    CHECKPOINTING_RETENTION: OneOf(&[
+        "delete_on_cancellation", "retain_on_cancellation", "no_externalized_checkpoints",
+    ]), "execution.checkpointing.externalized-checkpoint-retention" = "no_externalized_checkpoints",
+        "Whether a job that is cancelled or fails leaves its checkpoints.";
+    CHECKPOINTING_NUM_RETAINED: Integer, "execution.checkpointing.num-retained" = "1",
+        "Complete checkpoints that are kept." aka ["state.checkpoints.num-retained"];
+    CHECKPOINTING_DIR: Text, "execution.checkpointing.dir",
+        "Where checkpoints go, a directory a job; every node must reach it. By default below flott.storage.dir."
+        aka ["state.checkpoints.dir"];
+    SAVEPOINT_DIR: Text, "execution.checkpointing.savepoint-dir",
+        "Where savepoints go that name no directory." aka ["state.savepoints.dir"];
+    RECOVERY_PATH: Text, "execution.state-recovery.path",
+        "Checkpoint or savepoint that the job starts from." aka ["execution.savepoint.path"];
+    RECOVERY_IGNORE_UNCLAIMED: Flag, "execution.state-recovery.ignore-unclaimed-state" = "false",
+        "Whether state of operators that the job no longer has is dropped." aka ["execution.savepoint.ignore-unclaimed-state"];
     TASK_CANCELLATION_TIMEOUT: Duration, "task.cancellation.timeout" = "3 min",
         "A worker whose tasks do not stop within so long is killed.";
 

@@ -36,16 +36,7 @@ options! { honoured: false;
         "Where keyed state lives." aka ["state.backend"];
     CHECKPOINTING_MODE: OneOf(&["exactly_once", "at_least_once"]), "execution.checkpointing.mode" = "exactly_once",
         "What a restore guarantees.";
-    CHECKPOINTING_TIMEOUT: Duration, "execution.checkpointing.timeout" = "10 min", "A longer checkpoint fails.";
-    CHECKPOINTING_MIN_PAUSE: Duration, "execution.checkpointing.min-pause" = "0 ms", "Gap between two checkpoints.";
     CHECKPOINTING_CONCURRENT: Integer, "execution.checkpointing.max-concurrent-checkpoints" = "1", "Checkpoints in flight.";
-    CHECKPOINTING_TOLERABLE: Integer, "execution.checkpointing.tolerable-failed-checkpoints" = "0", "Failures in a row that a job survives.";
-    CHECKPOINTING_RETENTION: Text, "execution.checkpointing.externalized-checkpoint-retention" = "NO_EXTERNALIZED_CHECKPOINTS",
-        "What remains of a cancelled job's checkpoints.";
-    CHECKPOINTING_NUM_RETAINED: Integer, "execution.checkpointing.num-retained" = "1", "Checkpoints that are kept."
-        aka ["state.checkpoints.num-retained"];
-    CHECKPOINTING_DIR: Text, "execution.checkpointing.dir", "Where checkpoints go." aka ["state.checkpoints.dir"];
-    SAVEPOINT_DIR: Text, "execution.checkpointing.savepoint-dir", "Where savepoints go." aka ["state.savepoints.dir"];
     CHECKPOINTING_STORAGE: Text, "execution.checkpointing.storage", "Kind of checkpoint storage."
         aka ["state.checkpoint-storage"];
     CHECKPOINTING_INCREMENTAL: Flag, "execution.checkpointing.incremental" = "false", "Only what changed."
@@ -56,11 +47,8 @@ options! { honoured: false;
         aka ["execution.checkpointing.unaligned"];
     CHECKPOINTING_ALIGNED_TIMEOUT: Duration, "execution.checkpointing.aligned-checkpoint-timeout" = "0 ms",
         "Aligned at first, then unaligned." aka ["execution.checkpointing.alignment-timeout"];
-    RECOVERY_PATH: Text, "execution.state-recovery.path", "Savepoint to start from." aka ["execution.savepoint.path"];
     RECOVERY_CLAIM_MODE: OneOf(&["no_claim", "claim", "legacy"]), "execution.state-recovery.claim-mode" = "no_claim",
         "Who owns the savepoint afterwards." aka ["execution.savepoint-restore-mode"];
-    RECOVERY_IGNORE_UNCLAIMED: Flag, "execution.state-recovery.ignore-unclaimed-state" = "false",
-        "Whether state without operator is dropped." aka ["execution.savepoint.ignore-unclaimed-state"];
     RECOVERY_FROM_LOCAL: Flag, "execution.state-recovery.from-local" = "false", "Restore from the node's own copy."
         aka ["state.backend.local-recovery"];
     CANCELLATION_INTERVAL: Duration, "task.cancellation.interval" = "30 s", "Pause between reminders to stop.";

@@ -53,9 +53,14 @@ struct CollectionReader<T> {
 }
 
 impl<T: Record + Sync> SourceReader for CollectionReader<T> {
-    fn assign(&mut self, _split: Split) -> Result<(), Failure> {
-        self.next = 0;
+    fn assign(&mut self, split: Split) -> Result<(), Failure> {
+        let next = split.payload.as_u64().and_then(|next| usize::try_from(next).ok()).unwrap_or(0);
+        self.next = next.min(self.records.len());
         Ok(())
+    }
+
+    fn position(&self) -> Result<serde_json::Value, Failure> {
+        Ok(self.next.into())
     }
 
     fn poll(&mut self, out: &mut dyn Output) -> Result<Polled, Failure> {

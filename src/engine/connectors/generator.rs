@@ -125,7 +125,10 @@ impl<T: Record, F: GeneratorFunction<T>> Source for DataGeneratorSource<T, F> {
             Some(count) => Range { first: 0, last: count - 1 }.parts().map(Range::split).collect(),
             // One each: they have no end.
             None => (0..context.parallelism)
-                .map(|i| Split { id: format!("{i} of {}", context.parallelism), payload: i.into() })
+                .map(|i| Split {
+                    id: format!("{i} of {}", context.parallelism),
+                    payload: serde_json::json!([i, context.parallelism]),
+                })
                 .collect(),
         };
         Ok(Box::new(KnownSplits(splits)))
@@ -134,11 +137,10 @@ impl<T: Record, F: GeneratorFunction<T>> Source for DataGeneratorSource<T, F> {
     fn reader(&self, context: &OperatorContext, _waker: Waker) -> Result<Box<dyn SourceReader>, Failure> {
         let subtasks = context.parallelism.max(1);
         let pace = self.checked_rate()?.map(|rate| Pace::new(rate / f64::from(subtasks)));
-        let step = if self.count.is_some() { 1 } else { u64::from(subtasks) };
         Ok(Box::new(Generator {
             function: self.function.clone(),
             bounded: self.count.is_some(),
-            step,
+            step: 1,
             pace,
             left: None,
             record: PhantomData,
@@ -212,14 +214,20 @@ impl<T: Record, F: GeneratorFunction<T>> Generator<T, F> {
 
 impl<T: Record, F: GeneratorFunction<T>> SourceReader for Generator<T, F> {
     fn assign(&mut self, split: Split) -> Result<(), Failure> {
-        self.left = Some(if self.bounded {
-            Range::of(split)?
-        } else {
-            let first = serde_json::from_value(split.payload)
-                .map_err(|error| Failure::permanent(format!("{error}: part {} of a generator", split.id)))?;
-            Range { first, last: u64::MAX }
-        });
+        if self.bounded {
+            self.left = Range::of(split)?;
+            return Ok(());
+        }
+        let (first, step) = serde_json::from_value(split.payload)
+            .map_err(|error| Failure::permanent(format!("{error}: part {} of a generator", split.id)))?;
+        self.step = step;
+        self.left = Some(Range { first, last: u64::MAX });
         Ok(())
+    }
+
+    fn position(&self) -> Result<serde_json::Value, Failure> {
+        let first = self.left.map_or(u64::MAX, |left| left.first);
+        Ok(if self.bounded { Range::payload(self.left) } else { serde_json::json!([first, self.step]) })
     }
 
     fn poll(&mut self, out: &mut dyn Output) -> Result<Polled, Failure> {

@@ -36,9 +36,16 @@ impl Range {
         Split { id: format!("{first}-{last}"), payload: serde_json::json!(self) }
     }
 
-    pub(super) fn of(split: Split) -> Result<Self, Failure> {
-        serde_json::from_value(split.payload)
-            .map_err(|error| Failure::permanent(format!("{error}: part {} of a sequence", split.id)))
+    /// What is left of a part; nothing, when it was read to its end before a checkpoint.
+    pub(super) fn of(split: Split) -> Result<Option<Self>, Failure> {
+        let range: Self = serde_json::from_value(split.payload)
+            .map_err(|error| Failure::permanent(format!("{error}: part {} of a sequence", split.id)))?;
+        Ok((range.first <= range.last).then_some(range))
+    }
+
+    /// The payload of a part of which this is left.
+    pub(super) fn payload(left: Option<Self>) -> serde_json::Value {
+        serde_json::json!(left.unwrap_or(Self { first: 1, last: 0 }))
     }
 
     /// Takes the first `len` numbers off; none remain where it is no longer.

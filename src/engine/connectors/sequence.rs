@@ -42,8 +42,12 @@ struct SequenceReader {
 
 impl SourceReader for SequenceReader {
     fn assign(&mut self, split: Split) -> Result<(), Failure> {
-        self.present = Some(Range::of(split)?);
+        self.present = Range::of(split)?;
         Ok(())
+    }
+
+    fn position(&self) -> Result<serde_json::Value, Failure> {
+        Ok(Range::payload(self.present))
     }
 
     fn poll(&mut self, out: &mut dyn Output) -> Result<Polled, Failure> {

@@ -159,6 +159,11 @@ impl<D: DeserializationSchema> SourceReader for SocketReader<D> {
         }
     }
 
+    fn position(&self) -> Result<serde_json::Value, Failure> {
+        // A server does not say again what it has said.
+        Ok(serde_json::Value::Null)
+    }
+
     fn stop(&mut self, out: &mut dyn Output) -> Result<(), Failure> {
         // What has been received is part of the input; what the server has not sent yet is not.
         while let Some(Ok(chunk)) = self.connection.as_ref().and_then(|connection| connection.chunks.try_recv().ok()) {

@@ -154,7 +154,7 @@ impl Downstream {
                         None => registry.close(self, frame.channel),
                     }
                 }
-                Kind::Data | Kind::Watermark | Kind::End | Kind::Idle => {
+                Kind::Data | Kind::Watermark | Kind::Barrier | Kind::End | Kind::Idle => {
                     return Err(malformed("data against its direction"));
                 }
             }

@@ -9,7 +9,7 @@ use super::NetworkError;
 use super::credit::{Account, Returns, window_of};
 use super::outlet::charge_of;
 use super::upstream::Upstream;
-use crate::engine::record::{Batch, BatchType, Element, Waker};
+use crate::engine::record::{Barrier, Batch, BatchType, Element, Waker};
 use crate::time::EventTime;
 
 /// What lies in a channel's queue.
@@ -22,6 +22,8 @@ pub(super) enum Item {
     Watermark(EventTime),
     /// Event time does not wait for the channel until something else comes.
     Idle,
+    /// A checkpoint's.
+    Barrier(Arc<Barrier>),
     /// Nothing comes behind this.
     End,
 }
@@ -33,6 +35,7 @@ impl Item {
             Element::Batch(batch) => Self::Batch { charge: charge_of(&*batch), batch },
             Element::Watermark(watermark) => Self::Watermark(watermark),
             Element::Idle => Self::Idle,
+            Element::Barrier(barrier) => Self::Barrier(barrier),
             Element::EndOfInput => Self::End,
         }
     }
@@ -47,7 +50,7 @@ pub(super) struct Gate {
 
 struct State {
     channels: Vec<Queue>,
-    /// Channels with something in them, the next one to serve first.
+    /// Channels with something in them that are not blocked, the next one to serve first.
     ready: VecDeque<u32>,
     failure: Option<NetworkError>,
     /// The subtask is gone: what comes is dropped.
@@ -57,6 +60,8 @@ struct State {
 #[derive(Default)]
 struct Queue {
     items: VecDeque<Item>,
+    /// What comes waits until the barrier has come on the other channels.
+    blocked: bool,
     /// A local producer's account and how to wake it.
     producer: Option<(Arc<Account>, Waker)>,
 }
@@ -99,10 +104,11 @@ impl Gate {
         if *closed {
             return;
         }
-        let items = &mut channels[index as usize].items;
+        let Queue { items, blocked, .. } = &mut channels[index as usize];
         match (items.back_mut(), item) {
             (Some(Item::Watermark(last)), Item::Watermark(watermark)) => *last = watermark,
             (Some(_), item) => items.push_back(item),
+            (None, item) if *blocked => items.push_back(item),
             (None, item) => {
                 items.push_back(item);
                 ready.push_back(index);
@@ -131,12 +137,36 @@ impl Gate {
         let item = queue.items.pop_front().expect("a channel on the ready list has an item");
         let wake = match (&item, &queue.producer) {
             (Item::Batch { charge, .. }, Some((account, waker))) => account.release(*charge).then(|| waker.clone()),
-            (Item::Batch { .. } | Item::Frame(_) | Item::Watermark(_) | Item::Idle | Item::End, _) => None,
+            (
+                Item::Batch { .. } | Item::Frame(_) | Item::Watermark(_) | Item::Idle | Item::Barrier(_) | Item::End,
+                _,
+            ) => None,
         };
         if !queue.items.is_empty() {
             state.ready.push_back(index);
         }
         Ok(Some(Popped { index, item, wake }))
+    }
+
+    /// Serves this channel no more until [`Gate::unblock`]. What lies in it still counts against its producer's credit.
+    fn block(&self, index: u32) {
+        let mut state = self.lock();
+        let State { channels, ready, .. } = &mut *state;
+        if let Some(queue) = channels.get_mut(index as usize) {
+            queue.blocked = true;
+            ready.retain(|channel| *channel != index);
+        }
+    }
+
+    /// Serves all channels again.
+    fn unblock(&self) {
+        let mut state = self.lock();
+        let State { channels, ready, .. } = &mut *state;
+        for (index, queue) in (0..).zip(channels) {
+            if std::mem::take(&mut queue.blocked) && !queue.items.is_empty() {
+                ready.push_back(index);
+            }
+        }
     }
 
     fn close(&self) {
@@ -200,6 +230,7 @@ impl InputGate {
             Item::Frame(payload) => Element::Batch(self.decode(index, &payload)?),
             Item::Watermark(watermark) => Element::Watermark(watermark),
             Item::Idle => Element::Idle,
+            Item::Barrier(barrier) => Element::Barrier(barrier),
             Item::End => {
                 self.open_channels -= 1;
                 Element::EndOfInput
@@ -220,6 +251,16 @@ impl InputGate {
             link.credit(*channel, credit);
         }
         Ok(self.batch_type.decode(payload)?)
+    }
+
+    /// Gives nothing of this channel until [`InputGate::unblock`]: its barrier has come before that of others.
+    pub fn block(&mut self, channel: usize) {
+        self.gate.block(channel as u32);
+    }
+
+    /// Gives of every channel again.
+    pub fn unblock(&mut self) {
+        self.gate.unblock();
     }
 
     /// Number of channels.
@@ -269,6 +310,7 @@ impl std::fmt::Debug for InputGate {
 mod tests {
     use super::*;
     use crate::engine::record::{Rows, RowsType};
+    use crate::ids::CheckpointId;
 
     fn gate(channels: usize) -> (Arc<Gate>, InputGate) {
         let gate = Arc::new(Gate::new(channels, Waker::new(|| {})));
@@ -287,6 +329,7 @@ mod tests {
                 Element::Batch(batch) => format!("{channel}:{}", Rows::<u32>::of(batch).0[0]),
                 Element::Watermark(watermark) => format!("{channel}:w{watermark}"),
                 Element::Idle => format!("{channel}:idle"),
+                Element::Barrier(barrier) => format!("{channel}:b{}", barrier.checkpoint),
                 Element::EndOfInput => format!("{channel}:end"),
             });
         }
@@ -319,6 +362,28 @@ mod tests {
             shared.push(0, item);
         }
         assert_eq!(drain(&mut gate), ["0:w2", "0:7", "0:w3"]);
+    }
+
+    #[test]
+    fn a_blocked_channel_waits_and_then_goes_on_where_it_was() {
+        let (shared, mut gate) = gate(2);
+        let barrier = Arc::new(Barrier { checkpoint: CheckpointId(7), ..Barrier::default() });
+        for (channel, item) in [(0, batch(1)), (0, Item::Barrier(Arc::clone(&barrier))), (0, batch(2)), (1, batch(3))] {
+            shared.push(channel, item);
+        }
+        assert_eq!(gate.poll().unwrap().map(|next| next.0), Some(0));
+        assert_eq!(gate.poll().unwrap().map(|next| next.0), Some(1));
+        assert!(matches!(gate.poll(), Ok(Some((0, Element::Barrier(_))))));
+        gate.block(0);
+        shared.push(1, Item::Barrier(barrier));
+        shared.push(1, batch(4));
+        assert_eq!(drain(&mut gate), ["1:b7", "1:4"]);
+        shared.push(0, batch(5));
+        gate.block(1);
+        shared.push(1, batch(6));
+        assert!(drain(&mut gate).is_empty());
+        gate.unblock();
+        assert_eq!(drain(&mut gate), ["0:2", "1:6", "0:5"]);
     }
 
     #[test]

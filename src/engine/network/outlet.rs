@@ -18,7 +18,7 @@ use super::downstream::Downstream;
 use super::gate::{Gate, Item};
 use super::registry::{ChannelKey, Consumer};
 use super::wire::{self, HEADER_BYTES, Kind};
-use crate::engine::record::{Batch, Element, Waker};
+use crate::engine::record::{Barrier, Batch, Element, Waker};
 use crate::time::EventTime;
 
 /// The producer's end of a channel. Written by its subtask's thread, read by a connection's writer.
@@ -55,6 +55,7 @@ enum Outgoing {
     Frame(Vec<u8>),
     Watermark(EventTime),
     Idle,
+    Barrier(Arc<Barrier>),
     End,
 }
 
@@ -153,7 +154,7 @@ impl Outlet {
         match &mut *self.lock() {
             Path::Waiting(queue) => match queue.back_mut() {
                 Some(Element::Watermark(last)) => *last = watermark,
-                Some(Element::Batch(_) | Element::Idle | Element::EndOfInput) | None => {
+                Some(Element::Batch(_) | Element::Idle | Element::Barrier(_) | Element::EndOfInput) | None => {
                     queue.push_back(Element::Watermark(watermark));
                 }
             },
@@ -169,6 +170,17 @@ impl Outlet {
             Path::Waiting(queue) => queue.push_back(Element::Idle),
             Path::Local { gate, index } => gate.push(*index, Item::Idle),
             Path::Remote(remote) => remote.push(Outgoing::Idle),
+            Path::Closed => {}
+        }
+    }
+
+    /// Hands a barrier over; it costs no credit.
+    pub(super) fn barrier(&self, barrier: &Arc<Barrier>) {
+        let barrier = Arc::clone(barrier);
+        match &mut *self.lock() {
+            Path::Waiting(queue) => queue.push_back(Element::Barrier(barrier)),
+            Path::Local { gate, index } => gate.push(*index, Item::Barrier(barrier)),
+            Path::Remote(remote) => remote.push(Outgoing::Barrier(barrier)),
             Path::Closed => {}
         }
     }
@@ -240,6 +252,7 @@ impl Outlet {
             }
             Outgoing::Watermark(watermark) => wire::watermark(remote.channel, watermark),
             Outgoing::Idle => wire::small(remote.channel, Kind::Idle, &[]),
+            Outgoing::Barrier(barrier) => wire::barrier(remote.channel, &barrier),
             Outgoing::End => wire::small(remote.channel, Kind::End, &[]),
         };
         let more = remote.is_sendable();
@@ -307,7 +320,7 @@ impl Remote {
     fn is_sendable(&self) -> bool {
         match self.queue.front() {
             Some(Outgoing::Frame(frame)) => self.window.admits(payload_bytes(frame)),
-            Some(Outgoing::Watermark(_) | Outgoing::Idle | Outgoing::End) => true,
+            Some(Outgoing::Watermark(_) | Outgoing::Idle | Outgoing::Barrier(_) | Outgoing::End) => true,
             None => false,
         }
     }
@@ -324,6 +337,7 @@ impl Remote {
             }
             Element::Watermark(watermark) => self.push(Outgoing::Watermark(watermark)),
             Element::Idle => self.push(Outgoing::Idle),
+            Element::Barrier(barrier) => self.push(Outgoing::Barrier(barrier)),
             Element::EndOfInput => self.push(Outgoing::End),
         }
         Ok(())

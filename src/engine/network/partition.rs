@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use super::NetworkError;
 use super::outlet::Outlet;
 use super::pool::Pool;
-use crate::engine::record::{BATCH_BYTES, BATCH_RECORDS, Batch, key_group_owners};
+use crate::engine::record::{BATCH_BYTES, BATCH_RECORDS, Barrier, Batch, key_group_owners};
 use crate::graph::plan::Partitioner;
 use crate::time::EventTime;
 
@@ -144,6 +144,16 @@ impl ResultPartition {
     pub fn idle(&mut self) -> Result<(), NetworkError> {
         self.flush()?;
         self.outlets.iter().for_each(|outlet| outlet.idle());
+        Ok(())
+    }
+
+    /// What was emitted so far belongs to a checkpoint, and nothing behind. Goes to every consumer, behind what was emitted.
+    ///
+    /// # Errors
+    /// As [`ResultPartition::emit`].
+    pub fn barrier(&mut self, barrier: &Arc<Barrier>) -> Result<(), NetworkError> {
+        self.flush()?;
+        self.outlets.iter().for_each(|outlet| outlet.barrier(barrier));
         Ok(())
     }
 

@@ -145,6 +145,7 @@ impl Upstream {
             Kind::Data => Item::Frame(frame.payload),
             Kind::Watermark => Item::Watermark(EventTime(frame.number()?.cast_signed())),
             Kind::Idle => Item::Idle,
+            Kind::Barrier => Item::Barrier(Arc::new(frame.barrier()?)),
             Kind::End => Item::End,
             Kind::Open | Kind::Credit | Kind::Close => return Err(malformed("a request against its direction")),
         };

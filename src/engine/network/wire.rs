@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! consumer's worker ─ Open, Credit, Close ─► producer's worker
-//!                   ◄─ Data, Watermark, Idle, End ─
+//!                   ◄─ Data, Watermark, Idle, Barrier, End ─
 //! ```
 
 use std::io;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::NetworkError;
 use super::registry::ChannelKey;
-use crate::engine::record::Batch;
+use crate::engine::record::{Barrier, Batch};
 use crate::time::EventTime;
 
 /// Length of a frame's header.
@@ -42,13 +42,15 @@ pub(super) enum Kind {
     End = 6,
     /// Event time does not wait for this channel until something else comes.
     Idle = 7,
+    /// A checkpoint's barrier; the payload is a [`Barrier`] in postcard.
+    Barrier = 8,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Open, Self::Credit, Self::Close, Self::Data, Self::Watermark, Self::End, Self::Idle]
-            .into_iter()
-            .find(|kind| *kind as u8 == byte)
+        let all =
+            [Self::Open, Self::Credit, Self::Close, Self::Data, Self::Watermark, Self::End, Self::Idle, Self::Barrier];
+        all.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -68,6 +70,11 @@ pub(super) struct Frame {
 }
 
 impl Frame {
+    /// The payload as a barrier.
+    pub(super) fn barrier(&self) -> io::Result<Barrier> {
+        postcard::from_bytes(&self.payload).map_err(|_| malformed("a barrier that cannot be read"))
+    }
+
     /// The payload as eight little-endian bytes.
     pub(super) fn number(&self) -> io::Result<u64> {
         let bytes = self.payload.as_slice().try_into();
@@ -91,6 +98,12 @@ pub(super) fn small(channel: u32, kind: Kind, payload: &[u8]) -> Vec<u8> {
 /// A whole watermark frame.
 pub(super) fn watermark(channel: u32, watermark: EventTime) -> Vec<u8> {
     small(channel, Kind::Watermark, &watermark.0.to_le_bytes())
+}
+
+/// A whole barrier frame.
+pub(super) fn barrier(channel: u32, barrier: &Barrier) -> Vec<u8> {
+    let payload = postcard::to_allocvec(barrier).expect("a number, a flag and a text are written to memory");
+    small(channel, Kind::Barrier, &payload)
 }
 
 /// A whole data frame: the rows are written once, straight to where they are sent from.

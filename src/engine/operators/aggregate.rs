@@ -7,7 +7,7 @@ use crate::engine::record::{Key, Record};
 /// Folds the values of one key. Associative and commutative, so that parts can be folded first and then together.
 pub(crate) trait Aggregate<V>: Clone + Send + Sync + 'static {
     /// What has been folded so far.
-    type Accumulator: Send;
+    type Accumulator: Record;
 
     /// Begins with a first value.
     fn start(&self, value: V) -> Self::Accumulator;

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::keyed_context::{KeyedContext, KeyedCore, Timer};
 use super::process::{EventClock, ProcessContext, each_row};
 use super::side_output::{OutputTag, SideOutputs};
-use super::{Collector, KeyedRuntimeContext, Operator, OperatorContext, Output, RuntimeContext};
+use super::{Collector, KeyedRuntimeContext, Operator, OperatorContext, Output, Restore, RuntimeContext, Snapshot};
 use crate::engine::record::{Batch, Key, Record, Rows};
 use crate::engine::state::{BroadcastRead, BroadcastStates, BroadcastWrite, KeyedState};
 use crate::graph::task::Failure;
@@ -293,6 +293,15 @@ where
         Ok(())
     }
 
+    fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
+        self.broadcast.freeze(into);
+        Ok(())
+    }
+
+    fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
+        self.broadcast.restore(from)
+    }
+
     fn finish(&mut self, _out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {
         self.function.close()?;
         Ok(Vec::new())
@@ -363,6 +372,15 @@ where
     fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<(), Failure> {
         let Self { function, core, .. } = self;
         core.advance(watermark, out, |timer, ctx, out| function.on_timer(timer, ctx, out))
+    }
+
+    fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
+        self.core.snapshot(into);
+        Ok(())
+    }
+
+    fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
+        self.core.restore(from)
     }
 
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {

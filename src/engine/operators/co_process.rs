@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::keyed_context::{KeyedContext, KeyedCore, Timer};
 use super::process::{EventClock, ProcessContext, each_row};
 use super::side_output::SideOutputs;
-use super::{Collector, KeyedRuntimeContext, Operator, OperatorContext, Output, RuntimeContext};
+use super::{Collector, KeyedRuntimeContext, Operator, OperatorContext, Output, Restore, RuntimeContext, Snapshot};
 use crate::engine::record::{Batch, Key, Record};
 use crate::engine::state::BroadcastStates;
 use crate::graph::task::Failure;
@@ -240,6 +240,15 @@ where
     fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<(), Failure> {
         let Self { function, core, .. } = self;
         core.advance(watermark, out, |timer, ctx, out| function.on_timer(timer, ctx, out))
+    }
+
+    fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
+        self.core.snapshot(into);
+        Ok(())
+    }
+
+    fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
+        self.core.restore(from)
     }
 
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {

@@ -3,9 +3,13 @@
 use std::marker::PhantomData;
 
 use super::aggregate::{Aggregate, Shape};
-use super::{Collector, Emission, Operator, OperatorContext, Output};
-use crate::engine::record::{Batch, Key, Keyed, KeyedTable, Record, Rows};
+use super::{Collector, Emission, Operator, OperatorContext, Output, Restore, Snapshot};
+use crate::engine::record::{Batch, Key, Keyed, KeyedTable, Record, Rows, key_hash};
+use crate::engine::state::each_entry;
 use crate::graph::task::Failure;
+
+/// Name of the state in snapshots.
+const STATE: &str = "aggregate";
 
 /// Folds the values of each key; emits the new value with each record, or all values at the end.
 pub(crate) struct KeyedAggregate<K, V, G: Aggregate<V>, S> {
@@ -13,6 +17,7 @@ pub(crate) struct KeyedAggregate<K, V, G: Aggregate<V>, S> {
     shape: S,
     emission: Emission,
     rolling: bool,
+    max_parallelism: u32,
     table: KeyedTable<K, G::Accumulator>,
     types: PhantomData<fn(V)>,
 }
@@ -20,12 +25,21 @@ pub(crate) struct KeyedAggregate<K, V, G: Aggregate<V>, S> {
 impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> KeyedAggregate<K, V, G, S> {
     /// Folds by `aggregate`, emits as `shape` says.
     pub(crate) fn new(aggregate: G, shape: S, emission: Emission) -> Self {
-        Self { aggregate, shape, emission, rolling: true, table: KeyedTable::new(), types: PhantomData }
+        Self {
+            aggregate,
+            shape,
+            emission,
+            rolling: true,
+            max_parallelism: 1,
+            table: KeyedTable::new(),
+            types: PhantomData,
+        }
     }
 }
 
 impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> Operator for KeyedAggregate<K, V, G, S> {
     fn open(&mut self, context: &OperatorContext) -> Result<(), Failure> {
+        self.max_parallelism = context.max_parallelism;
         self.rolling = !self.emission.is_final_in(context.execution_mode);
         Ok(())
     }
@@ -42,6 +56,20 @@ impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> Operator for KeyedAggre
         let (mut rows, times) = (Vec::with_capacity(batch.len()), batch.take_times());
         batch.fold_into(table, start, add, |key, folded| rows.push(shape.cloned(key, G::value_ref(folded))));
         out.emit(Box::new(Rows(rows, times)))
+    }
+
+    fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
+        into.keyed(STATE, self.max_parallelism, vec![self.table.freeze()]);
+        Ok(())
+    }
+
+    fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
+        let table = &mut self.table;
+        from.visit(STATE, &mut |_, entries, bytes| {
+            each_entry(STATE, entries, bytes, |(key, folded): (K, G::Accumulator)| {
+                table.put(key_hash(&key), key, folded);
+            })
+        })
     }
 
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {

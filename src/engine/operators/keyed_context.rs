@@ -5,8 +5,10 @@ use std::cell::OnceCell;
 use super::process::EventClock;
 use super::side_output::{OutputTag, SideOutputs};
 use super::{Collector, OperatorContext, Output};
-use crate::engine::record::{BATCH_RECORDS, Batch, Key, KeyRef, Keyed, Record, key_hash};
-use crate::engine::state::{BroadcastRead, BroadcastStates, KeyAt, KeyContext, KeyedStates, TimerQueue};
+use crate::engine::record::{BATCH_RECORDS, Batch, Key, KeyRef, Keyed, Record, key_group, key_hash};
+use crate::engine::state::{
+    BroadcastRead, BroadcastStates, KeyAt, KeyContext, KeyedStates, Restore, Snapshot, TimerQueue, each_entry,
+};
 use crate::graph::plan::ExecutionMode;
 use crate::graph::task::Failure;
 use crate::time::{EventTime, Now};
@@ -157,6 +159,9 @@ pub(super) struct KeyedCore<K> {
     watermark: EventTime,
 }
 
+/// Name of the timers in snapshots.
+const PROCESSING_TIMERS: &str = "_timers/processing";
+const EVENT_TIMERS: &str = "_timers/event";
 /// Timers fired in one go: as few as fit a batch, so that what they emit stays within bounds and the subtask gets to its mail.
 const TIMERS_AT_ONCE: usize = BATCH_RECORDS;
 
@@ -221,6 +226,37 @@ impl<K: Key> KeyedCore<K> {
         let at = KeyAt { hash: key_hash(key), key: KeyRef::Value(key) };
         let event = EventClock::at(self.watermark);
         apply(&mut KeyedContext { core: self, at, key: OnceCell::new(), now, event });
+    }
+
+    /// What states and timers hold now.
+    pub(super) fn snapshot(&mut self, into: &mut Snapshot) {
+        self.states.freeze(into);
+        self.broadcast.freeze(into);
+        let max_parallelism = self.states.max_parallelism();
+        let timers = self.timers.processing.iter();
+        let timers = timers.map(|(time, hash, key)| (key_group(hash, max_parallelism), (time, key.clone())));
+        into.grouped(PROCESSING_TIMERS, timers.collect());
+        let timers = self.timers.event.iter();
+        let timers = timers.map(|(time, hash, key)| (key_group(hash, max_parallelism), (time, key.clone())));
+        into.grouped(EVENT_TIMERS, timers.collect());
+    }
+
+    /// Behind `open`: fills states and timers.
+    pub(super) fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
+        self.states.restore(from)?;
+        self.broadcast.restore(from)?;
+        let timers = &mut self.timers.processing;
+        from.visit(PROCESSING_TIMERS, &mut |_, entries, bytes| {
+            each_entry(PROCESSING_TIMERS, entries, bytes, |(time, key): (Now, K)| {
+                timers.register(time, KeyAt { hash: key_hash(&key), key: KeyRef::Value(&key) });
+            })
+        })?;
+        let timers = &mut self.timers.event;
+        from.visit(EVENT_TIMERS, &mut |_, entries, bytes| {
+            each_entry(EVENT_TIMERS, entries, bytes, |(time, key): (EventTime, K)| {
+                timers.register(time, KeyAt { hash: key_hash(&key), key: KeyRef::Value(&key) });
+            })
+        })
     }
 
     /// When timers are to fire next.

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::keyed_context::{KeyedContext, KeyedCore, Timer};
-use super::{Collector, KeyedRuntimeContext, Operator, OperatorContext, Output};
+use super::{Collector, KeyedRuntimeContext, Operator, OperatorContext, Output, Restore, Snapshot};
 use crate::engine::record::{Batch, Key, Record};
 use crate::graph::task::Failure;
 use crate::time::{EventTime, Now};
@@ -132,6 +132,15 @@ impl<K: Key, I: Record, O: Record, F: KeyedProcessFunction<K, I, O>> Operator fo
     fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<(), Failure> {
         let Self { function, core, .. } = self;
         core.advance(watermark, out, |timer, ctx, out| function.on_timer(timer, ctx, out))
+    }
+
+    fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
+        self.core.snapshot(into);
+        Ok(())
+    }
+
+    fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
+        self.core.restore(from)
     }
 
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {

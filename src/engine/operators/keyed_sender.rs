@@ -163,6 +163,11 @@ where
         Ok(())
     }
 
+    fn before_barrier(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {
+        self.empty(out)?;
+        Ok(Vec::new())
+    }
+
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {
         self.empty(out)?;
         self.table = None;

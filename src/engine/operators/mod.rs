@@ -84,6 +84,7 @@ pub(crate) use try_map::{TryFlatMap, TryMap};
 pub(crate) use tumbling_window::{TumblingWindow, Windows};
 
 pub use super::record::Waker;
+pub use super::state::{Restore, Snapshot};
 
 use super::record::Batch;
 use crate::graph::plan::ExecutionMode;
@@ -213,6 +214,35 @@ pub trait Operator: Send {
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {
         let _ = out;
         Ok(Vec::new())
+    }
+
+    /// A checkpoint's barrier has come on all inputs: emits what is held back without being state. The runtime hands the barrier on
+    /// behind it. What a sink returns is prepared output that belongs to the checkpoint, published when that is complete.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn before_barrier(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {
+        let _ = out;
+        Ok(Vec::new())
+    }
+
+    /// Adds what the operator's state holds now. Called behind [`Operator::before_barrier`]; takes no longer than it must, since
+    /// another thread writes it.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
+        let _ = into;
+        Ok(())
+    }
+
+    /// Fills the operator's state from a checkpoint. Called once, behind `open`, where the job goes on from one.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
+        let _ = from;
+        Ok(())
     }
 
     /// Records that were malformed and repaired or dropped since the last call.

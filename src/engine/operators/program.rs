@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{ErasedSink, ErasedSource, Operator};
 use crate::engine::record::BatchType;
 use crate::graph::plan::{ExecutionMode, NodeIndex};
-use crate::ids::{ExecutionAttemptId, JobId};
+use crate::ids::{CheckpointId, ExecutionAttemptId, JobId};
 
 /// The code behind a plan's nodes, by position.
 #[derive(Clone, Default)]
@@ -60,6 +60,8 @@ pub struct OperatorContext {
     pub max_parallelism: u32,
     /// Batch or streaming, never automatic.
     pub execution_mode: ExecutionMode,
+    /// The checkpoint that the job goes on from; none: it begins anew.
+    pub restored_from: Option<CheckpointId>,
     /// A directory for temporary files, removed with the subtask's worker.
     pub temporary_dir: PathBuf,
     /// The side outputs that something reads, by tag, with the name of the record type it reads.

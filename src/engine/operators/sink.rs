@@ -71,6 +71,16 @@ pub trait SinkWriter<T>: Send {
         Ok(())
     }
 
+    /// A checkpoint's barrier has come: makes what was written so far durable, and says what is to be published once the checkpoint is
+    /// complete. What is written from here on belongs to the next one. A writer that publishes at once flushes, and has nothing to say.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn prepare_checkpoint(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
+        self.flush()?;
+        Ok(Vec::new())
+    }
+
     /// The input has ended: makes everything durable and says what is to be published.
     ///
     /// # Errors
@@ -133,6 +143,10 @@ impl<S: Sink> super::Operator for SinkOperator<S> {
 
     fn idle(&mut self) -> Result<(), Failure> {
         self.writer.as_mut().map_or(Ok(()), |writer| writer.flush())
+    }
+
+    fn before_barrier(&mut self, _out: &mut dyn super::Output) -> Result<Vec<serde_json::Value>, Failure> {
+        self.writer.as_mut().map_or(Ok(Vec::new()), |writer| writer.prepare_checkpoint())
     }
 
     fn finish(&mut self, _out: &mut dyn super::Output) -> Result<Vec<serde_json::Value>, Failure> {

@@ -86,6 +86,13 @@ pub trait SourceReader: Send {
     /// Fails the subtask.
     fn poll(&mut self, out: &mut dyn Output) -> Result<Polled, Failure>;
 
+    /// What [`SourceReader::assign`] is to be given, as the payload of the present part, so that exactly what has not been emitted of it
+    /// comes. Stands in checkpoints. Only called while there is a part.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn position(&self) -> Result<serde_json::Value, Failure>;
+
     /// Ends the present part as if its input had ended here: the job is being drained.
     ///
     /// # Errors

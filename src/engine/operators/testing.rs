@@ -84,6 +84,7 @@ pub(crate) fn context(execution_mode: ExecutionMode) -> OperatorContext {
         parallelism: 1,
         max_parallelism: 128,
         execution_mode,
+        restored_from: None,
         temporary_dir: std::env::temp_dir(),
         side_outputs: BTreeMap::new(),
     }

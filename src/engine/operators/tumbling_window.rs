@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use super::aggregate::{Aggregate, Shape};
 use super::keyed_aggregate::emit_values;
-use super::{Operator, Output};
-use crate::engine::record::{Batch, Key, Keyed, KeyedTable, Record};
+use super::{Operator, OperatorContext, Output, Restore, Snapshot};
+use crate::engine::record::{Batch, Key, Keyed, KeyedTable, Record, key_group, key_hash};
+use crate::engine::state::each_entry;
 use crate::graph::task::Failure;
 use crate::time::Now;
 
@@ -37,6 +38,9 @@ impl Windows {
     }
 }
 
+/// Name of the state in snapshots.
+const STATE: &str = "panes";
+
 /// Folds the values of each key and window; emits a window when it ends, and open ones when the input does.
 ///
 /// A window holds what arrives here while it is open: one table a window and one timer, however many keys there are.
@@ -44,6 +48,7 @@ pub(crate) struct TumblingWindow<K, V, G: Aggregate<V>, S> {
     windows: Windows,
     aggregate: G,
     shape: S,
+    max_parallelism: u32,
     /// By the window's end.
     panes: BTreeMap<Now, KeyedTable<K, G::Accumulator>>,
     types: PhantomData<fn(V)>,
@@ -52,11 +57,16 @@ pub(crate) struct TumblingWindow<K, V, G: Aggregate<V>, S> {
 impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> TumblingWindow<K, V, G, S> {
     /// Folds by `aggregate`, emits as `shape` says.
     pub(crate) fn new(windows: Windows, aggregate: G, shape: S) -> Self {
-        Self { windows, aggregate, shape, panes: BTreeMap::new(), types: PhantomData }
+        Self { windows, aggregate, shape, max_parallelism: 1, panes: BTreeMap::new(), types: PhantomData }
     }
 }
 
 impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> Operator for TumblingWindow<K, V, G, S> {
+    fn open(&mut self, context: &OperatorContext) -> Result<(), Failure> {
+        self.max_parallelism = context.max_parallelism;
+        Ok(())
+    }
+
     fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
         let pane = self.panes.entry(self.windows.end(out.now())).or_default();
         let aggregate = &self.aggregate;
@@ -78,6 +88,26 @@ impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> Operator for TumblingWi
             emit_values::<K, V, G, S>(&mut pane.remove(), &self.shape, out)?;
         }
         Ok(())
+    }
+
+    fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
+        let mut entries = Vec::new();
+        for (end, pane) in &self.panes {
+            entries.extend(pane.iter().map(|(key, folded)| {
+                (key_group(key_hash(key), self.max_parallelism), (*end, key.clone(), folded.clone()))
+            }));
+        }
+        into.grouped(STATE, entries);
+        Ok(())
+    }
+
+    fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
+        let panes = &mut self.panes;
+        from.visit(STATE, &mut |_, entries, bytes| {
+            each_entry(STATE, entries, bytes, |(end, key, folded): (Now, K, G::Accumulator)| {
+                panes.entry(end).or_default().put(key_hash(&key), key, folded);
+            })
+        })
     }
 
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {

@@ -6,9 +6,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// What can be a record: any owned value that serde can write and read. Deriving `Clone, Serialize, Deserialize` is enough.
-pub trait Record: Clone + Send + Serialize + DeserializeOwned + 'static {}
+///
+/// `Sync`, because a checkpoint writes state from another thread while the operator goes on with it.
+pub trait Record: Clone + Send + Sync + Serialize + DeserializeOwned + 'static {}
 
-impl<T: Clone + Send + Serialize + DeserializeOwned + 'static> Record for T {}
+impl<T: Clone + Send + Sync + Serialize + DeserializeOwned + 'static> Record for T {}
 
 /// A container of records of one type.
 ///

@@ -1,6 +1,8 @@
 //! What a channel carries.
 
-use super::Batch;
+use std::sync::Arc;
+
+use super::{Barrier, Batch};
 use crate::time::EventTime;
 
 /// One thing in a channel, in order with all others of that channel.
@@ -12,6 +14,8 @@ pub enum Element {
     /// The producer has nothing and expects nothing: event time does not wait for it until something else comes. Flink's
     /// `WatermarkStatus.IDLE`.
     Idle,
+    /// What came before belongs to this checkpoint, what comes behind does not.
+    Barrier(Arc<Barrier>),
     /// The producer's input has ended: nothing comes behind this.
     EndOfInput,
 }

@@ -1,5 +1,7 @@
 //! The frozen routing hash. The scheme's id stands in every checkpoint; changing a bit here is a new scheme.
 
+use std::ops::Range;
+
 use std::any::Any;
 
 use rapidhash::v3::rapidhash_v3;
@@ -61,6 +63,12 @@ pub fn subtask_of_key_group(key_group: u32, max_parallelism: u32, parallelism: u
 #[inline]
 pub fn subtask_of_hash(hash: u64, max_parallelism: u32, parallelism: u32) -> u32 {
     subtask_of_key_group(key_group(hash, max_parallelism), max_parallelism, parallelism)
+}
+
+/// The key groups that a subtask of `parallelism` owns: from the first whose share begins there to the next one's.
+pub fn key_groups_of(max_parallelism: u32, parallelism: u32, subtask: u32) -> Range<u32> {
+    let start = |subtask: u32| (subtask * max_parallelism).div_ceil(parallelism.max(1));
+    start(subtask)..start(subtask + 1)
 }
 
 /// The subtask, of `parallelism`, that owns each key group.

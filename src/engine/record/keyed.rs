@@ -89,7 +89,7 @@ impl<K: Key, V: Record> Keyed<K, V> {
 
     /// Folds each row's value into its key's state, in order, as [`KeyedTable::fold`] does; `then` gets both after each.
     #[inline]
-    pub fn fold_into<S>(
+    pub fn fold_into<S: Clone>(
         self,
         table: &mut KeyedTable<K, S>,
         start: impl Fn(V) -> S + Copy,

@@ -26,6 +26,7 @@
 //! Invariants: a batch is never empty when emitted; its columns are as long as it has rows; a frame holds one batch and says
 //! nothing of its type, which both ends know from the graph.
 
+mod barrier;
 mod batch;
 mod column;
 mod element;
@@ -42,15 +43,18 @@ mod text_column;
 mod times;
 mod waker;
 
+pub use barrier::Barrier;
 pub use batch::{Batch, BatchType, CodecError, Record};
 pub use element::Element;
-pub use hash::{KEY_HASH_SCHEME, key_group, key_group_owners, key_hash, subtask_of_hash, subtask_of_key_group};
+pub use hash::{
+    KEY_HASH_SCHEME, key_group, key_group_owners, key_groups_of, key_hash, subtask_of_hash, subtask_of_key_group,
+};
 pub use key::{Key, KeyColumn, KeyRef};
 pub use keyed::{Keyed, KeyedType};
 pub(crate) use open_rows::OpenRows;
 pub(crate) use routed::{Routed, Router};
 pub use rows::{Rows, RowsType};
-pub use table::KeyedTable;
+pub use table::{FrozenTable, KeyedTable};
 pub use text::Str;
 pub use text_column::TextColumn;
 pub use times::Times;

@@ -10,9 +10,10 @@ use super::mailbox::{Mailbox, Mailer};
 use super::panics;
 use super::ports::{Connect, Gate, Partition};
 use super::source::SourceHead;
-use super::subtask::{Flushing, Head, Running, Subtask};
+use super::subtask::{Flushing, Head, Restoration, Running, Subtask};
+use crate::engine::checkpoint::CheckpointStorage;
 use crate::engine::operators::{AsyncPort, OperatorContext, ProgramCode, ProgramGraph, ProgramOperator, Waker};
-use crate::engine::record::BatchType;
+use crate::engine::record::{BatchType, key_groups_of};
 use crate::graph::plan::{EdgeId, NodeIndex, Plan, PlanEdge};
 use crate::graph::task::{Failure, TaskDeployment};
 use crate::time::Now;
@@ -28,6 +29,8 @@ pub struct Blueprint {
     pub temporary_dir: PathBuf,
     /// When output is handed on.
     pub flushing: Flushing,
+    /// Where checkpoints lie.
+    pub storage: Arc<dyn CheckpointStorage>,
     /// Where operators' futures run.
     pub(crate) async_port: AsyncPort,
 }
@@ -112,7 +115,23 @@ impl Blueprint {
         let chain = Chain { operators, partitions, source_routes, context, finishing };
         let head = source.map_or_else(|| Head::Inputs(Inputs::new(gates)), Head::Source);
         let (flushing, last_flush) = (self.flushing, Now(0));
-        Ok(Running { opened: false, head, chain, settling: false, flushing, last_flush, unflushed: false })
+        let restore = Restoration {
+            storage: Arc::clone(&self.storage),
+            files: task.restore.clone(),
+            groups: key_groups_of(task.max_parallelism, task.parallelism, task.attempt.subtask),
+        };
+        Ok(Running {
+            opened: false,
+            head,
+            chain,
+            settling: false,
+            flushing,
+            last_flush,
+            unflushed: false,
+            barrier: None,
+            taken: None,
+            restore,
+        })
     }
 
     fn operator(&self, task: &TaskDeployment, node: NodeIndex, nodes: &[NodeIndex]) -> Result<ChainOperator, Failure> {
@@ -122,7 +141,8 @@ impl Blueprint {
             ProgramCode::Source(_) => return Err(Failure::permanent("a source stands behind another operator")),
         };
         let context = self.operator_context(task, node)?;
-        Ok(ChainOperator { node, code, context, routes: self.routes(task, node, nodes)?, waiting: None })
+        let id = self.plan.nodes.get(node.0 as usize).ok_or_else(|| absent(node))?.operator_id;
+        Ok(ChainOperator { node, id, code, context, routes: self.routes(task, node, nodes)?, waiting: None })
     }
 
     /// Where the plan's edges out of `node` lead: to the task's outputs, or within the chain.
@@ -160,6 +180,7 @@ impl Blueprint {
             parallelism: task.parallelism,
             max_parallelism: task.max_parallelism,
             execution_mode: self.plan.resolved_mode(),
+            restored_from: task.restored_from,
             temporary_dir: self.temporary_dir.clone(),
             side_outputs,
         })

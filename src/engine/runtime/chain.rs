@@ -1,13 +1,16 @@
 //! The operators of a subtask: a tree, in which a batch goes depth first to the result partitions or to its end.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use super::ports::Partition;
 use super::valve::Progress;
-use crate::engine::operators::{Operator, OperatorContext, Output};
-use crate::engine::record::Batch;
+use crate::engine::checkpoint::RestoredStates;
+use crate::engine::operators::{Operator, OperatorContext, Output, Snapshot};
+use crate::engine::record::{Barrier, Batch};
 use crate::graph::plan::NodeIndex;
 use crate::graph::task::{Committable, Failure};
+use crate::ids::OperatorId;
 use crate::time::{EventTime, Now};
 
 /// Where an operator's batches go next.
@@ -29,6 +32,7 @@ pub(super) struct Routes {
 /// One operator in its place.
 pub(super) struct ChainOperator {
     pub(super) node: NodeIndex,
+    pub(super) id: OperatorId,
     pub(super) code: Box<dyn Operator>,
     pub(super) context: OperatorContext,
     pub(super) routes: Routes,
@@ -146,6 +150,49 @@ impl Chain {
         for position in self.finishing.finished..self.operators.len() {
             if self.operators[position].code.next_timer().is_some_and(|due| due <= now) {
                 self.call(position, |operator, out| operator.on_processing_time(now, out))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A checkpoint's barrier has come: operators emit what they hold back, and it goes on to what is behind the chain. What sinks
+    /// prepared.
+    pub(super) fn barrier(&mut self, barrier: &Arc<Barrier>) -> Result<Vec<Committable>, Failure> {
+        let mut committables = Vec::new();
+        for position in 0..self.operators.len() {
+            let prepared = self.call(position, |operator, out| operator.before_barrier(out))?;
+            let operator = self.operators[position].node;
+            committables.extend(prepared.into_iter().map(|payload| Committable { operator, payload }));
+        }
+        self.partitions.iter_mut().try_for_each(|partition| partition.barrier(barrier))?;
+        Ok(committables)
+    }
+
+    /// What the operators hold now.
+    pub(super) fn snapshot(&mut self) -> Result<Vec<(OperatorId, Snapshot)>, Failure> {
+        let mut snapshots = Vec::new();
+        for (position, operator) in self.operators.iter_mut().enumerate() {
+            self.context.current.set(position);
+            let mut snapshot = Snapshot::default();
+            operator.code.snapshot(&mut snapshot).map_err(|failure| operator.blame(failure))?;
+            snapshots.push((operator.id, snapshot));
+        }
+        Ok(snapshots)
+    }
+
+    /// Fills the operators, which are open, from a checkpoint.
+    pub(super) fn restore(&mut self, states: &mut RestoredStates) -> Result<(), Failure> {
+        for (position, operator) in self.operators.iter_mut().enumerate() {
+            self.context.current.set(position);
+            let mut restored = states.operator(operator.id);
+            operator.code.restore(&mut restored).map_err(|failure| operator.blame(failure))?;
+            for state in restored.unclaimed() {
+                let operator = &operator.context.name;
+                tracing::warn!(
+                    operator,
+                    state,
+                    "the checkpoint has a state that the program has no more; it is dropped"
+                );
             }
         }
         Ok(())

@@ -7,10 +7,11 @@ use super::counters::Counters;
 use super::event::TaskEvent;
 use super::executor::Events;
 use super::mailbox::Mailbox;
+use super::snapshots::Snapshots;
 use super::subtask::{Outcome, Report, Step};
 use crate::graph::task::{ExecutionState, Failure, TaskDeployment};
 use crate::ids::ExecutionAttemptId;
-use crate::time::Clock;
+use crate::time::{Clock, Stopwatch};
 
 /// Slices of input a step: some milliseconds at most, since mail is looked at between slices anyway, and the flush ceiling
 /// between steps.
@@ -25,12 +26,13 @@ pub(super) struct Driver {
     pub(super) counters: Arc<Counters>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) events: Events,
+    pub(super) snapshots: Snapshots,
 }
 
 impl Driver {
     /// Runs the subtask to its end, on this thread. The terminal state is the caller's to report, with [`terminal`].
     pub(super) fn run(self) -> Outcome {
-        let Self { task, blueprint, connections, mailbox, counters, clock, events } = self;
+        let Self { task, blueprint, connections, mailbox, counters, clock, events, snapshots } = self;
         let attempt = task.attempt;
         mailbox.belongs_to_this_thread();
         events.send(state(attempt, ExecutionState::Initializing));
@@ -42,9 +44,15 @@ impl Driver {
         };
         let mut reports = Vec::new();
         loop {
+            let watch = Stopwatch::start();
             let step = subtask.step(clock.now(), STEP_SLICES, &mut reports);
             for report in reports.drain(..) {
                 events.send(event_of(attempt, report));
+            }
+            if let Some(taken) = subtask.take_checkpoint() {
+                let (cut, unwritten) = taken.cut(attempt, watch.elapsed());
+                events.send(cut);
+                snapshots.write(unwritten);
             }
             match step {
                 Step::Progress => {}

@@ -1,9 +1,10 @@
 //! What a subtask, and what runs beside it, reports.
 
 use crate::graph::accumulator::Accumulators;
+use crate::graph::checkpoint::{CheckpointTimings, Cut};
 use crate::graph::plan::NodeIndex;
-use crate::graph::task::{Committable, ExecutionState, Failure, Split, TaskMetrics};
-use crate::ids::ExecutionAttemptId;
+use crate::graph::task::{Committable, ExecutionState, Failure, Split, StateFile, TaskMetrics};
+use crate::ids::{CheckpointId, ExecutionAttemptId};
 
 /// A report of the runtime to its process, in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,10 +56,30 @@ pub enum TaskEvent {
         /// All of them.
         accumulators: Accumulators,
     },
+    /// A checkpoint's barrier has passed a subtask.
+    Cut {
+        /// Which.
+        attempt: ExecutionAttemptId,
+        /// What lies before it.
+        cut: Cut,
+    },
+    /// A subtask's state as of a barrier is in its file, or is not.
+    StateWritten {
+        /// Which.
+        attempt: ExecutionAttemptId,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The file; none where there was no state.
+        result: Result<Option<StateFile>, Failure>,
+        /// How long it took.
+        timings: CheckpointTimings,
+    },
     /// Prepared output is published, or could not be.
     Committed {
         /// The sink.
         operator: NodeIndex,
+        /// Which publication, as it was told.
+        publication: u64,
         /// Why not.
         failure: Option<Failure>,
     },

@@ -15,6 +15,7 @@ use super::event::TaskEvent;
 use super::mailbox::{Mail, Mailbox};
 use super::panics;
 use super::ports::Connect;
+use super::snapshots::Snapshots;
 use super::subtask::Outcome;
 use crate::engine::operators::{ErasedSink, ProgramCode};
 use crate::graph::plan::NodeIndex;
@@ -32,6 +33,7 @@ pub struct TaskExecutor {
     connect: Arc<dyn Connect>,
     clock: Arc<dyn Clock>,
     events: Events,
+    snapshots: Snapshots,
     tasks: Arc<Tasks>,
 }
 
@@ -78,7 +80,9 @@ impl TaskExecutor {
         clock: Arc<dyn Clock>,
         events: Sender<TaskEvent>,
     ) -> Self {
-        Self { blueprint: Arc::new(blueprint), connect, clock, events: Events(events), tasks: Arc::default() }
+        let events = Events(events);
+        let snapshots = Snapshots::start(Arc::clone(&blueprint.storage), events.clone());
+        Self { blueprint: Arc::new(blueprint), connect, clock, events, snapshots, tasks: Arc::default() }
     }
 
     /// Connects these subtasks, then starts them. What goes wrong is reported as their failure.
@@ -133,10 +137,10 @@ impl TaskExecutor {
     }
 
     /// Publishes what a sink's subtasks prepared, on a thread of its own; the answer is [`TaskEvent::Committed`].
-    pub fn commit(&self, operator: NodeIndex, committables: Vec<Committable>) {
+    pub fn commit(&self, operator: NodeIndex, committables: Vec<Committable>, publication: u64) {
         let (events, sink) = (self.events.clone(), self.sink(operator));
         let report = move |result: Result<(), Failure>| {
-            events.send(TaskEvent::Committed { operator, failure: result.err() });
+            events.send(TaskEvent::Committed { operator, publication, failure: result.err() });
         };
         let payloads = committables.into_iter().map(|committable| committable.payload).collect();
         self.beside("commit", sink, move |sink| sink.commit(payloads), report);
@@ -182,6 +186,7 @@ impl TaskExecutor {
             counters: Arc::default(),
             clock: Arc::clone(&self.clock),
             events: self.events.clone(),
+            snapshots: self.snapshots.clone(),
         }
     }
 

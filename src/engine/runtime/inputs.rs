@@ -1,14 +1,20 @@
 //! What comes into a subtask: its gates, and what their channels together say of time and end.
 
+use std::sync::Arc;
+
+use super::alignment::{Aligned, Aligner, Arrival};
 use super::ports::Gate;
 use super::valve::{Progress, WatermarkValve};
-use crate::engine::record::{Batch, Element};
+use crate::engine::record::{Barrier, Batch, Element};
 use crate::graph::task::Failure;
+use crate::time::Now;
 
 /// What the gates have to say next.
 pub(super) enum Incoming {
     /// Records for an input of the head operator.
     Batch { input: u32, batch: Box<dyn Batch> },
+    /// A checkpoint's barrier has come on every channel.
+    Barrier(Aligned),
     /// Time or end of one channel; the consequences are [`Inputs::progress`]'s and [`Inputs::take_ended`]'s to tell.
     Control,
     /// Nothing now.
@@ -29,6 +35,7 @@ pub(super) struct Inputs {
     /// Inputs not ended yet, with the number of their open channels.
     open: Vec<(u32, usize)>,
     ended: Vec<u32>,
+    aligner: Aligner,
 }
 
 struct InputGate {
@@ -57,13 +64,17 @@ impl Inputs {
         });
         let gates = gates.collect();
         let valve = WatermarkValve::new(channels);
-        Self { gates, next: 0, valve, announce: false, open, ended: Vec::new() }
+        Self { gates, next: 0, valve, announce: false, open, ended: Vec::new(), aligner: Aligner::default() }
     }
 
     /// The next thing from any gate.
-    pub(super) fn poll(&mut self) -> Result<Incoming, Failure> {
+    pub(super) fn poll(&mut self, now: Now) -> Result<Incoming, Failure> {
         if std::mem::take(&mut self.announce) {
             return Ok(Incoming::Control);
+        }
+        if let Some(aligned) = self.aligner.take_aligned(now) {
+            self.gates.iter_mut().for_each(|gate| gate.gate.unblock());
+            return Ok(Incoming::Barrier(aligned));
         }
         let count = self.gates.len();
         for turn in 0..count {
@@ -81,6 +92,11 @@ impl Inputs {
                 }
                 Element::Watermark(watermark) => self.valve.watermark(channel, watermark),
                 Element::Idle => self.valve.idle(channel),
+                Element::Barrier(barrier) => {
+                    let channel = channel - gate.first_channel;
+                    self.barrier(index, channel, barrier, now);
+                    return self.poll(now);
+                }
                 Element::EndOfInput => {
                     self.valve.end(channel);
                     self.end_channel(input);
@@ -111,7 +127,18 @@ impl Inputs {
         self.open.is_empty()
     }
 
+    fn barrier(&mut self, index: usize, channel: usize, barrier: Arc<Barrier>, now: Now) {
+        let open = self.open.iter().map(|(_, channels)| channels).sum();
+        match self.aligner.barrier(barrier, open, now) {
+            Arrival::Late => return,
+            Arrival::Awaited => {}
+            Arrival::Supersedes => self.gates.iter_mut().for_each(|gate| gate.gate.unblock()),
+        }
+        self.gates[index].gate.block(channel);
+    }
+
     fn end_channel(&mut self, input: u32) {
+        self.aligner.channel_ended();
         self.open.retain_mut(|(open, channels)| {
             if *open == input {
                 *channels -= 1;

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use crate::engine::record::Barrier;
 use crate::graph::task::{Failure, Split};
 
 /// Something a subtask is told.
@@ -23,6 +24,10 @@ pub enum Mail {
     StopSource,
     /// Report the accumulators, where they have news.
     ReportAccumulators,
+    /// A checkpoint begins: sources send its barrier.
+    Checkpoint(Arc<Barrier>),
+    /// Sources that were suspended behind a barrier go on.
+    Resume,
 }
 
 /// Splits waiting to be read: a reader asks for one at a time, so more than one is a repeated message, more than these a fault.
@@ -47,6 +52,9 @@ pub(super) struct Orders {
     pub(super) splits: VecDeque<Split>,
     pub(super) no_more_splits: bool,
     pub(super) stop: bool,
+    /// The newest one.
+    pub(super) barrier: Option<Arc<Barrier>>,
+    pub(super) resume: bool,
 }
 
 impl Mailbox {
@@ -70,6 +78,8 @@ impl Mailbox {
                 Mail::NoMoreSplits => orders.no_more_splits = true,
                 Mail::StopSource => orders.stop = true,
                 Mail::ReportAccumulators => {}
+                Mail::Checkpoint(barrier) => orders.barrier = Some(barrier),
+                Mail::Resume => orders.resume = true,
             }
             self.pending.store(true, Ordering::Release);
         }
@@ -159,8 +169,6 @@ impl Mailer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     /// Two threads hand a turn back and forth. Between two turns each swallows its own token, as a channel or lock used by an

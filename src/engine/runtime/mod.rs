@@ -19,6 +19,7 @@
 //! its consumers get no end of input; a panic in user code ends its subtask and nothing else; nothing here is paid for per
 //! record. It knows the network only as [`Connect`] and processes not at all.
 
+mod alignment;
 mod build;
 mod chain;
 mod counters;
@@ -31,6 +32,8 @@ mod mailbox;
 mod network;
 mod panics;
 mod ports;
+mod snapshot;
+mod snapshots;
 mod source;
 mod stepped;
 mod subtask;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ports::{Connect, Gate, Partition};
 use crate::engine::network::{InputGate, Network, ResultPartition};
 use crate::engine::operators::Waker;
-use crate::engine::record::{Batch, BatchType, Element};
+use crate::engine::record::{Barrier, Batch, BatchType, Element};
 use crate::graph::task::{Failure, InputDeployment, OutputDeployment, TaskDeployment};
 use crate::ids::ExecutionAttemptId;
 use crate::time::EventTime;
@@ -44,6 +44,14 @@ impl Gate for InputGate {
         Ok(InputGate::poll(self)?)
     }
 
+    fn block(&mut self, channel: usize) {
+        InputGate::block(self, channel);
+    }
+
+    fn unblock(&mut self) {
+        InputGate::unblock(self);
+    }
+
     fn bytes_in(&self) -> u64 {
         InputGate::bytes_in(self)
     }
@@ -67,6 +75,10 @@ impl Partition for ResultPartition {
 
     fn idle(&mut self) -> Result<(), Failure> {
         Ok(ResultPartition::idle(self)?)
+    }
+
+    fn barrier(&mut self, barrier: &Arc<Barrier>) -> Result<(), Failure> {
+        Ok(ResultPartition::barrier(self, barrier)?)
     }
 
     fn flush(&mut self) -> Result<(), Failure> {

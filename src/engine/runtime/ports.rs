@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::operators::Waker;
-use crate::engine::record::{Batch, BatchType, Element};
+use crate::engine::record::{Barrier, Batch, BatchType, Element};
 use crate::graph::task::{Failure, InputDeployment, OutputDeployment, TaskDeployment};
 use crate::ids::ExecutionAttemptId;
 use crate::time::EventTime;
@@ -18,6 +18,12 @@ pub trait Gate: Send {
     /// # Errors
     /// A producer that is lost, or a frame that cannot be read.
     fn poll(&mut self) -> Result<Option<(usize, Element)>, Failure>;
+
+    /// Gives nothing of this channel until [`Gate::unblock`].
+    fn block(&mut self, channel: usize);
+
+    /// Gives of every channel again.
+    fn unblock(&mut self);
 
     /// Bytes taken so far.
     fn bytes_in(&self) -> u64;
@@ -48,6 +54,12 @@ pub trait Partition: Send {
     /// # Errors
     /// As [`Partition::emit`].
     fn idle(&mut self) -> Result<(), Failure>;
+
+    /// Tells every consumer that a checkpoint ends here, behind all batches taken so far.
+    ///
+    /// # Errors
+    /// As [`Partition::emit`].
+    fn barrier(&mut self, barrier: &Arc<Barrier>) -> Result<(), Failure>;
 
     /// Hands on what is not yet full.
     ///

@@ -46,12 +46,14 @@ pub(super) struct SourceHead {
     waiting: std::collections::VecDeque<Split>,
     no_more: bool,
     stopping: bool,
+    /// Emits nothing until told to go on: behind the barrier of a savepoint that stops the job.
+    pub(super) suspended: bool,
 }
 
 impl SourceHead {
     pub(super) fn new(node: NodeIndex, name: String, reader: Box<dyn SourceReader>) -> Self {
         let waiting = std::collections::VecDeque::new();
-        Self { node, name, reader, state: State::Opened, waiting, no_more: false, stopping: false }
+        Self { node, name, reader, state: State::Opened, waiting, no_more: false, stopping: false, suspended: false }
     }
 
     /// Takes what concerns the source out of the mail.
@@ -59,6 +61,19 @@ impl SourceHead {
         self.waiting.append(&mut orders.splits);
         self.no_more |= orders.no_more_splits;
         self.stopping |= orders.stop;
+        self.suspended &= !orders.resume && !orders.stop;
+    }
+
+    /// Whether nothing comes any more.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended)
+    }
+
+    /// The part that is being read, from where it stands.
+    pub(super) fn held(&self) -> Result<Option<Split>, Failure> {
+        let State::Reading { split } = &self.state else { return Ok(None) };
+        let payload = self.reader.position().map_err(|failure| failure.in_operator(&self.name))?;
+        Ok(Some(Split { id: split.clone(), payload }))
     }
 
     /// Reads about one batch into `chain`.
@@ -67,6 +82,9 @@ impl SourceHead {
     }
 
     fn read_blameless(&mut self, chain: &mut Chain, reports: &mut Vec<SplitReport>) -> Result<Read, Failure> {
+        if self.suspended {
+            return Ok(Read::Waiting { until: None });
+        }
         if self.stopping {
             if let State::Reading { .. } = self.state {
                 self.reader.stop(&mut chain.source_output())?;

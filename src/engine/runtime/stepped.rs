@@ -1,6 +1,7 @@
 //! A subtask without a thread, for whoever steps it: the simulator.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::build::{Blueprint, Connections};
 use super::counters::Counters;
@@ -65,6 +66,11 @@ impl Stepped {
         let mut reports = Vec::new();
         let step = subtask.step(now, budget, &mut reports);
         out.extend(reports.into_iter().map(|report| driver::event_of(attempt, report)));
+        if let Some(taken) = subtask.take_checkpoint() {
+            let (cut, unwritten) = taken.cut(attempt, Duration::ZERO);
+            out.push(cut);
+            out.push(unwritten.write(blueprint.storage.as_ref()));
+        }
         match step {
             Step::Ended(outcome) => self.ended(outcome, out),
             Step::Progress | Step::Wait { .. } => step,

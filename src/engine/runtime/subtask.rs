@@ -1,18 +1,22 @@
 //! A subtask as something that is stepped: no thread, no clock, no I/O of its own, so a simulator can drive it too.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::alignment::Aligned;
 use super::chain::{Chain, SOURCE};
 use super::counters::{Counters, Spent};
 use super::inputs::{Incoming, Inputs};
 use super::mailbox::Mailbox;
 use super::panics;
+use super::snapshot::Taken;
 use super::source::{Read, SourceHead, SplitReport};
+use crate::engine::checkpoint::{CheckpointStorage, RestoredStates};
 use crate::engine::operators::SubtaskAccumulators;
 use crate::graph::accumulator::Accumulators;
 use crate::graph::plan::{ExecutionMode, NodeIndex};
-use crate::graph::task::{Committable, Failure, TaskMetrics};
+use crate::graph::task::{Committable, Failure, StateFile, TaskMetrics};
 use crate::time::Now;
 
 /// How a subtask stands after a step.
@@ -107,6 +111,20 @@ pub(super) struct Running {
     pub(super) last_flush: Now,
     /// Whether anything was processed since.
     pub(super) unflushed: bool,
+    /// A barrier that has come, and waits until what is under way before it is done.
+    pub(super) barrier: Option<Aligned>,
+    /// What the last barrier has separated, until it is asked for.
+    pub(super) taken: Option<Taken>,
+    /// What the state is filled from, before anything else.
+    pub(super) restore: Restoration,
+}
+
+/// Where a subtask's state lies in a checkpoint.
+pub(super) struct Restoration {
+    pub(super) storage: Arc<dyn CheckpointStorage>,
+    pub(super) files: Vec<StateFile>,
+    /// The key groups of the subtask.
+    pub(super) groups: Range<u32>,
 }
 
 impl Subtask {
@@ -142,6 +160,11 @@ impl Subtask {
         }
         self.counters.publish(&self.metrics, now, spent);
         step
+    }
+
+    /// What a barrier has separated in the last step, if one has passed.
+    pub(super) fn take_checkpoint(&mut self) -> Option<Taken> {
+        self.running.as_mut().and_then(|running| running.taken.take())
     }
 
     /// Counters as of the last step.
@@ -186,11 +209,12 @@ impl Running {
         reports: &mut Vec<Report>,
     ) -> Result<(Step, Spent), Failure> {
         self.chain.context.now.set(now);
-        if let Some(outcome) = self.read_mail(mailbox)? {
+        if let Some(outcome) = self.read_mail(mailbox, now)? {
             return Ok((Step::Ended(outcome), Spent::Busy));
         }
         if !self.opened {
             self.chain.open()?;
+            self.restore()?;
             self.opened = true;
             self.last_flush = now;
             reports.push(Report::Running);
@@ -200,7 +224,7 @@ impl Running {
         self.count_flow(metrics);
         match pause {
             Pause::None if self.flush_due(now) => self.flush(now, metrics)?,
-            Pause::None => {}
+            Pause::None | Pause::Barrier => {}
             Pause::Ended => {
                 return match self.finish(metrics)? {
                     Some(committables) => Ok((Step::Ended(Outcome::Finished(committables)), Spent::Busy)),
@@ -213,7 +237,7 @@ impl Running {
     }
 
     /// Acts on mail; what is for the source is left with it.
-    fn read_mail(&mut self, mailbox: &Mailbox) -> Result<Option<Outcome>, Failure> {
+    fn read_mail(&mut self, mailbox: &Mailbox, now: Now) -> Result<Option<Outcome>, Failure> {
         let Some(mut orders) = mailbox.take() else {
             return Ok(None);
         };
@@ -225,6 +249,9 @@ impl Running {
         }
         if let Head::Source(source) = &mut self.head {
             source.take_orders(&mut orders);
+            // The end of a source is as good as a barrier to those behind it.
+            let barrier = orders.barrier.filter(|_| !source.has_ended());
+            self.barrier = barrier.map(|barrier| Aligned::at_once(barrier, now)).or(self.barrier.take());
         }
         Ok(None)
     }
@@ -253,11 +280,13 @@ impl Running {
                 false => Pause::Nothing { until: None, spent: Spent::Backpressured },
                 // What an operator waits for is its timer's to tell: answers from outside, for which it does nothing.
                 true if !self.chain.accepts_input() => Pause::Nothing { until: None, spent: Spent::Idle },
-                true => self.take_slice(metrics, reports)?,
+                true if self.barrier.is_some() => self.pass_barrier()?,
+                true => self.take_slice(now, metrics, reports)?,
             };
             match pause {
                 Pause::None => (did, self.unflushed) = (true, true),
                 Pause::Ended => return Ok(Pause::Ended),
+                Pause::Barrier => return Ok(Pause::None),
                 Pause::Nothing { .. } if did => return Ok(Pause::None),
                 Pause::Nothing { .. } => return Ok(pause),
             }
@@ -265,7 +294,7 @@ impl Running {
         Ok(Pause::None)
     }
 
-    fn take_slice(&mut self, metrics: &mut TaskMetrics, reports: &mut Vec<Report>) -> Result<Pause, Failure> {
+    fn take_slice(&mut self, now: Now, metrics: &mut TaskMetrics, reports: &mut Vec<Report>) -> Result<Pause, Failure> {
         match &mut self.head {
             Head::Source(source) => {
                 let mut splits = Vec::new();
@@ -288,17 +317,47 @@ impl Running {
                 if inputs.all_ended() {
                     return Ok(Pause::Ended);
                 }
-                match inputs.poll()? {
+                match inputs.poll(now)? {
                     Incoming::Nothing => Ok(Pause::Nothing { until: None, spent: Spent::Idle }),
                     Incoming::Batch { input, batch } => {
                         metrics.records_in += batch.len() as u64;
                         self.chain.process(input, batch)?;
                         Ok(Pause::None)
                     }
+                    Incoming::Barrier(aligned) => {
+                        self.barrier = Some(aligned);
+                        Ok(Pause::Barrier)
+                    }
                     Incoming::Control => self.settle(),
                 }
             }
         }
+    }
+
+    /// Hands the barrier on behind all that came before it, and freezes what the operators hold.
+    fn pass_barrier(&mut self) -> Result<Pause, Failure> {
+        if !self.chain.is_drained() {
+            return Ok(Pause::Nothing { until: None, spent: Spent::Busy });
+        }
+        let Some(aligned) = self.barrier.take() else { return Ok(Pause::None) };
+        let committables = self.chain.barrier(&aligned.barrier)?;
+        let mut held = Vec::new();
+        if let Head::Source(source) = &mut self.head {
+            held.extend(source.held()?.map(|split| (source.node, split)));
+            source.suspended |= aligned.barrier.suspend;
+        }
+        let operators = self.chain.snapshot()?;
+        self.taken = Some(Taken { aligned, held, committables, operators });
+        Ok(Pause::Barrier)
+    }
+
+    fn restore(&mut self) -> Result<(), Failure> {
+        let Restoration { storage, files, groups } = &self.restore;
+        if files.is_empty() {
+            return Ok(());
+        }
+        let mut states = RestoredStates::open(storage.as_ref(), files, groups.clone())?;
+        self.chain.restore(&mut states)
     }
 
     /// Tells the operators of time and ends that have come in, behind everything that came before.
@@ -388,6 +447,8 @@ impl Running {
 enum Pause {
     /// There may be more.
     None,
+    /// A barrier has come, or has passed.
+    Barrier,
     /// The input has ended.
     Ended,
     /// Nothing can be done.

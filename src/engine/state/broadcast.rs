@@ -4,7 +4,9 @@ use std::any::{Any, type_name};
 
 use super::handle::{Slot, handle};
 use super::keyed::FOREIGN;
+use super::snapshot::{Restore, Snapshot, each_entry};
 use crate::engine::record::{Key, KeyRef, KeyedTable, Record, key_hash};
+use crate::graph::task::Failure;
 
 /// The broadcast states of one subtask: a map each.
 #[derive(Default)]
@@ -15,16 +17,61 @@ pub struct BroadcastStates {
 struct NamedMap {
     name: String,
     type_name: &'static str,
-    map: Box<dyn Any + Send>,
+    map: Box<dyn AnyMap>,
+}
+
+/// A table of any types.
+trait AnyMap: Any + Send {
+    fn freeze(&mut self, name: &str, into: &mut Snapshot);
+    fn load(&mut self, name: &str, entries: u64, bytes: &[u8]) -> Result<(), Failure>;
+}
+
+impl<UK: Key, UV: Record> AnyMap for KeyedTable<UK, UV> {
+    fn freeze(&mut self, name: &str, into: &mut Snapshot) {
+        into.unkeyed(name, self.iter().map(|(key, value)| (key.clone(), value.clone())).collect());
+    }
+
+    fn load(&mut self, name: &str, entries: u64, bytes: &[u8]) -> Result<(), Failure> {
+        each_entry(name, entries, bytes, |(key, value): (UK, UV)| self.put(key_hash(&key), key, value))
+    }
+}
+
+fn any(map: &dyn AnyMap) -> &dyn Any {
+    map
+}
+
+/// Keyed states of the same function may have the same names.
+fn stored_name(name: &str) -> String {
+    format!("_broadcast/{name}")
 }
 
 impl BroadcastStates {
     fn map<UK: Key, UV: Record>(&self, slot: Slot<KeyedTable<UK, UV>>) -> &KeyedTable<UK, UV> {
-        self.maps.get(slot.index()).and_then(|map| map.map.downcast_ref()).expect(FOREIGN)
+        self.maps.get(slot.index()).and_then(|map| any(&*map.map).downcast_ref()).expect(FOREIGN)
     }
 
     fn map_mut<UK: Key, UV: Record>(&mut self, slot: Slot<KeyedTable<UK, UV>>) -> &mut KeyedTable<UK, UV> {
-        self.maps.get_mut(slot.index()).and_then(|map| map.map.downcast_mut()).expect(FOREIGN)
+        let map = self.maps.get_mut(slot.index());
+        map.and_then(|map| (&mut *map.map as &mut dyn Any).downcast_mut()).expect(FOREIGN)
+    }
+
+    /// What all maps hold now.
+    pub(crate) fn freeze(&mut self, into: &mut Snapshot) {
+        for NamedMap { name, map, .. } in &mut self.maps {
+            map.freeze(&stored_name(name), into);
+        }
+    }
+
+    /// Fills the maps that were registered with what a checkpoint holds for them. Each subtask held the same, so that it comes several
+    /// times when there were several is no harm.
+    ///
+    /// # Errors
+    /// A map of another type, or a file that cannot be read.
+    pub(crate) fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
+        for NamedMap { name, map, .. } in &mut self.maps {
+            from.visit(&stored_name(name), &mut |_, entries, bytes| map.load(name, entries, bytes))?;
+        }
+        Ok(())
     }
 }
 
@@ -58,7 +105,7 @@ impl<UK: Key, UV: Record> BroadcastState<UK, UV> {
     pub(crate) fn register(states: &mut BroadcastStates, name: &str) -> Result<Self, String> {
         if let Some(at) = states.maps.iter().position(|map| map.name == name) {
             let (known, wanted) = (states.maps[at].type_name, type_name::<(UK, UV)>());
-            return match states.maps[at].map.is::<KeyedTable<UK, UV>>() {
+            return match any(&*states.maps[at].map).is::<KeyedTable<UK, UV>>() {
                 true => Ok(Self { slot: Slot::new(at) }),
                 false => Err(format!(
                     "broadcast state \"{name}\" holds {known}, and was asked for as {wanted}; rename one of both"

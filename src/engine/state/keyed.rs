@@ -3,7 +3,9 @@
 use std::any::{Any, type_name};
 
 use super::handle::Slot;
-use crate::engine::record::{Key, KeyRef, KeyedTable, key_group};
+use super::snapshot::{Restore, Snapshot, each_entry};
+use crate::engine::record::{Key, KeyRef, KeyedTable, Record, key_group, key_groups_of, key_hash};
+use crate::graph::task::Failure;
 
 /// The keyed state of one subtask: a table a state, each in parts by key group.
 pub struct KeyedStates<K> {
@@ -19,7 +21,27 @@ pub struct KeyedStates<K> {
 struct NamedTable {
     name: String,
     type_name: &'static str,
-    table: Box<dyn Any + Send>,
+    table: Box<dyn AnyTable>,
+}
+
+/// A [`StateTable`] of any types.
+trait AnyTable: Any + Send {
+    fn freeze(&mut self, name: &str, max_parallelism: u32, into: &mut Snapshot);
+
+    /// Puts a section's entries in; `part` is the table's of the section's key group.
+    fn load(&mut self, name: &str, part: usize, entries: u64, bytes: &[u8]) -> Result<(), Failure>;
+}
+
+impl<K: Key, S: Record> AnyTable for StateTable<K, S> {
+    fn freeze(&mut self, name: &str, max_parallelism: u32, into: &mut Snapshot) {
+        let parts = self.parts.iter_mut().filter(|part| !part.is_empty());
+        into.keyed(name, max_parallelism, parts.map(KeyedTable::freeze).collect());
+    }
+
+    fn load(&mut self, name: &str, part: usize, entries: u64, bytes: &[u8]) -> Result<(), Failure> {
+        let part = &mut self.parts[part];
+        each_entry(name, entries, bytes, |(key, state): (K, S)| part.put(key_hash(&key), key, state))
+    }
 }
 
 /// The entries of one state: a part a key group.
@@ -28,12 +50,10 @@ pub(super) struct StateTable<K, S> {
 }
 
 impl<K: Key> KeyedStates<K> {
-    /// No states yet, for the key groups that subtask `subtask` of `parallelism` owns: from the first whose share begins there
-    /// to the next one's.
+    /// No states yet, for the key groups that subtask `subtask` of `parallelism` owns.
     pub(crate) fn new(max_parallelism: u32, parallelism: u32, subtask: u32) -> Self {
-        let start = |subtask: u32| (subtask * max_parallelism).div_ceil(parallelism.max(1));
-        let first = start(subtask);
-        let groups = start(subtask + 1) - first;
+        let groups = key_groups_of(max_parallelism, parallelism, subtask);
+        let (first, groups) = (groups.start, groups.end - groups.start);
         Self { max_parallelism, first, groups, tables: Vec::new(), key: std::marker::PhantomData }
     }
 
@@ -41,10 +61,10 @@ impl<K: Key> KeyedStates<K> {
     ///
     /// # Errors
     /// When it was obtained as another kind or type before, in words.
-    pub(super) fn register<S: Send + 'static>(&mut self, name: &str) -> Result<Slot<S>, String> {
+    pub(super) fn register<S: Record>(&mut self, name: &str) -> Result<Slot<S>, String> {
         if let Some(at) = self.tables.iter().position(|table| table.name == name) {
             let (known, wanted) = (self.tables[at].type_name, type_name::<S>());
-            return match self.tables[at].table.is::<StateTable<K, S>>() {
+            return match any(&*self.tables[at].table).is::<StateTable<K, S>>() {
                 true => Ok(Slot::new(at)),
                 false => {
                     Err(format!("state \"{name}\" holds {known}, and was asked for as {wanted}; rename one of both"))
@@ -58,19 +78,49 @@ impl<K: Key> KeyedStates<K> {
     }
 
     #[inline]
-    pub(super) fn part<S: 'static>(&self, slot: Slot<S>, hash: u64) -> &KeyedTable<K, S> {
+    pub(super) fn part<S: Record>(&self, slot: Slot<S>, hash: u64) -> &KeyedTable<K, S> {
         let part = self.part_of(hash);
         &self.table(slot).parts[part]
     }
 
     #[inline]
-    pub(super) fn part_mut<S: 'static>(&mut self, slot: Slot<S>, hash: u64) -> &mut KeyedTable<K, S> {
+    pub(super) fn part_mut<S: Record>(&mut self, slot: Slot<S>, hash: u64) -> &mut KeyedTable<K, S> {
         let part = self.part_of(hash);
         &mut self.table_mut(slot).parts[part]
     }
 
+    /// What all states hold now.
+    pub(crate) fn freeze(&mut self, into: &mut Snapshot) {
+        for NamedTable { name, table, .. } in &mut self.tables {
+            table.freeze(name, self.max_parallelism, into);
+        }
+    }
+
+    /// Fills the states that were registered with what a checkpoint holds for them.
+    ///
+    /// # Errors
+    /// A state of another type, or a file that cannot be read.
+    pub(crate) fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
+        let groups = self.first..self.first + self.groups;
+        for NamedTable { name, table, .. } in &mut self.tables {
+            from.visit(name, &mut |group, entries, bytes| match group {
+                Some(group) if groups.contains(&group) => {
+                    table.load(name, (group - groups.start) as usize, entries, bytes)
+                }
+                Some(_) => Ok(()),
+                None => Err(Failure::permanent(format!("state \"{name}\" of the checkpoint is not keyed"))),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Number of key groups over all subtasks.
+    pub(crate) fn max_parallelism(&self) -> u32 {
+        self.max_parallelism
+    }
+
     /// All keys that have an entry in a state.
-    pub(super) fn keys<S: 'static>(&self, slot: Slot<S>) -> Vec<K> {
+    pub(super) fn keys<S: Record>(&self, slot: Slot<S>) -> Vec<K> {
         self.table(slot).parts.iter().flat_map(|part| part.iter().map(|(key, _)| key.clone())).collect()
     }
 
@@ -80,14 +130,19 @@ impl<K: Key> KeyedStates<K> {
     }
 
     #[inline]
-    fn table<S: 'static>(&self, slot: Slot<S>) -> &StateTable<K, S> {
-        self.tables.get(slot.index()).and_then(|table| table.table.downcast_ref()).expect(FOREIGN)
+    fn table<S: Record>(&self, slot: Slot<S>) -> &StateTable<K, S> {
+        self.tables.get(slot.index()).and_then(|table| any(&*table.table).downcast_ref()).expect(FOREIGN)
     }
 
     #[inline]
-    fn table_mut<S: 'static>(&mut self, slot: Slot<S>) -> &mut StateTable<K, S> {
-        self.tables.get_mut(slot.index()).and_then(|table| table.table.downcast_mut()).expect(FOREIGN)
+    fn table_mut<S: Record>(&mut self, slot: Slot<S>) -> &mut StateTable<K, S> {
+        let table = self.tables.get_mut(slot.index());
+        table.and_then(|table| (&mut *table.table as &mut dyn Any).downcast_mut()).expect(FOREIGN)
     }
+}
+
+fn any(table: &dyn AnyTable) -> &dyn Any {
+    table
 }
 
 /// What a handle is that finds no state.

@@ -57,6 +57,11 @@ impl<T: Ord + Copy, K: Key> TimerQueue<T, K> {
         }
     }
 
+    /// All timers, with their hashes, in the order they fire.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (T, u64, &K)> {
+        self.buckets.iter().flat_map(|(time, bucket)| bucket.timers.iter().map(move |(hash, key)| (*time, *hash, key)))
+    }
+
     /// When the first timer is due.
     pub(crate) fn first(&self) -> Option<T> {
         self.buckets.keys().next().copied()

@@ -103,6 +103,11 @@ impl Core {
             }
             Event::FoundEnded { job, outcome } => self.found_ended(job, outcome, out),
             Event::Cancel { job } => self.cancel(job, now, out)?,
+            Event::Trigger { job, trigger } => self.of_job(job, job_master::Event::Trigger(trigger), now, out)?,
+            Event::ManifestWritten { manifest, failure } => {
+                let job = manifest.job;
+                self.of_job(job, job_master::Event::ManifestWritten { manifest, failure }, now, out)?;
+            }
             Event::Stop { job } => self.of_job(job, job_master::Event::Stop, now, out)?,
             Event::TaskManagerRegistered(register) => self.task_manager_registered(*register, now, out),
             Event::TaskManagerAway { task_manager, why } => self.task_manager_away(&task_manager, why, now, out),
@@ -164,12 +169,16 @@ impl Core {
             restart_strategy: prepared.restart_strategy,
             cancel_timeout: prepared.cancel_timeout,
             seed: self.settings.seed,
+            checkpoints: prepared.checkpoints,
             ..job_master::Settings::default()
         };
         let plan = Arc::new(prepared.plan);
         let mut master = JobMaster::new(job, plan, prepared.graph, settings, entry.submitted);
         if let Some(decision) = prepared.decision {
             master.resume_publication(decision);
+        }
+        if let Some(manifest) = prepared.restore {
+            master.restore_from(manifest, now);
         }
         entry.submission.configuration = prepared.configuration;
         entry.stage = Stage::Planned(Box::new(master));
@@ -255,6 +264,15 @@ impl Core {
             }
             job_master::Effect::ToWorker { worker, message } => out.push(Effect::ToWorker { worker, message }),
             job_master::Effect::Persist(record) => out.push(Effect::Persist { job, record }),
+            job_master::Effect::WriteManifest { manifest, counts } => {
+                out.push(Effect::WriteManifest { manifest, counts });
+            }
+            job_master::Effect::DiscardCheckpoint { directory } => {
+                out.push(Effect::DiscardCheckpoint { job, directory });
+            }
+            job_master::Effect::CheckpointFailed { checkpoint, failure } => {
+                out.push(Effect::CheckpointFailed { job, checkpoint, failure });
+            }
             job_master::Effect::Wake { at } => out.push(Effect::Wake { at }),
             job_master::Effect::StatusChanged { from, to } => out.push(Effect::StatusChanged { job, from, to }),
             job_master::Effect::Ended(outcome) => {

@@ -12,8 +12,8 @@ use crate::graph::plan::NodeIndex;
 use crate::graph::task::{Committable, ExecutionState};
 use crate::ids::{ApplicationId, ContainerId, NodeId};
 use crate::jobmanager::fakes;
-use crate::jobmanager::job_master::RestartStrategy;
 use crate::jobmanager::job_master::tests::{plan, report};
+use crate::jobmanager::job_master::{CheckpointSettings, RestartStrategy};
 use crate::protocol::application_master::AllocateResponse;
 use crate::protocol::container::{
     Allocation, ContainerState, ContainerStatus, Exit, ExitCause, LocalResource, LocalResourceType, Visibility,
@@ -107,6 +107,9 @@ impl World {
                     restart_strategy: RestartStrategy::FixedDelay { attempts: 2, delay },
                     cancel_timeout: Duration::from_secs(5),
                     decision: None,
+                    checkpoints: CheckpointSettings::default(),
+                    restore: None,
+                    recovery: None,
                 };
                 self.pending.push(Event::Planned { job: submission.job, prepared: Box::new(prepared) });
             }
@@ -126,6 +129,9 @@ impl World {
             | Effect::Persist { .. }
             | Effect::DropTaskManager { .. }
             | Effect::StatusChanged { .. }
+            | Effect::DiscardCheckpoint { .. }
+            | Effect::CheckpointFailed { .. }
+            | Effect::WriteManifest { .. }
             | Effect::Ended { .. } => {}
         }
     }
@@ -174,14 +180,16 @@ impl World {
                     says(report(&worker, attempt, ExecutionState::Canceled, None, Vec::new()));
                 }
             }
-            ToWorker::Commit { operator, .. } => {
-                let message = worker::ToJobManager::Committed { operator, failure: None };
+            ToWorker::Commit { operator, publication, .. } => {
+                let message = worker::ToJobManager::Committed { operator, publication, failure: None };
                 self.pending.push(Event::Worker { worker, message });
             }
             ToWorker::Shutdown => self.exit(worker),
             ToWorker::AssignSplit { .. }
             | ToWorker::NoMoreSplits { .. }
             | ToWorker::StopSources { .. }
+            | ToWorker::TriggerCheckpoint { .. }
+            | ToWorker::ResumeSources { .. }
             | ToWorker::Discard { .. } => {}
         }
     }

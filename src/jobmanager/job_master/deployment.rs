@@ -67,6 +67,8 @@ pub(super) fn deployments(
                 max_parallelism: spec.max_parallelism,
                 inputs: plan.inputs(vertex, subtask),
                 outputs: plan.outputs(vertex, subtask),
+                restored_from: None,
+                restore: Vec::new(),
             });
         }
     }

@@ -1,12 +1,15 @@
 //! What a [`JobMaster`](super::JobMaster) is told and what it wants done.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::checkpoints::Trigger;
+use crate::engine::checkpoint::Manifest;
 use crate::graph::plan::NodeIndex;
 use crate::graph::task::{Committable, Failure};
-use crate::ids::{ExecutionAttemptId, TaskManagerId, WorkerId};
+use crate::ids::{CheckpointId, ExecutionAttemptId, TaskManagerId, WorkerId};
 use crate::protocol::container::ExitCause;
 use crate::protocol::job::JobStatus;
 use crate::protocol::worker::{ToJobManager, ToWorker};
@@ -78,6 +81,15 @@ pub enum Event {
     Cancel,
     /// A user wants the sources to end, so that the job drains and finishes.
     Stop,
+    /// A user wants a checkpoint or savepoint.
+    Trigger(Trigger),
+    /// A checkpoint's manifest is written, or could not be.
+    ManifestWritten {
+        /// Which.
+        manifest: Arc<Manifest>,
+        /// Why not.
+        failure: Option<Failure>,
+    },
     /// A moment named by [`Effect::Wake`] has come.
     Wake,
 }
@@ -120,6 +132,25 @@ pub enum Effect {
     },
     /// Make a record durable. A barrier: nothing behind it happens before.
     Persist(Record),
+    /// Write a checkpoint's manifest, and answer with [`Event::ManifestWritten`]. It completes the checkpoint.
+    WriteManifest {
+        /// Which.
+        manifest: Arc<Manifest>,
+        /// Whether the job may go on from it: a savepoint that does not stop the job is its user's alone.
+        counts: bool,
+    },
+    /// Remove a checkpoint's directory.
+    DiscardCheckpoint {
+        /// Which.
+        directory: String,
+    },
+    /// For logs: a checkpoint came to nothing.
+    CheckpointFailed {
+        /// Which.
+        checkpoint: CheckpointId,
+        /// Why.
+        failure: Failure,
+    },
     /// Come back with [`Event::Wake`] then.
     Wake {
         /// When.

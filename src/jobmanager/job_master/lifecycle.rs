@@ -1,6 +1,5 @@
 //! The way forward: slots, workers, deployment, publication, end.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::deployment::{Addresses, Assignment, deployments};
@@ -9,7 +8,6 @@ use super::output::{Progress, Publication};
 use super::unwinding::{Cause, Goal};
 use super::workers::WorkerState;
 use super::{JobMaster, Phase};
-use crate::graph::plan::NodeIndex;
 use crate::graph::task::{ExecutionState, Failure};
 use crate::ids::{TaskManagerId, WorkerId};
 use crate::protocol::job::JobStatus;
@@ -160,14 +158,19 @@ impl JobMaster {
             return;
         }
         let tasks = deployments(self.job, &self.graph, &self.execution, assignment, &addresses);
-        for (worker, tasks) in tasks {
-            for task in &tasks {
+        for (worker, mut tasks) in tasks {
+            for task in &mut tasks {
+                if let Some((vertex, _)) = self.position(&task.attempt) {
+                    task.restored_from = self.checkpoints.latest().map(|manifest| manifest.checkpoint);
+                    task.restore = self.restored_files(vertex, task.attempt.subtask);
+                }
                 self.mark_deployed(&task.attempt, &worker, now);
             }
             out.push(Effect::ToWorker { worker, message: ToWorker::Deploy { tasks } });
         }
         self.phase = Phase::Running { since: now };
         self.set_status(JobStatus::Running, now, out);
+        self.begin_checkpoints(now, out);
     }
 
     fn mark_deployed(&mut self, attempt: &crate::ids::ExecutionAttemptId, worker: &WorkerId, now: Now) {
@@ -181,7 +184,12 @@ impl JobMaster {
 
     /// All tasks have finished: publish what their sinks prepared, if anything.
     pub(super) fn finish(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let committables = std::mem::take(&mut self.prepared);
+        let mut committables = self.uncommitted();
+        for (_, committable) in std::mem::take(&mut self.prepared) {
+            committables.entry(committable.operator).or_default().push(committable);
+        }
+        self.abandon_checkpoint("the job has finished", now, out);
+        self.checkpoints.pending = None;
         if committables.is_empty() {
             return self.end(JobStatus::Finished, None, now, out);
         }
@@ -191,8 +199,14 @@ impl JobMaster {
     }
 
     fn begin_publishing(&mut self, decision: Decision, now: Now, out: &mut Vec<Effect>) {
-        self.phase = Phase::Publishing { publication: Publication::new(decision), worker_failures: 0 };
+        self.phase = Phase::Publishing { publication: self.publication(decision), worker_failures: 0 };
         self.place_commits(now, out);
+    }
+
+    /// The next one of the job.
+    pub(super) fn publication(&mut self, decision: Decision) -> Publication {
+        self.publications += 1;
+        Publication::new(self.publications, decision)
     }
 
     /// Gives commits to live workers; where there is none, gets one.
@@ -201,9 +215,8 @@ impl JobMaster {
             return;
         };
         let ready: Vec<WorkerId> = self.workers.ready().map(|(worker, _)| worker).collect();
-        for (worker, operator, committables) in publication.place(&ready, now) {
-            out.push(Effect::ToWorker { worker, message: ToWorker::Commit { operator, committables } });
-        }
+        let orders = publication.place(&ready, now).into_iter();
+        out.extend(orders.map(|(worker, message)| Effect::ToWorker { worker, message }));
         if !publication.wants_worker(now) || self.workers.starting().next().is_some() {
             return;
         }
@@ -256,6 +269,7 @@ impl JobMaster {
         self.outcome = Some(outcome.clone());
         out.push(Effect::RequestSlots { count: 0 });
         out.push(Effect::Persist(Record::Outcome(outcome.clone())));
+        self.discard_checkpoints(status == JobStatus::Finished, out);
         self.set_status(status, now, out);
         out.push(Effect::Ended(outcome));
         self.close(now, out);
@@ -331,9 +345,9 @@ impl JobMaster {
                 self.release(all, out);
                 self.closed_if_empty(out);
             }
+            Phase::Running { .. } => self.wake_checkpoints(now, out),
             Phase::New { .. }
             | Phase::WaitingForSlots
-            | Phase::Running { .. }
             | Phase::Backoff { .. }
             | Phase::Closing { .. }
             | Phase::Closed => {}
@@ -376,9 +390,8 @@ impl JobMaster {
     }
 
     pub(super) fn discard_output(&mut self, out: &mut Vec<Effect>) {
-        let prepared: BTreeMap<NodeIndex, _> = std::mem::take(&mut self.prepared);
-        for (operator, committables) in prepared {
-            self.discards.entry(operator).or_default().extend(committables);
+        for (_, committable) in std::mem::take(&mut self.prepared) {
+            self.discards.entry(committable.operator).or_default().push(committable);
         }
         self.flush_discards(out);
     }

@@ -18,6 +18,8 @@
 //! tasks of one and the same run of the job have finished and the decision is durable; after that the job only rolls forward.
 //! It knows neither containers nor links nor files, and nothing of other jobs.
 
+mod checkpointing;
+mod checkpoints;
 mod deployment;
 mod event;
 mod execution;
@@ -38,22 +40,27 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::checkpoints::{
+    CheckpointRecord, CheckpointSettings, CheckpointStatus, History, SubtaskRecord, Trigger, TriggerState,
+};
 pub use self::event::{Decision, Effect, Event, FailureRecord, Illegal, Outcome, Record};
 pub use self::execution::{Execution, ExecutionGraph, Rates, Subtask};
 pub use self::splits::{SourceSplits, Splits};
 pub use self::workers::{Place, WorkerState, Workers};
 
+use self::checkpoints::Coordinator;
 use self::deployment::Assignment;
 use self::execution::Position;
 use self::failover::Failover;
 use self::output::Publication;
 use self::unwinding::Unwinding;
 pub use crate::config::RestartStrategy;
+use crate::engine::checkpoint::Manifest;
 use crate::graph::accumulator::{self, Accumulators};
 use crate::graph::job_graph::JobGraph;
 use crate::graph::plan::{NodeIndex, NodeKind, Plan};
 use crate::graph::task::Committable;
-use crate::ids::{ExecutionAttemptId, JobId, VertexId, WorkerId};
+use crate::ids::{CheckpointId, ExecutionAttemptId, JobId, OperatorId, TriggerId, VertexId, WorkerId};
 use crate::protocol::job::JobStatus;
 use crate::protocol::worker::ToJobManager;
 use crate::time::Now;
@@ -72,6 +79,8 @@ pub struct Settings {
     pub worker_timeout: Duration,
     /// For jitter.
     pub seed: u64,
+    /// When checkpoints are made, and where they lie.
+    pub checkpoints: CheckpointSettings,
 }
 
 impl Default for Settings {
@@ -82,6 +91,7 @@ impl Default for Settings {
             cancel_timeout: Duration::from_secs(30),
             worker_timeout: Duration::from_secs(60),
             seed: 0,
+            checkpoints: CheckpointSettings::default(),
         }
     }
 }
@@ -107,8 +117,15 @@ pub struct JobMaster {
     workers: Workers,
     splits: Splits,
     failover: Failover,
-    /// What finished subtasks of this run prepared.
-    prepared: BTreeMap<NodeIndex, Vec<Committable>>,
+    checkpoints: Coordinator,
+    /// What subtasks of this run have prepared and no complete checkpoint covers, with the first one that will.
+    prepared: Vec<(CheckpointId, Committable)>,
+    /// The output of the latest checkpoint, while it is being published.
+    committing: Option<Publication>,
+    /// How often output was begun to be published.
+    publications: u64,
+    /// The latest checkpoint is the savepoint that ends the job.
+    stopping: bool,
     /// What will never be published and no worker was there to remove.
     discards: BTreeMap<NodeIndex, Vec<Committable>>,
     failures: Vec<FailureRecord>,
@@ -149,7 +166,11 @@ impl JobMaster {
             workers: Workers::new(job, first + 1),
             splits: Splits::new(sources),
             failover: Failover::new(settings.restart_strategy.clone(), settings.seed),
-            prepared: BTreeMap::new(),
+            checkpoints: Coordinator::new(settings.checkpoints.clone()),
+            prepared: Vec::new(),
+            committing: None,
+            publications: 0,
+            stopping: false,
             discards: BTreeMap::new(),
             failures: Vec::new(),
             outcome: None,
@@ -166,6 +187,21 @@ impl JobMaster {
         if let Phase::New { decided } = &mut self.phase {
             *decided = Some(decision);
         }
+    }
+
+    /// Makes a new job go on from a checkpoint: of an earlier run of its JobManager, or one that a user names.
+    pub fn restore_from(&mut self, manifest: Arc<Manifest>, now: Now) {
+        self.restore_splits(&manifest);
+        self.checkpoints.restore(manifest, now);
+    }
+
+    fn restore_splits(&mut self, manifest: &Manifest) {
+        let node_of = |id: OperatorId| {
+            let at = self.plan.nodes.iter().position(|node| node.operator_id == id)?;
+            u32::try_from(at).ok().map(NodeIndex)
+        };
+        let sources: Vec<_> = manifest.sources.iter().filter_map(|(id, state)| Some((node_of(*id)?, state))).collect();
+        self.splits.restore(sources.into_iter());
     }
 
     /// Takes note of `event`. What is stale (an older execution or worker) is dropped here and nowhere else.
@@ -194,6 +230,8 @@ impl JobMaster {
             Event::Worker { worker, message } => return self.report(&worker, message, now, out),
             Event::Cancel => return self.cancel(now, out),
             Event::Stop => return self.stop(out),
+            Event::Trigger(trigger) => return self.triggered(trigger, now, out),
+            Event::ManifestWritten { manifest, failure } => self.manifest_written(&manifest, failure, now, out),
             Event::Wake => self.wake(now, out),
         }
         Ok(())
@@ -212,6 +250,8 @@ impl JobMaster {
             | Event::SlotsRefused(_)
             | Event::Cancel
             | Event::Stop
+            | Event::Trigger(_)
+            | Event::ManifestWritten { .. }
             | Event::Wake => false,
         }
     }
@@ -233,6 +273,8 @@ impl JobMaster {
         match message {
             ToJobManager::TaskState { attempt, .. }
             | ToJobManager::SplitsDiscovered { attempt, .. }
+            | ToJobManager::Cut { attempt, .. }
+            | ToJobManager::StateWritten { attempt, .. }
             | ToJobManager::SplitRequested { attempt, .. }
             | ToJobManager::SplitFinished { attempt, .. }
             | ToJobManager::Accumulators { attempt, .. } => older(attempt),
@@ -296,6 +338,21 @@ impl JobMaster {
     /// The parts of its input.
     pub fn splits(&self) -> &Splits {
         &self.splits
+    }
+
+    /// Its checkpoints.
+    pub fn checkpoint_history(&self) -> &History {
+        &self.checkpoints.history
+    }
+
+    /// How they are made.
+    pub fn checkpoint_settings(&self) -> &CheckpointSettings {
+        &self.checkpoints.settings
+    }
+
+    /// What became of a user's request for one.
+    pub fn trigger_state(&self, id: TriggerId) -> Option<&TriggerState> {
+        self.checkpoints.trigger_state(id)
     }
 
     /// Its failures, oldest first, at most 20.

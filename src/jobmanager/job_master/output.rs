@@ -7,6 +7,7 @@ use super::event::Decision;
 use crate::graph::plan::NodeIndex;
 use crate::graph::task::{Committable, Failure};
 use crate::ids::WorkerId;
+use crate::protocol::worker::ToWorker;
 use crate::rpc::ErrorKind;
 use crate::time::Now;
 
@@ -18,6 +19,8 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 /// A decided publication under way.
 #[derive(Clone, Debug)]
 pub(super) struct Publication {
+    /// Which one of the job's: an answer to another one is not for this.
+    number: u64,
     sinks: BTreeMap<NodeIndex, SinkCommit>,
 }
 
@@ -54,14 +57,20 @@ pub(super) enum Progress {
 }
 
 impl Publication {
-    pub(super) fn new(decision: Decision) -> Self {
+    pub(super) fn new(number: u64, decision: Decision) -> Self {
         let sink =
             |(operator, committables)| (operator, SinkCommit { committables, tries: 0, state: CommitState::Unplaced });
-        Self { sinks: decision.committables.into_iter().map(sink).collect() }
+        Self { number, sinks: decision.committables.into_iter().map(sink).collect() }
+    }
+
+    /// What has not been confirmed.
+    pub(super) fn committables(&self) -> BTreeMap<NodeIndex, Vec<Committable>> {
+        self.sinks.iter().map(|(operator, sink)| (*operator, sink.committables.clone())).collect()
     }
 
     /// Commits that a worker should be told of now; noted as sent to one of `workers`, by turns.
-    pub(super) fn place(&mut self, workers: &[WorkerId], now: Now) -> Vec<(WorkerId, NodeIndex, Vec<Committable>)> {
+    pub(super) fn place(&mut self, workers: &[WorkerId], now: Now) -> Vec<(WorkerId, ToWorker)> {
+        let publication = self.number;
         let mut placed = Vec::new();
         let mut turn = workers.iter().cycle();
         for (operator, sink) in &mut self.sinks {
@@ -74,7 +83,8 @@ impl Publication {
             if due && let Some(worker) = turn.nth(skip) {
                 sink.tries += 1;
                 sink.state = CommitState::Sent(worker.clone());
-                placed.push((worker.clone(), *operator, sink.committables.clone()));
+                let (operator, committables) = (*operator, sink.committables.clone());
+                placed.push((worker.clone(), ToWorker::Commit { operator, committables, publication }));
             }
         }
         placed
@@ -108,10 +118,13 @@ impl Publication {
     pub(super) fn committed(
         &mut self,
         worker: &WorkerId,
-        operator: NodeIndex,
+        (operator, publication): (NodeIndex, u64),
         failure: Option<Failure>,
         now: Now,
     ) -> Progress {
+        if publication != self.number {
+            return Progress::Stale;
+        }
         match self.sinks.get_mut(&operator) {
             Some(sink) if sink.state == CommitState::Sent(worker.clone()) => match failure {
                 None => {
@@ -153,7 +166,7 @@ mod tests {
     fn publication() -> Publication {
         let operator = NodeIndex(3);
         let committable = Committable { operator, payload: serde_json::json!("part-0") };
-        Publication::new(Decision { committables: [(operator, vec![committable])].into() })
+        Publication::new(1, Decision { committables: [(operator, vec![committable])].into() })
     }
 
     #[test]
@@ -163,11 +176,11 @@ mod tests {
         assert_eq!(first[0].0, worker("a"));
         assert!(publication.place(&workers, Now(0)).is_empty(), "told once");
         let busy = Some(Failure::transient("storage is busy"));
-        assert_eq!(publication.committed(&worker("a"), NodeIndex(3), busy, Now(0)), Progress::RetryAt(Now(100)));
+        assert_eq!(publication.committed(&worker("a"), (NodeIndex(3), 1), busy, Now(0)), Progress::RetryAt(Now(100)));
         assert!(publication.place(&workers, Now(99)).is_empty());
         assert_eq!(publication.place(&workers, Now(100))[0].0, worker("b"));
-        assert_eq!(publication.committed(&worker("a"), NodeIndex(3), None, Now(101)), Progress::Stale);
-        assert_eq!(publication.committed(&worker("b"), NodeIndex(3), None, Now(101)), Progress::Done);
+        assert_eq!(publication.committed(&worker("a"), (NodeIndex(3), 1), None, Now(101)), Progress::Stale);
+        assert_eq!(publication.committed(&worker("b"), (NodeIndex(3), 1), None, Now(101)), Progress::Done);
     }
 
     #[test]
@@ -186,7 +199,7 @@ mod tests {
         let mut publication = publication();
         publication.place(&[worker("a")], Now(0));
         let denied = Some(Failure::permanent("permission denied"));
-        let progress = publication.committed(&worker("a"), NodeIndex(3), denied, Now(0));
+        let progress = publication.committed(&worker("a"), (NodeIndex(3), 1), denied, Now(0));
         let Progress::Failed(failure) = progress else { panic!("{progress:?}") };
         assert_eq!(failure.message, "the output is complete but could not be published: permission denied");
     }

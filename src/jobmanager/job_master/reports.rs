@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::event::{Effect, Illegal};
+use super::execution::Position;
 use super::splits::Answer;
 use super::unwinding::Cause;
 use super::{JobMaster, Phase};
-use crate::graph::plan::NodeKind;
 use crate::graph::task::{Committable, ExecutionState, Failure, TaskMetrics};
 use crate::ids::{ExecutionAttemptId, WorkerId};
 use crate::protocol::worker::{ToJobManager, ToWorker};
@@ -49,9 +49,23 @@ impl JobMaster {
                 }
                 Ok(())
             }
-            ToJobManager::Committed { operator, failure } => {
-                if let Phase::Publishing { publication, .. } = &mut self.phase {
-                    let progress = publication.committed(worker, operator, failure, now);
+            ToJobManager::Cut { attempt, cut } => {
+                self.check_runs_on(&attempt, worker)?;
+                self.cut(&attempt, cut, now, out);
+                Ok(())
+            }
+            ToJobManager::StateWritten { attempt, checkpoint, file, failure, timings } => {
+                self.check_runs_on(&attempt, worker)?;
+                let result = failure.map_or(Ok(file), Err);
+                self.state_written(&attempt, checkpoint, result, timings, now, out);
+                Ok(())
+            }
+            ToJobManager::Committed { operator, publication: number, failure } => {
+                if let (Phase::Running { .. }, Some(committing)) = (&self.phase, &mut self.committing) {
+                    let progress = committing.committed(worker, (operator, number), failure, now);
+                    self.checkpoint_commit_progress(progress, now, out);
+                } else if let Phase::Publishing { publication, .. } = &mut self.phase {
+                    let progress = publication.committed(worker, (operator, number), failure, now);
                     self.commit_progress(progress, now, out);
                 }
                 Ok(())
@@ -96,11 +110,10 @@ impl JobMaster {
         }
         match state {
             ExecutionState::Finished => {
-                for committable in committables {
-                    self.prepared.entry(committable.operator).or_default().push(committable);
-                }
-                if matches!(self.phase, Phase::Running { .. }) && self.execution.all_finished() {
-                    self.finish(now, out);
+                let covering = self.checkpoints.covering(at);
+                self.prepared.extend(committables.into_iter().map(|committable| (covering, committable)));
+                if matches!(self.phase, Phase::Running { .. }) {
+                    self.task_finished(at, now, out);
                 }
             }
             ExecutionState::Failed => {
@@ -115,11 +128,20 @@ impl JobMaster {
             | ExecutionState::Scheduled
             | ExecutionState::Deploying
             | ExecutionState::Initializing
-            | ExecutionState::Running
             | ExecutionState::Canceling => {}
+            ExecutionState::Running => self.checkpoint_if_due(now, out),
         }
         self.conclude_if_unwound(now, out);
         Ok(())
+    }
+
+    fn task_finished(&mut self, at: Position, now: Now, out: &mut Vec<Effect>) {
+        if self.execution.all_finished() {
+            self.finish(now, out);
+        } else {
+            let standing = self.checkpoints.ended(at);
+            self.publish_if_complete(standing, now, out);
+        }
     }
 
     fn task_failed(&mut self, attempt: &ExecutionAttemptId, failure: Failure, now: Now, out: &mut Vec<Effect>) {
@@ -152,23 +174,23 @@ impl JobMaster {
         }
         let answers = self.splits.drain();
         self.answer(answers, out);
+        for (worker, attempts) in self.running_sources() {
+            out.push(Effect::ToWorker { worker, message: ToWorker::StopSources { attempts } });
+        }
+        Ok(())
+    }
+
+    /// The source subtasks that have not ended, by worker.
+    pub(super) fn running_sources(&self) -> BTreeMap<WorkerId, Vec<ExecutionAttemptId>> {
         let mut sources: BTreeMap<WorkerId, Vec<ExecutionAttemptId>> = BTreeMap::new();
         for (at, subtask) in self.execution.subtasks() {
-            let vertex = &self.graph.vertices[at.0];
-            let is_source = vertex
-                .operators
-                .iter()
-                .any(|index| matches!(self.plan.nodes[index.0 as usize].kind, NodeKind::Source { .. }));
             if let Some(worker) = &subtask.current.worker
-                && is_source
+                && self.is_source_vertex(at.0)
                 && !subtask.current.state.is_terminal()
             {
                 sources.entry(worker.clone()).or_default().push(self.execution.id(&self.graph, at));
             }
         }
-        for (worker, attempts) in sources {
-            out.push(Effect::ToWorker { worker, message: ToWorker::StopSources { attempts } });
-        }
-        Ok(())
+        sources
     }
 }

@@ -1,11 +1,14 @@
 //! Hands out the parts of each source's input, one at a time, to whichever subtask asks.
 //!
 //! Each id is handed out once per run of the job. When the job restarts, its enumerators start anew and report every part
-//! again, so everything here is forgotten ([`Splits::reset`]).
+//! again, so everything here is forgotten ([`Splits::reset`]), except what a checkpoint says is left and done
+//! ([`Splits::restore`]).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::checkpoints::Pending;
 use super::event::Illegal;
+use crate::engine::checkpoint::SourceState;
 use crate::graph::plan::NodeIndex;
 use crate::graph::task::Split;
 use crate::ids::ExecutionAttemptId;
@@ -25,6 +28,14 @@ pub struct SourceSplits {
     assigned: BTreeMap<String, ExecutionAttemptId>,
     parked: VecDeque<ExecutionAttemptId>,
     complete: bool,
+    /// Every part that no complete checkpoint has behind it, as it would be handed out anew.
+    uncovered: BTreeMap<String, Split>,
+    /// Parts that a complete checkpoint has behind it.
+    done: BTreeSet<String>,
+    /// What each execution has read to its end since the last complete checkpoint, in order.
+    read: BTreeMap<ExecutionAttemptId, Vec<String>>,
+    /// All parts are known from a checkpoint: what an enumerator finds is not news.
+    restored_complete: bool,
 }
 
 impl SourceSplits {
@@ -91,7 +102,8 @@ impl Splits {
         let draining = self.draining;
         let source = self.source(operator)?;
         for split in splits {
-            if !draining && source.known.insert(split.id.clone()) {
+            if !draining && !source.restored_complete && source.known.insert(split.id.clone()) {
+                source.uncovered.insert(split.id.clone(), split.clone());
                 source.unassigned.push_back(split);
             }
         }
@@ -121,6 +133,7 @@ impl Splits {
         match source.assigned.get(split) {
             Some(holder) if *holder == attempt => {
                 source.assigned.remove(split);
+                source.read.entry(attempt).or_default().push(split.to_owned());
                 Ok(())
             }
             Some(_) | None => {
@@ -136,11 +149,62 @@ impl Splits {
         for source in self.sources.values_mut() {
             for split in source.unassigned.drain(..) {
                 source.known.remove(&split.id);
+                source.uncovered.remove(&split.id);
             }
             source.complete = true;
             answers.extend(source.answer_parked());
         }
         answers
+    }
+
+    /// How many parts of each source an execution has read to their end since the last complete checkpoint.
+    pub(super) fn read_by(&self, attempt: ExecutionAttemptId) -> BTreeMap<NodeIndex, usize> {
+        let read = |(source, splits): (&NodeIndex, &SourceSplits)| Some((*source, splits.read.get(&attempt)?.len()));
+        self.sources.iter().filter_map(read).collect()
+    }
+
+    /// What of a source is left to read behind a checkpoint's cuts.
+    pub(super) fn at_cut(&self, source: NodeIndex, pending: &Pending) -> SourceState {
+        let Some(splits) = self.sources.get(&source) else { return SourceState::default() };
+        let (counts, mut remaining) = (pending.read(source), splits.uncovered.clone());
+        let mut done: Vec<String> = splits.done.iter().cloned().collect();
+        for (attempt, read) in &splits.read {
+            // An execution that has ended before its cut has read all it ever will.
+            let count = counts.get(attempt).copied().unwrap_or(read.len());
+            for id in &read[..count.min(read.len())] {
+                remaining.remove(id);
+                done.push(id.clone());
+            }
+        }
+        for held in pending.held(source) {
+            remaining.insert(held.id.clone(), held.clone());
+        }
+        SourceState { remaining: remaining.into_values().collect(), done, complete: splits.complete }
+    }
+
+    /// A checkpoint with these sources is complete.
+    pub(super) fn covered<'a>(&mut self, sources: impl Iterator<Item = (NodeIndex, &'a SourceState)>) {
+        for (source, state) in sources {
+            let Some(splits) = self.sources.get_mut(&source) else { continue };
+            splits.done = state.done.iter().cloned().collect();
+            let SourceSplits { uncovered, done, read, .. } = splits;
+            uncovered.retain(|id, _| !done.contains(id));
+            read.values_mut().for_each(|read| read.retain(|id| !done.contains(id)));
+        }
+    }
+
+    /// The job goes on from a checkpoint: what it says is left is what there is.
+    pub(super) fn restore<'a>(&mut self, sources: impl Iterator<Item = (NodeIndex, &'a SourceState)>) {
+        self.reset();
+        for (source, state) in sources {
+            let Some(splits) = self.sources.get_mut(&source) else { continue };
+            splits.done = state.done.iter().cloned().collect();
+            splits.known =
+                state.remaining.iter().map(|split| split.id.clone()).chain(state.done.iter().cloned()).collect();
+            splits.uncovered = state.remaining.iter().map(|split| (split.id.clone(), split.clone())).collect();
+            splits.unassigned = state.remaining.iter().cloned().collect();
+            (splits.complete, splits.restored_complete) = (state.complete, state.complete);
+        }
     }
 
     pub(super) fn reset(&mut self) {

@@ -235,12 +235,12 @@ fn output_is_decided_durably_before_it_is_committed_and_the_job_finishes_after()
     let files: Vec<_> =
         [0, 1].map(|n| Committable { operator: SINK, payload: serde_json::json!(n) }).into_iter().collect();
     let decision = Decision { committables: [(SINK, files.clone())].into() };
-    let commit = ToWorker::Commit { operator: SINK, committables: files };
+    let commit = ToWorker::Commit { operator: SINK, committables: files, publication: 1 };
     assert_eq!(out, [Effect::Persist(Record::Decision(decision.clone())), tell(worker("a", 1), commit.clone())]);
     assert!(job.try_on(Event::Cancel).unwrap_err().to_string().contains("publishing its output"));
     // The worker dies over it: another one publishes again, whatever the first has done.
     assert_eq!(job.on(exited(worker("a", 1), ExitCause::Signal { signal: 9 })), [tell(worker("b", 1), commit.clone())]);
-    let committed = ToJobManager::Committed { operator: SINK, failure: None };
+    let committed = ToJobManager::Committed { operator: SINK, publication: 1, failure: None };
     let out = job.on(Event::Worker { worker: worker("b", 1), message: committed });
     assert_eq!(out[2], status(JobStatus::Running, JobStatus::Finished));
 

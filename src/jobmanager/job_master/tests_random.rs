@@ -84,7 +84,13 @@ impl World {
                 assert_eq!(self.decided && !self.committed, outcome.status == JobStatus::Failed && self.decided);
             }
             Effect::Wake { at } => drop(self.wakes.insert(at)),
-            Effect::StatusChanged { .. } | Effect::Ended(_) => {}
+            Effect::WriteManifest { manifest, .. } => {
+                self.pending.push(Event::ManifestWritten { manifest, failure: None });
+            }
+            Effect::DiscardCheckpoint { .. }
+            | Effect::CheckpointFailed { .. }
+            | Effect::StatusChanged { .. }
+            | Effect::Ended(_) => {}
             Effect::Closed => self.closed = true,
         }
     }
@@ -126,13 +132,16 @@ impl World {
             ToWorker::NoMoreSplits { attempt } => {
                 self.pending.push(report(&worker, attempt, ExecutionState::Finished, None, Vec::new()));
             }
-            ToWorker::Commit { operator, .. } => {
+            ToWorker::Commit { operator, publication, .. } => {
                 assert!(self.decided, "nothing is published before the decision");
                 self.committed = true;
-                self.says(&worker, ToJobManager::Committed { operator, failure: None });
+                self.says(&worker, ToJobManager::Committed { operator, publication, failure: None });
             }
             ToWorker::Shutdown => self.exit(worker, ExitCause::Completed { code: 0 }),
-            ToWorker::StopSources { .. } | ToWorker::Discard { .. } => {}
+            ToWorker::StopSources { .. }
+            | ToWorker::TriggerCheckpoint { .. }
+            | ToWorker::ResumeSources { .. }
+            | ToWorker::Discard { .. } => {}
         }
     }
 

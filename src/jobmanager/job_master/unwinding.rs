@@ -34,8 +34,16 @@ pub(super) struct Unwinding {
 #[derive(Clone, Debug)]
 pub(super) enum Goal {
     Cancel,
-    Restart { at: Now, cause: Cause },
-    GiveUp { why: Option<String>, cause: Cause },
+    /// The job has been stopped by a savepoint, which is complete.
+    Stop,
+    Restart {
+        at: Now,
+        cause: Cause,
+    },
+    GiveUp {
+        why: Option<String>,
+        cause: Cause,
+    },
 }
 
 /// A failure and where it happened.
@@ -90,7 +98,7 @@ impl Unwinding {
                 true
             }
             Goal::Cancel => true,
-            Goal::GiveUp { .. } => false,
+            Goal::GiveUp { .. } | Goal::Stop => false,
         }
     }
 
@@ -102,7 +110,7 @@ impl Unwinding {
                 }
                 *cause = better;
             }
-            Goal::Restart { .. } | Goal::GiveUp { .. } | Goal::Cancel => {}
+            Goal::Restart { .. } | Goal::GiveUp { .. } | Goal::Cancel | Goal::Stop => {}
         }
     }
 }
@@ -139,9 +147,10 @@ impl JobMaster {
                 Weight::Symptom => self.workers.places().nth(1).is_some(), // A lone worker has nobody else to blame.
                 Weight::Root => false,
             },
-            Goal::Cancel => false,
+            Goal::Cancel | Goal::Stop => false,
         };
         let settle_at = if vague { now + SETTLE } else { now };
+        self.abandon_checkpoint("the job does not run any more", now, out);
         let deadline = now + self.settings.cancel_timeout;
         self.phase = Phase::Unwinding(Unwinding { goal, ran_for, settle_at, deadline });
         self.cancel_tasks(now, out);
@@ -200,13 +209,14 @@ impl JobMaster {
     /// Once all tasks have ended (and the cause has settled): restart or end.
     pub(super) fn conclude_if_unwound(&mut self, now: Now, out: &mut Vec<Effect>) {
         let Phase::Unwinding(Unwinding { goal, ran_for, settle_at, .. }) = &self.phase else { return };
-        if self.execution.live() > 0 || now < *settle_at {
+        if self.execution.live() > 0 || now < *settle_at || self.is_publishing_checkpoint() {
             return;
         }
         let (goal, ran_for) = (goal.clone(), *ran_for);
         self.discard_output(out);
         match goal {
             Goal::Cancel => self.end(JobStatus::Canceled, None, now, out),
+            Goal::Stop => self.end(JobStatus::Finished, None, now, out),
             Goal::GiveUp { why, cause } => {
                 let why = why.or_else(|| not_restarted(&cause.failure));
                 self.end_failed(cause, why, now, out);
@@ -227,6 +237,10 @@ impl JobMaster {
     fn restart(&mut self, at: Now, now: Now, out: &mut Vec<Effect>) {
         self.execution.begin_again(now);
         self.splits.reset();
+        if let Some(manifest) = self.checkpoints.latest().cloned() {
+            self.checkpoints.history.restored(&manifest, now);
+            self.restore_splits(&manifest);
+        }
         if at > now {
             self.phase = Phase::Backoff { until: at };
             out.push(Effect::Wake { at });

@@ -15,7 +15,7 @@ use crate::jobmanager::Setup;
 use crate::jobmanager::core::{Core, Settings};
 use crate::jobmanager::event::{Event, Prepared};
 use crate::jobmanager::fakes::{self, Behaviour};
-use crate::jobmanager::job_master::{RestartStrategy, tests::plan};
+use crate::jobmanager::job_master::{CheckpointSettings, RestartStrategy, tests::plan};
 use crate::protocol::container::{LocalResource, LocalResourceType, Visibility};
 use crate::protocol::job::{JobSubmission, Program};
 use crate::protocol::worker;
@@ -46,6 +46,9 @@ fn core() -> Core {
         restart_strategy: RestartStrategy::None,
         cancel_timeout: Duration::from_secs(1),
         decision: None,
+        checkpoints: CheckpointSettings::default(),
+        restore: None,
+        recovery: None,
     };
     let worker = WorkerId { task_manager: TaskManagerId("tm-1".to_owned()), job: JOB, incarnation: 1 };
     let register = worker::Register {

@@ -1,5 +1,7 @@
 //! Processes: each holds a real core and performs its effects as its service does.
 
+use std::sync::Arc;
+
 use super::client::Client;
 use super::job_manager::JobManager;
 use super::node::NodeManager;
@@ -7,6 +9,7 @@ use super::resource_manager::ResourceManager;
 use super::task_manager::TaskManager;
 use super::worker::Worker;
 use super::world::{Input, Pid, World};
+use crate::engine::checkpoint::Manifest;
 use crate::graph::plan::NodeIndex;
 use crate::graph::task::Committable;
 use crate::ids::{ContainerId, ExecutionAttemptId, JobId, WorkerId};
@@ -40,6 +43,8 @@ pub(super) enum Done {
     ChildExited(Pid, Ended),
     /// In a JobManager: a job may be planned, or has been stored.
     Prepare(JobId),
+    /// In a JobManager: a checkpoint's manifest is written.
+    WriteManifest(Arc<Manifest>, bool),
     /// In a worker: a subtask is to be stepped.
     Step(ExecutionAttemptId),
     /// In a worker: the moment that a waiting subtask named has come.
@@ -47,7 +52,7 @@ pub(super) enum Done {
     /// In a worker: an enumerator looks for splits.
     Discover(ExecutionAttemptId, NodeIndex),
     /// In a worker: output is published.
-    Commit(NodeIndex, Vec<Committable>),
+    Commit(NodeIndex, Vec<Committable>, u64),
     /// In a worker: output is removed.
     Discard(NodeIndex, Vec<Committable>),
     /// In a worker: counters are due.

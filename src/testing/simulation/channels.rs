@@ -114,6 +114,14 @@ impl Gate for RemoteGate {
         Ok(element)
     }
 
+    fn block(&mut self, channel: usize) {
+        self.gate.block(channel);
+    }
+
+    fn unblock(&mut self) {
+        self.gate.unblock();
+    }
+
     fn bytes_in(&self) -> u64 {
         self.gate.bytes_in()
     }

@@ -1,7 +1,9 @@
 //! What outlives processes: the ResourceManager's store, nodes' directories, the storage of jobs, and published output.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use crate::engine::checkpoint::Manifest;
 use crate::graph::plan::Plan;
 use crate::ids::{ApplicationId, ContainerId, JobId};
 use crate::jobmanager::job_master::{Decision, Outcome};
@@ -41,6 +43,8 @@ pub(super) struct JobFiles {
     /// With the attempt that wrote it.
     verdict: Option<(u32, Verdict)>,
     outcome: Option<(u32, Outcome)>,
+    /// As `jobmanager::checkpoint_store` does: which attempt wrote each entry, and what the job goes on from behind it.
+    checkpoints: Vec<(u32, Option<Arc<Manifest>>)>,
 }
 
 /// What a job comes to: the first one counts.
@@ -91,6 +95,30 @@ impl JobFiles {
                 Some(_) | None => create_stamped(&mut self.outcome, attempt, outcome),
             },
         }
+    }
+
+    /// Enters an attempt; what it goes on from.
+    pub(super) fn begin_checkpoints(&mut self, attempt: u32) -> Option<Arc<Manifest>> {
+        let latest = self.checkpoints.last().and_then(|entry| entry.1.clone());
+        self.checkpoints.push((attempt, latest.clone()));
+        latest
+    }
+
+    /// Makes a checkpoint the one to go on from, unless a later attempt has entered.
+    pub(super) fn publish_checkpoint(&mut self, attempt: u32, manifest: Arc<Manifest>) -> Result<(), WrittenBy> {
+        match self.checkpoints.last() {
+            Some((by, _)) if *by != attempt => Err(WrittenBy(*by)),
+            Some(_) | None => {
+                self.checkpoints.push((attempt, Some(manifest)));
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether prepared output belongs to a checkpoint that is complete.
+    pub(super) fn is_checkpointed(&self, payload: &serde_json::Value) -> bool {
+        let manifests = self.checkpoints.iter().filter_map(|entry| entry.1.as_ref());
+        manifests.flat_map(|manifest| manifest.committables.values()).any(|payloads| payloads.contains(payload))
     }
 
     /// What is to be published.

@@ -125,13 +125,14 @@ impl World {
         }
     }
 
-    /// Nothing is published before the decision to is durable.
+    /// Nothing is published before the decision to is durable, or a checkpoint that it belongs to.
     pub(super) fn check_commit(&mut self, job: JobId, committables: &[Committable]) {
         let files = self.disks.jobs.iter().find(|((_, id), _)| *id == job).map(|(_, files)| files);
         let decision = files.and_then(JobFiles::decision);
         let decided = |committable: &Committable| {
             let of = decision.and_then(|decision| decision.committables.get(&committable.operator));
             of.is_some_and(|all| all.contains(committable))
+                || files.is_some_and(|files| files.is_checkpointed(&committable.payload))
         };
         if let Some(undecided) = committables.iter().find(|committable| !decided(committable)) {
             self.ledger.violated(format!("{} is published without a durable decision", undecided.payload));
@@ -202,6 +203,11 @@ impl World {
         let spec = &self.scenario.jobs[index];
         let visible = spec.output.visible();
         let succeeded = report.state == ApplicationState::Finished && report.final_status == FinalStatus::Succeeded;
+        let updates = if spec.updates { updates_of(&visible)? } else { BTreeMap::new() };
+        if !succeeded && spec.updates {
+            self.stats.unfinished += 1;
+            return Ok(());
+        }
         if !succeeded {
             self.stats.unfinished += 1;
             return match visible.keys().next() {
@@ -217,9 +223,11 @@ impl World {
         if outcome != Some(JobStatus::Finished) {
             return Err(format!("SUCCEEDED, and the job's stored outcome is {outcome:?}"));
         }
-        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-        for (word, count) in visible.into_values().flatten() {
-            *counts.entry(word).or_default() += count;
+        let mut counts = updates;
+        if !spec.updates {
+            for (word, count) in visible.into_values().flatten() {
+                *counts.entry(word).or_default() += count;
+            }
         }
         let expected = &spec.expected;
         let wrong = expected.keys().chain(counts.keys()).find(|word| expected.get(*word) != counts.get(*word));
@@ -232,4 +240,22 @@ impl World {
             )),
         }
     }
+}
+
+/// The last count of each word, where each new one is written: every one of them once, whatever failed.
+fn updates_of(visible: &BTreeMap<String, Vec<(String, u64)>>) -> Result<BTreeMap<String, u64>, String> {
+    let mut updates: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for (word, count) in visible.values().flatten() {
+        updates.entry(word.clone()).or_default().push(*count);
+    }
+    let mut last = BTreeMap::new();
+    for (word, mut counts) in updates {
+        counts.sort_unstable();
+        let len = counts.len() as u64;
+        if !counts.iter().copied().eq(1..=len) {
+            return Err(format!("the counts of {word} that are visible are {counts:?}"));
+        }
+        last.insert(word, len);
+    }
+    Ok(last)
 }

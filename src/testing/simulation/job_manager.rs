@@ -1,6 +1,7 @@
 //! A JobManager in its container: the JobManager's and JobMaster's cores, the job's storage, its links.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Bug;
@@ -10,13 +11,14 @@ use super::master_link::{self, MasterLink, News};
 use super::messages::{Answer, Hello, LinkEvent, Message, Request, Welcome};
 use super::network::{Caller, HttpId, LinkId};
 use super::world::{Input, Pid, World};
+use crate::engine::checkpoint::Manifest;
 use crate::graph::job_graph::{self, JobGraph};
 use crate::graph::task::Split;
 use crate::ids::{ApplicationAttemptId, ContainerId, JobId, TaskManagerId, WorkerId};
 use crate::jobmanager::containers::Shape;
 use crate::jobmanager::core::{Core, Settings};
 use crate::jobmanager::event::{Effect, Event, Prepared};
-use crate::jobmanager::job_master::Record;
+use crate::jobmanager::job_master::{CheckpointSettings, Record};
 use crate::jobmanager::shutdown::{self, Ending};
 use crate::protocol::container::LaunchContext;
 use crate::protocol::job::JobSubmission;
@@ -156,6 +158,7 @@ impl JobManager {
             Input::Durable => self.durable(me, world),
             Input::Terminate => self.begin_end("the JobManager is stopped", me, world),
             Input::Done(Done::Prepare(job)) => self.prepare(job, me, world),
+            Input::Done(Done::WriteManifest(manifest, counts)) => self.manifest_written(manifest, counts, me, world),
             Input::Done(_) => {}
         }
         self.leave_if_over(me, world);
@@ -188,6 +191,18 @@ impl JobManager {
             // A later attempt decides now.
             Effect::Persist { .. } if self.ending.is_fenced() => {}
             Effect::Persist { job, record } => self.persist(job, record, me, world),
+            Effect::WriteManifest { manifest, counts } => {
+                world.later(1..80, me, Done::WriteManifest(manifest, counts));
+            }
+            Effect::DiscardCheckpoint { directory, .. } => {
+                let scenario = world.scenario.clone();
+                if let Some(spec) = scenario.job_of_program(&self.submission.program.name) {
+                    spec.storage.discard(&directory);
+                }
+            }
+            Effect::CheckpointFailed { checkpoint, failure, .. } => {
+                world.note(&self.name, format!("checkpoint {checkpoint} failed: {failure}"));
+            }
             Effect::ToTaskManager { task_manager, message } => {
                 let what = match &message {
                     ToTaskManager::StartWorker(start) => format!("start worker {}", start.worker.incarnation),
@@ -241,6 +256,18 @@ impl JobManager {
                 self.finish_if_drained(me, world);
             }
         }
+    }
+
+    fn manifest_written(&mut self, manifest: Arc<Manifest>, counts: bool, me: Pid, world: &mut World) {
+        if counts {
+            let files = world.disks.job(self.attempt.application, manifest.job);
+            if let Err(WrittenBy(other)) = files.publish_checkpoint(self.attempt.attempt, Arc::clone(&manifest)) {
+                world.note(&self.name, format!("fenced: attempt {other} has taken the checkpoints over"));
+                return world.exit(me, 1);
+            }
+        }
+        world.note(&self.name, format!("checkpoint {} is complete", manifest.checkpoint));
+        self.apply(Event::ManifestWritten { manifest, failure: None }, me, world);
     }
 
     fn persist(&mut self, job: JobId, record: Record, me: Pid, world: &mut World) {
@@ -300,6 +327,14 @@ impl JobManager {
             restart_strategy: spec.restart_strategy.clone(),
             cancel_timeout: Duration::from_secs(5),
             decision,
+            checkpoints: CheckpointSettings {
+                interval: spec.checkpoint_interval,
+                timeout: Duration::from_secs(3),
+                directory: format!("attempt-{}", self.attempt.attempt),
+                ..CheckpointSettings::default()
+            },
+            restore: world.disks.job(self.attempt.application, job).begin_checkpoints(self.attempt.attempt),
+            recovery: None,
         };
         self.prepared = Some(prepared);
         self.writing = Some((job, JobWrite::Plan(Box::new(plan))));

@@ -30,6 +30,7 @@ mod network;
 mod node;
 mod resource_manager;
 mod scenario;
+mod state_storage;
 mod task_manager;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use super::state_storage::StateStorage;
 use super::wordcount::{CountsSink, Flakiness, Lines, Output};
 use crate::api::{StreamExecutionEnvironment, text};
 use crate::engine::operators::{Collector, Emission, ProgramGraph};
@@ -42,6 +43,12 @@ pub(super) struct JobSpec {
     pub(super) plan: Plan,
     pub(super) program: ProgramGraph,
     pub(super) output: Arc<Output>,
+    /// Where its checkpoints lie.
+    pub(super) storage: StateStorage,
+    /// How often they are made.
+    pub(super) checkpoint_interval: Option<Duration>,
+    /// Whether each new count of a word is written, not the last one alone.
+    pub(super) updates: bool,
     /// The naive counts.
     pub(super) expected: BTreeMap<String, u64>,
 }
@@ -84,7 +91,13 @@ fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>) -> JobSpec {
         *expected.entry(word.to_owned()).or_default() += 1;
     }
     let output = Arc::new(Output::default());
-    let (plan, program) = word_count(&name, splits, parallelism, flakiness, &output, rng.bool());
+    let streaming = rng.bool();
+    let checkpoint_interval = (streaming && rng.u32(0..4) > 0).then(|| Duration::from_millis(rng.u64(50..2_000)));
+    // Published while the job runs, which only checkpoints make exact.
+    let updates = checkpoint_interval.is_some() && rng.bool();
+    let emission = if updates { Emission::Updates } else { Emission::Final };
+    let mode = if streaming { ExecutionMode::Streaming } else { ExecutionMode::Batch };
+    let (plan, program) = word_count(&name, splits, parallelism, flakiness, &output, mode, emission);
     let cancel = (rng.u32(0..6) == 0).then(|| {
         let by = if rng.bool() { CancelBy::JobManager } else { CancelBy::ResourceManager };
         (rng.u64(300..6_000), by)
@@ -101,6 +114,9 @@ fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>) -> JobSpec {
         plan,
         program,
         output,
+        storage: StateStorage::default(),
+        checkpoint_interval,
+        updates,
         expected,
     }
 }
@@ -120,18 +136,19 @@ fn word_count(
     parallelism: u32,
     flakiness: &Arc<Flakiness>,
     output: &Arc<Output>,
-    streaming: bool,
+    mode: ExecutionMode,
+    emission: Emission,
 ) -> (Plan, ProgramGraph) {
     let env = StreamExecutionEnvironment::new();
     env.set_parallelism(parallelism);
-    env.set_execution_mode(if streaming { ExecutionMode::Streaming } else { ExecutionMode::Batch });
+    env.set_execution_mode(mode);
     let lines = env.from_source(Lines::new(splits, Arc::clone(flakiness)), "Lines");
     let words = lines.flat_map(|line, out: &mut Collector<'_, Str>| {
         for word in text::words(&line) {
             out.collect(Str::from(word));
         }
     });
-    let counts = words.key_by(|word| word.clone()).emit(Emission::Final).sum(|_| 1u64);
+    let counts = words.key_by(|word| word.clone()).emit(emission).sum(|_| 1u64);
     counts.sink_to(CountsSink::new(Arc::clone(output)));
     let job = env.job(name).expect("the graph is a word count");
     (job.plan, job.program)

@@ -81,7 +81,7 @@ impl SplitEnumerator for Enumerator {
     fn discover(&mut self) -> Result<Discovery, Failure> {
         let end = if self.next == 0 { self.len.div_ceil(2) } else { self.len };
         let splits = (self.next..end)
-            .map(|index| Split { id: format!("split-{index}"), payload: serde_json::Value::from(index) })
+            .map(|index| Split { id: format!("split-{index}"), payload: serde_json::json!([index, 0]) })
             .collect();
         self.next = end;
         let next = if end == self.len {
@@ -102,13 +102,16 @@ struct Reader {
 
 impl SourceReader for Reader {
     fn assign(&mut self, split: Split) -> Result<(), Failure> {
-        let index = split.payload.as_u64().and_then(|index| usize::try_from(index).ok());
-        self.split = index.filter(|index| *index < self.splits.len()).ok_or_else(|| {
-            let Split { id, .. } = split;
-            Failure::permanent(format!("there is no split {id}"))
-        })?;
-        self.line = 0;
+        let Split { id, payload } = split;
+        let absent = |_| Failure::permanent(format!("there is no split {id}"));
+        let (index, line): (usize, usize) = serde_json::from_value(payload).map_err(absent)?;
+        self.split = index.min(self.splits.len() - 1);
+        self.line = line;
         Ok(())
+    }
+
+    fn position(&self) -> Result<serde_json::Value, Failure> {
+        Ok(serde_json::json!([self.split, self.line]))
     }
 
     fn poll(&mut self, out: &mut dyn Collected) -> Result<Polled, Failure> {
@@ -169,7 +172,7 @@ impl Sink for CountsSink {
 
     fn writer(&self, context: &OperatorContext) -> Result<Box<dyn SinkWriter<Self::In>>, Failure> {
         let name = context.attempt.to_string();
-        Ok(Box::new(Writer { output: Arc::clone(&self.output), name, counts: Vec::new() }))
+        Ok(Box::new(Writer { output: Arc::clone(&self.output), name, number: 0, counts: Vec::new() }))
     }
 
     fn commit(&self, committables: Vec<serde_json::Value>) -> Result<(), Failure> {
@@ -202,6 +205,8 @@ fn names(committables: &[serde_json::Value]) -> Result<Vec<&str>, Failure> {
 struct Writer {
     output: Arc<Output>,
     name: String,
+    /// Of the next file.
+    number: u32,
     counts: Counts,
 }
 
@@ -211,9 +216,15 @@ impl SinkWriter<(Str, u64)> for Writer {
         Ok(())
     }
 
+    fn prepare_checkpoint(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
+        if self.counts.is_empty() { Ok(Vec::new()) } else { self.prepare() }
+    }
+
     fn prepare(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
         let counts = std::mem::take(&mut self.counts);
-        lock(&self.output.files).prepared.insert(self.name.clone(), counts);
-        Ok(vec![serde_json::Value::from(self.name.clone())])
+        let name = format!("{}/{}", self.name, self.number);
+        self.number += 1;
+        lock(&self.output.files).prepared.insert(name.clone(), counts);
+        Ok(vec![serde_json::Value::from(name)])
     }
 }

@@ -48,6 +48,7 @@ impl Worker {
             plan: Arc::new(start.plan.clone()),
             program: spec.program.clone(),
             temporary_dir: PathBuf::new(),
+            storage: Arc::new(spec.storage.clone()),
             async_port: AsyncPort::at_once(),
         };
         let channels = world.ledger.channels_of(start.worker.job, &start.worker);
@@ -117,7 +118,9 @@ impl Worker {
                 // One that has been woken before is stepped for that.
                 Done::Alarm(attempt) if self.waiting.remove(&attempt) => self.step(attempt, me, world),
                 Done::Discover(attempt, node) => self.discover(attempt, node, me, world),
-                Done::Commit(operator, committables) => self.commit(operator, committables, me, world),
+                Done::Commit(operator, committables, publication) => {
+                    self.commit(operator, committables, publication, me, world);
+                }
                 Done::Discard(operator, committables) => self.discard(operator, committables, world),
                 Done::Metrics => {
                     world.later(1000..1001, me, Done::Metrics);
@@ -161,8 +164,15 @@ impl Worker {
             ToWorker::StopSources { attempts } => {
                 attempts.into_iter().for_each(|attempt| self.mail(attempt, Mail::StopSource));
             }
-            ToWorker::Commit { operator, committables } => {
-                world.later(1..80, me, Done::Commit(operator, committables));
+            ToWorker::TriggerCheckpoint { barrier, attempts } => {
+                let barrier = Arc::new(barrier);
+                attempts.into_iter().for_each(|attempt| self.mail(attempt, Mail::Checkpoint(Arc::clone(&barrier))));
+            }
+            ToWorker::ResumeSources { attempts } => {
+                attempts.into_iter().for_each(|attempt| self.mail(attempt, Mail::Resume));
+            }
+            ToWorker::Commit { operator, committables, publication } => {
+                world.later(1..80, me, Done::Commit(operator, committables, publication));
             }
             ToWorker::Discard { operator, committables } => {
                 world.later(1..80, me, Done::Discard(operator, committables));
@@ -257,7 +267,14 @@ impl Worker {
         }
     }
 
-    fn commit(&mut self, operator: NodeIndex, committables: Vec<Committable>, me: Pid, world: &mut World) {
+    fn commit(
+        &mut self,
+        operator: NodeIndex,
+        committables: Vec<Committable>,
+        publication: u64,
+        me: Pid,
+        world: &mut World,
+    ) {
         world.check_commit(self.id.job, &committables);
         let failure = if world.faults.strikes(&mut world.rng, 8) {
             Some(Failure::transient("the store does not answer"))
@@ -266,7 +283,7 @@ impl Worker {
         };
         let how = failure.as_ref().map(|failure| format!(": {failure}")).unwrap_or_default();
         world.note(&self.name, format!("publishes the output of operator {operator}{how}"));
-        self.report(ToJobManager::Committed { operator, failure }, me, world);
+        self.report(ToJobManager::Committed { operator, publication, failure }, me, world);
     }
 
     fn discard(&mut self, operator: NodeIndex, committables: Vec<Committable>, world: &mut World) {

@@ -37,6 +37,10 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// visible by rename. A job that fails or is cancelled leaves none. The directory is made if absent; one that already holds part
 /// files is refused, so that the output of two jobs is never mixed.
 ///
+/// With checkpoints, in streaming mode, each part also ends with a checkpoint, and becomes visible when that is complete: what is
+/// visible is then always exactly what a prefix of the input makes, whatever fails. A job that goes on from a checkpoint goes on in
+/// the same directory.
+///
 /// ```no_run
 /// # use std::time::Duration;
 /// # use flott::prelude::*;
@@ -121,9 +125,16 @@ impl<T: Record> Sink for FileSink<T> {
             true => Failure::user(format!("{} is a file; name a directory (--output)", self.dir.display())),
             false => unwritable(&self.dir, &error),
         })?;
-        refuse_parts(&self.dir)?;
         let names = Names::new(&self.dir, self.compression, context);
-        names.remove_leftovers();
+        // What lies here of a job that goes on from a checkpoint belongs to it.
+        let names = match context.restored_from {
+            Some(_) => names.beside_others(),
+            None => {
+                refuse_parts(&self.dir)?;
+                names.remove_leftovers();
+                names
+            }
+        };
         // Opened now, so that a directory that cannot be written to fails the job before it works.
         let part = Part::create(&names, 0)?;
         let lines = Vec::with_capacity(BUFFER_BYTES + BUFFER_BYTES / 4);
@@ -238,6 +249,10 @@ impl<T: Record> SinkWriter<T> for PartWriter<T> {
     fn on_processing_time(&mut self, now: Now) -> Result<(), Failure> {
         self.now = now;
         if self.next_timer().is_some_and(|due| due <= now) { self.close_part() } else { Ok(()) }
+    }
+
+    fn prepare_checkpoint(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
+        self.prepare()
     }
 
     fn prepare(&mut self) -> Result<Vec<serde_json::Value>, Failure> {

@@ -39,7 +39,13 @@ impl Pending {
     /// Renames; what was renamed before is done.
     pub(super) fn publish(&self) -> Result<(), Failure> {
         match fs::rename(&self.from, &self.to) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.to.exists() => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Published before. Who has taken it away since may: a job must be able to go on all the same.
+                if !self.to.exists() {
+                    tracing::warn!(path = %self.to.display(), "a part file that was complete is not there any more");
+                }
+                Ok(())
+            }
             other => other.map_err(|error| unwritable(&self.to, &error)),
         }
     }
@@ -78,17 +84,38 @@ pub(super) struct Names {
     subtask: u32,
     attempt: u32,
     compression: Compression,
+    /// Makes names differ from those of another job in the same directory.
+    tag: String,
 }
 
 impl Names {
     pub(super) fn new(dir: &Path, compression: Compression, context: &OperatorContext) -> Self {
         let attempt = context.attempt;
-        Self { dir: dir.to_owned(), job: context.job, subtask: attempt.subtask, attempt: attempt.attempt, compression }
+        Self {
+            dir: dir.to_owned(),
+            job: context.job,
+            subtask: attempt.subtask,
+            attempt: attempt.attempt,
+            compression,
+            tag: String::new(),
+        }
+    }
+
+    /// Names that nothing here has: a job that was started from a savepoint of another one goes on in its directory, and counts its
+    /// executions anew.
+    pub(super) fn beside_others(mut self) -> Self {
+        let own = format!("part-{}-{}-", self.subtask, self.attempt);
+        let names = fs::read_dir(&self.dir).into_iter().flatten();
+        let mut names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        if names.any(|name| name.starts_with(&own)) {
+            self.tag = format!("{}-", &self.job.to_string()[..8]);
+        }
+        self
     }
 
     fn pending(&self, counter: u32) -> Pending {
-        let Self { dir, job, subtask, attempt, compression } = self;
-        let name = format!("part-{subtask}-{attempt}-{counter}{}", compression.extension());
+        let Self { dir, job, subtask, attempt, compression, tag } = self;
+        let name = format!("part-{subtask}-{attempt}-{tag}{counter}{}", compression.extension());
         // The hidden name has the job's, so that two jobs never write to one file.
         Pending { from: dir.join(format!(".{name}.{job}.inprogress")), to: dir.join(&name) }
     }

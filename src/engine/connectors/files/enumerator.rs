@@ -37,7 +37,7 @@ impl FileEnumerator {
         while start < size {
             // The last part takes a small rest along.
             let end = if size - start < split_bytes + split_bytes / 2 { size } else { start + split_bytes };
-            let payload = FileSplit { path: path.to_owned(), start, end, size, compression };
+            let payload = FileSplit { path: path.to_owned(), start, end, size, compression, skip: 0 };
             let payload = serde_json::to_value(payload)
                 .map_err(|error| Failure::permanent(format!("cannot read {}: {error}", path.display())))?;
             splits.push(Split { id: format!("{}:{start}", path.display()), payload });

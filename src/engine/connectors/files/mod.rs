@@ -160,6 +160,9 @@ struct FileSplit {
     size: u64,
     /// A compressed file is one split.
     compression: Compression,
+    /// Bytes of a compressed file's content that have been read before.
+    #[serde(default)]
+    skip: u64,
 }
 
 /// `cannot read /x/y: permission denied`, or `no such file or directory: /x/y`.

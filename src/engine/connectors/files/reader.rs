@@ -74,6 +74,11 @@ impl<D: DeserializationSchema> SourceReader for FileReader<D> {
         Ok(Polled::More)
     }
 
+    fn position(&self) -> Result<serde_json::Value, Failure> {
+        let Some(open) = &self.present else { return Ok(serde_json::Value::Null) };
+        serde_json::to_value(open.rest()).map_err(|error| Failure::permanent(error.to_string()))
+    }
+
     fn stop(&mut self, _out: &mut dyn Output) -> Result<(), Failure> {
         // Between polls no line is held back.
         self.present = None;
@@ -90,11 +95,21 @@ impl OpenSplit {
         let failed = |error: io::Error| unreadable(&split.path, &error);
         let mut file = File::open(&split.path).map_err(failed)?;
         // A line begins at `start` when the byte before is a line feed; reading from there finds that out like any other.
-        let position = split.start.saturating_sub(1);
-        file.seek(SeekFrom::Start(position)).map_err(failed)?;
-        let content = Content::of(file, split.compression, split.size);
+        let position = split.start.saturating_sub(1).max(split.skip);
+        file.seek(SeekFrom::Start(split.start.saturating_sub(1))).map_err(failed)?;
+        let mut content = Content::of(file, split.compression, split.size);
+        // There is no way into the middle of a compressed file but through its beginning.
+        io::copy(&mut content.by_ref().take(split.skip), &mut io::sink()).map_err(failed)?;
         let size = if split.compression == Compression::None { split.size } else { u64::MAX };
         Ok(Self { split, content, size, unread: 0..0, searched: 0, position, at_end: false })
+    }
+
+    /// What has not been read.
+    fn rest(&self) -> FileSplit {
+        match self.split.compression {
+            Compression::None => FileSplit { start: self.position.min(self.split.end), ..self.split.clone() },
+            Compression::Gzip | Compression::Zstd => FileSplit { skip: self.position, ..self.split.clone() },
+        }
     }
 
     /// Where the line came from that begins at `start` in the buffer.

@@ -82,6 +82,7 @@ fn a_producer_without_consumer_stops_and_loses_nothing() {
             Element::Batch(_) => "batch",
             Element::Watermark(_) => "watermark",
             Element::Idle => "idle",
+            Element::Barrier(_) => "barrier",
             Element::EndOfInput => "end",
         });
     }

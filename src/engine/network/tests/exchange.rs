@@ -62,7 +62,7 @@ fn consume(network: &Network, subtask: u32, input: &InputDeployment) -> BTreeMap
                 let before = watermarks.insert(channel, watermark.0);
                 assert!(before.is_none_or(|before| before < watermark.0));
             }
-            Element::Idle | Element::EndOfInput => {}
+            Element::Idle | Element::Barrier(_) | Element::EndOfInput => {}
         }
     }
     assert_eq!(gate.records_in(), seen.values().map(|values| values.len() as u64).sum::<u64>());

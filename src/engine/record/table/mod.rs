@@ -10,9 +10,15 @@
 
 mod segment;
 
-use segment::{Place, Segment};
+use std::marker::PhantomData;
+use std::sync::Arc;
 
-use super::{Key, KeyRef};
+use segment::{Place, Segment};
+use serde::de::{MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{Key, KeyRef, Record, key_hash};
 
 /// More bits than this do not choose a segment: keys that agree in so many are not told apart by more.
 const DEPTH_MAX: u32 = 24;
@@ -36,7 +42,91 @@ pub struct KeyedTable<K, S> {
 #[derive(Clone)]
 struct Part<K, S> {
     depth: u32,
-    segment: Segment<K, S>,
+    held: Held<K, S>,
+}
+
+/// A segment that is the table's own, or that it shares with whoever froze it: copied when it is written to next.
+#[derive(Clone)]
+enum Held<K, S> {
+    Own(Segment<K, S>),
+    Shared(Arc<Segment<K, S>>),
+}
+
+impl<K: Key, S: Clone> Part<K, S> {
+    #[inline]
+    fn segment(&self) -> &Segment<K, S> {
+        match &self.held {
+            Held::Own(segment) => segment,
+            Held::Shared(segment) => segment,
+        }
+    }
+
+    /// The segment, to be written to.
+    #[inline]
+    fn own(&mut self) -> &mut Segment<K, S> {
+        if let Held::Shared(_) = self.held {
+            self.unshare();
+        }
+        match &mut self.held {
+            Held::Own(segment) => segment,
+            Held::Shared(_) => unreachable!("it was unshared above"),
+        }
+    }
+
+    #[cold]
+    fn unshare(&mut self) {
+        if let Held::Shared(shared) = std::mem::replace(&mut self.held, Held::Own(Segment::new())) {
+            self.held = Held::Own(Arc::unwrap_or_clone(shared));
+        }
+    }
+
+    fn into_segment(self) -> Segment<K, S> {
+        match self.held {
+            Held::Own(segment) => segment,
+            Held::Shared(segment) => Arc::unwrap_or_clone(segment),
+        }
+    }
+
+    fn share(&mut self) -> Arc<Segment<K, S>> {
+        match std::mem::replace(&mut self.held, Held::Own(Segment::new())) {
+            Held::Own(segment) => {
+                let segment = Arc::new(segment);
+                self.held = Held::Shared(Arc::clone(&segment));
+                segment
+            }
+            Held::Shared(segment) => {
+                self.held = Held::Shared(Arc::clone(&segment));
+                segment
+            }
+        }
+    }
+}
+
+/// What a table held at one moment; the table goes on changing. Freezing costs a pointer a segment; a segment is copied when it is
+/// written to while this holds it.
+#[derive(Debug)]
+pub struct FrozenTable<K, S> {
+    /// Each holds later key groups than the one before, or goes on with its last.
+    segments: Vec<Arc<Segment<K, S>>>,
+    len: usize,
+}
+
+impl<K: Key, S: Clone> FrozenTable<K, S> {
+    /// The entries of a piece after another, with their hashes: a piece holds later key groups than the one before, or goes on with
+    /// its last.
+    pub fn pieces(&self) -> impl Iterator<Item = impl Iterator<Item = (u64, &(K, S))>> {
+        self.segments.iter().map(|segment| segment.iter().map(|entry| (key_hash(&entry.0), entry)))
+    }
+
+    /// Number of keys.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
 }
 
 /// The bits that choose a segment, first ones first.
@@ -45,10 +135,10 @@ fn place_bits(hash: u64) -> u64 {
     hash << 16
 }
 
-impl<K: Key, S> KeyedTable<K, S> {
+impl<K: Key, S: Clone> KeyedTable<K, S> {
     /// An empty table. It owns next to no memory.
     pub fn new() -> Self {
-        let segments = vec![Part { depth: 0, segment: Segment::new() }];
+        let segments = vec![Part { depth: 0, held: Held::Own(Segment::new()) }];
         Self { directory: Vec::new(), depth: 0, segments, len: 0, bytes: 0 }
     }
 
@@ -68,7 +158,7 @@ impl<K: Key, S> KeyedTable<K, S> {
             return;
         }
         for hash in hashes {
-            self.segments[self.part_of(*hash)].segment.prefetch(*hash);
+            self.segments[self.part_of(*hash)].segment().prefetch(*hash);
         }
     }
 
@@ -76,8 +166,9 @@ impl<K: Key, S> KeyedTable<K, S> {
     #[inline]
     pub fn get_or_insert_with(&mut self, hash: u64, key: KeyRef<'_, K>, new: impl FnOnce() -> S) -> (&K, &mut S) {
         let part = self.part_of(hash);
-        let (key, state) = match self.segments[part].segment.find(hash, key) {
-            Place::Found(slot) => self.segments[part].segment.entry_mut(slot),
+        let segment = self.segments[part].own();
+        let (key, state) = match segment.find(hash, key) {
+            Place::Found(slot) => self.segments[part].own().entry_mut(slot),
             Place::Free(slot) => self.insert(part, slot, hash, key.to_owned(), new()),
         };
         (key, state)
@@ -94,9 +185,9 @@ impl<K: Key, S> KeyedTable<K, S> {
         add: impl FnOnce(&mut S, V),
     ) -> (&K, &mut S) {
         let part = self.part_of(hash);
-        let (key, state) = match self.segments[part].segment.find(hash, key) {
+        let (key, state) = match self.segments[part].own().find(hash, key) {
             Place::Found(slot) => {
-                let entry = self.segments[part].segment.entry_mut(slot);
+                let entry = self.segments[part].own().entry_mut(slot);
                 add(&mut entry.1, value);
                 entry
             }
@@ -116,12 +207,18 @@ impl<K: Key, S> KeyedTable<K, S> {
         add: impl FnOnce(&mut S, V),
     ) {
         let part = self.part_of(hash);
-        match self.segments[part].segment.find_by(hash, |other| *other == key) {
-            Place::Found(slot) => add(&mut self.segments[part].segment.entry_mut(slot).1, value),
+        let segment = self.segments[part].own();
+        match segment.find_by(hash, |other| *other == key) {
+            Place::Found(slot) => add(&mut segment.entry_mut(slot).1, value),
             Place::Free(slot) => {
                 self.insert(part, slot, hash, key, start(value));
             }
         }
+    }
+
+    /// Gives a key this state.
+    pub fn put(&mut self, hash: u64, key: K, state: S) {
+        self.fold_owned(hash, key, state, |state| state, |held, state| *held = state);
     }
 
     /// Adds a key whose place is known, unless its segment has to grow first.
@@ -129,20 +226,21 @@ impl<K: Key, S> KeyedTable<K, S> {
     fn insert(&mut self, part: usize, slot: usize, hash: u64, key: K, state: S) -> &mut (K, S) {
         self.len += 1;
         let (mut part, mut slot) = (part, slot);
-        while self.segments[part].segment.is_full() {
+        while self.segments[part].own().is_full() {
             self.grow(part);
             part = self.part_of(hash);
-            slot = match self.segments[part].segment.find_by(hash, |_| false) {
+            slot = match self.segments[part].own().find_by(hash, |_| false) {
                 Place::Free(slot) | Place::Found(slot) => slot,
             };
         }
-        self.segments[part].segment.insert(slot, hash, key, state)
+        self.segments[part].own().insert(slot, hash, key, state)
     }
 
     #[cold]
     fn grow(&mut self, part: usize) {
-        let Part { depth, segment } = &mut self.segments[part];
-        if !segment.is_largest() || *depth >= DEPTH_MAX {
+        let depth = self.segments[part].depth;
+        let segment = self.segments[part].own();
+        if !segment.is_largest() || depth >= DEPTH_MAX {
             self.bytes -= segment.bytes();
             segment.double();
             self.bytes += segment.bytes();
@@ -164,14 +262,14 @@ impl<K: Key, S> KeyedTable<K, S> {
         }
         split.depth += 1;
         let shift = 64 - split.depth;
-        self.bytes -= split.segment.bytes();
-        let whole = std::mem::replace(&mut split.segment, Segment::new());
+        let whole = std::mem::replace(split.own(), Segment::new());
+        self.bytes -= whole.bytes();
         let (lower, upper) = whole.split(|hash| place_bits(hash) >> shift & 1 == 1);
         self.bytes += lower.bytes() + upper.bytes();
-        split.segment = lower;
+        split.held = Held::Own(lower);
         let (depth, bit) = (split.depth, self.depth - split.depth);
         let new = self.segments.len();
-        self.segments.push(Part { depth, segment: upper });
+        self.segments.push(Part { depth, held: Held::Own(upper) });
         let new = u32::try_from(new).expect("a directory of 2^24 entries names fewer segments");
         for (place, entry) in self.directory.iter_mut().enumerate() {
             if *entry as usize == part && place >> bit & 1 == 1 {
@@ -182,7 +280,7 @@ impl<K: Key, S> KeyedTable<K, S> {
 
     /// The state of a key that is there.
     pub fn get(&self, hash: u64, key: KeyRef<'_, K>) -> Option<&S> {
-        let segment = &self.segments[self.part_of(hash)].segment;
+        let segment = self.segments[self.part_of(hash)].segment();
         match segment.find(hash, key) {
             Place::Found(slot) => Some(&segment.entry(slot).1),
             Place::Free(_) => None,
@@ -192,9 +290,9 @@ impl<K: Key, S> KeyedTable<K, S> {
     /// The state of a key that is there, to change.
     pub fn get_mut(&mut self, hash: u64, key: KeyRef<'_, K>) -> Option<&mut S> {
         let part = self.part_of(hash);
-        let segment = &mut self.segments[part].segment;
-        match segment.find(hash, key) {
-            Place::Found(slot) => Some(&mut segment.entry_mut(slot).1),
+        // Looked for before it is copied: most keys that are not there are not put there either.
+        match self.segments[part].segment().find(hash, key) {
+            Place::Found(slot) => Some(&mut self.segments[part].own().entry_mut(slot).1),
             Place::Free(_) => None,
         }
     }
@@ -202,11 +300,10 @@ impl<K: Key, S> KeyedTable<K, S> {
     /// Takes a key out.
     pub fn remove(&mut self, hash: u64, key: KeyRef<'_, K>) -> Option<(K, S)> {
         let part = self.part_of(hash);
-        let segment = &mut self.segments[part].segment;
-        match segment.find(hash, key) {
+        match self.segments[part].segment().find(hash, key) {
             Place::Found(slot) => {
                 self.len -= 1;
-                Some(segment.remove(slot))
+                Some(self.segments[part].own().remove(slot))
             }
             Place::Free(_) => None,
         }
@@ -229,24 +326,42 @@ impl<K: Key, S> KeyedTable<K, S> {
 
     /// All keys and states, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &S)> {
-        self.segments.iter().flat_map(|part| part.segment.iter()).map(|(key, state)| (key, state))
+        self.segments.iter().flat_map(|part| part.segment().iter()).map(|(key, state)| (key, state))
     }
 
     /// All keys and states, to change.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut S)> {
-        self.segments.iter_mut().flat_map(|part| part.segment.iter_mut())
+        self.segments.iter_mut().flat_map(|part| part.own().iter_mut())
+    }
+
+    /// What the table holds now, to be read while the table changes on.
+    pub fn freeze(&mut self) -> FrozenTable<K, S> {
+        let mut segments = Vec::with_capacity(self.segments.len());
+        let mut last = None;
+        // In the order of the directory, which is that of the key groups.
+        for place in 0..self.directory.len().max(1) {
+            let part = self.directory.get(place).map_or(0, |part| *part as usize);
+            if last != Some(part) && !self.segments[part].segment().is_empty() {
+                segments.push(self.segments[part].share());
+            }
+            last = Some(part);
+        }
+        FrozenTable { segments, len: self.len }
     }
 
     /// Takes everything out; the memory stays for what comes.
     pub fn drain(&mut self) -> impl ExactSizeIterator<Item = (K, S)> + '_ {
         let left = std::mem::take(&mut self.len);
-        Counted { entries: self.segments.iter_mut().flat_map(|part| part.segment.drain()), left }
+        Counted { entries: self.segments.iter_mut().flat_map(|part| part.own().drain()), left }
     }
 
     /// Takes everything out, and gives the memory up behind it.
     pub fn take(&mut self) -> impl ExactSizeIterator<Item = (K, S)> + use<K, S> {
         let table = std::mem::take(self);
-        Counted { entries: table.segments.into_iter().flat_map(|part| part.segment.into_entries()), left: table.len }
+        Counted {
+            entries: table.segments.into_iter().flat_map(|part| part.into_segment().into_entries()),
+            left: table.len,
+        }
     }
 }
 
@@ -282,9 +397,44 @@ impl<I: Iterator> Drop for Counted<I> {
     }
 }
 
-impl<K: Key, S> Default for KeyedTable<K, S> {
+impl<K: Key, S: Clone> Default for KeyedTable<K, S> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// As a map.
+impl<K: Key, S: Record> Serialize for KeyedTable<K, S> {
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        let mut map = serializer.serialize_map(Some(self.len))?;
+        for (key, state) in self.iter() {
+            map.serialize_entry(key, state)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de, K: Key, S: Record> Deserialize<'de> for KeyedTable<K, S> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries<K, S>(PhantomData<(K, S)>);
+
+        impl<'de, K: Key, S: Record> Visitor<'de> for Entries<K, S> {
+            type Value = KeyedTable<K, S>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+                let mut table = KeyedTable::new();
+                while let Some((key, state)) = entries.next_entry::<K, S>()? {
+                    table.put(key_hash(&key), key, state);
+                }
+                Ok(table)
+            }
+        }
+
+        deserializer.deserialize_map(Entries(PhantomData))
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) enum Place {
 }
 
 /// Keys and states of one range of hashes.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Segment<K, S> {
     tags: Vec<u8>,
     slots: Vec<Option<(K, S)>>,
@@ -192,6 +192,10 @@ impl<K: Key, S> Segment<K, S> {
             half.insert_new(hash, key, state);
         }
         (lower, upper)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &(K, S)> {

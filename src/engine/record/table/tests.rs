@@ -44,8 +44,8 @@ fn a_drain_that_is_given_up_leaves_nothing_behind() {
 fn segments_split_and_the_directory_finds_every_key() {
     let table = table_of(0..100_000);
     assert!(table.segments.len() >= 16, "{}", table.segments.len());
-    assert!(table.segments.iter().all(|part| part.segment.bytes() <= 256 << 10));
-    assert_eq!(table.bytes, table.segments.iter().map(|part| part.segment.bytes()).sum::<usize>());
+    assert!(table.segments.iter().all(|part| part.segment().bytes() <= 256 << 10));
+    assert_eq!(table.bytes, table.segments.iter().map(|part| part.segment().bytes()).sum::<usize>());
     for key in 0..100_000u64 {
         assert_eq!(table.get(key_hash(&key), KeyRef::Value(&key)), Some(&(key + 1)));
     }
@@ -56,7 +56,7 @@ fn segments_split_and_the_directory_finds_every_key() {
 fn a_segment_holds_neighbouring_key_groups() {
     let table = table_of(0..100_000);
     let groups = |part: &Part<u64, u64>| -> std::collections::BTreeSet<u32> {
-        part.segment.iter().map(|(key, _)| crate::engine::record::key_group(key_hash(key), 128)).collect()
+        part.segment().iter().map(|(key, _)| crate::engine::record::key_group(key_hash(key), 128)).collect()
     };
     for part in &table.segments {
         let groups = groups(part);
@@ -73,7 +73,7 @@ fn keys_of_one_key_group_cost_no_more_than_others() {
         *table.get_or_insert_with(key_hash(key), KeyRef::Value(key), || 0).1 += key;
     }
     assert!(keys.iter().all(|key| table.get(key_hash(key), KeyRef::Value(key)) == Some(key)));
-    assert_eq!(table.bytes, table.segments.iter().map(|part| part.segment.bytes()).sum::<usize>());
+    assert_eq!(table.bytes, table.segments.iter().map(|part| part.segment().bytes()).sum::<usize>());
     assert!(table.bytes() < table_of(0..20_000).bytes() * 3 / 2, "{} bytes", table.bytes());
 }
 

@@ -1,15 +1,16 @@
 //! A small graph language, gates that are scripted, partitions that remember.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::super::{Blueprint, Connect, Flushing, Gate, Mail, Mailer, Partition, Report, Step, Subtask};
+use crate::engine::checkpoint::LocalStorage;
 use crate::engine::operators::{
     AsyncPort, Operator, OperatorContext, Output, ProgramCode, ProgramGraph, ProgramOperator, Waker,
 };
-use crate::engine::record::{Batch, BatchType, Element, Rows, RowsType};
+use crate::engine::record::{Barrier, Batch, BatchType, Element, Rows, RowsType};
 use crate::graph::job_graph::{JobGraph, Settings};
 use crate::graph::plan::{
     Chaining, ExecutionMode, NodeIndex, NodeKind, OperatorCode, PLAN_VERSION, Partitioner, Plan, PlanEdge, PlanNode,
@@ -117,6 +118,8 @@ impl Graph {
                     max_parallelism: vertex.max_parallelism,
                     inputs: inputs.collect(),
                     outputs: outputs.collect(),
+                    restored_from: None,
+                    restore: Vec::new(),
                 });
             }
         }
@@ -129,6 +132,7 @@ impl Graph {
             program: self.program.clone(),
             temporary_dir: PathBuf::new(),
             flushing: Flushing { interval: Some(Duration::from_millis(5)), when_idle: true },
+            storage: Arc::new(LocalStorage),
             async_port: self.async_port.clone(),
         }
     }
@@ -313,6 +317,8 @@ impl Stepped {
 struct Script {
     incoming: Mutex<BTreeMap<u32, VecDeque<(usize, Element)>>>,
     sent: Mutex<BTreeMap<u32, Vec<String>>>,
+    /// Channels by edge that are blocked.
+    held: Mutex<BTreeSet<(u32, usize)>>,
     blocked: Mutex<bool>,
 }
 
@@ -353,7 +359,19 @@ impl Gate for Scripted {
     }
 
     fn poll(&mut self) -> Result<Option<(usize, Element)>, Failure> {
-        Ok(self.script.incoming.lock().unwrap().entry(self.edge).or_default().pop_front())
+        let held = self.script.held.lock().unwrap();
+        let mut incoming = self.script.incoming.lock().unwrap();
+        let queue = incoming.entry(self.edge).or_default();
+        let next = queue.iter().position(|(channel, _)| !held.contains(&(self.edge, *channel)));
+        Ok(next.and_then(|at| queue.remove(at)))
+    }
+
+    fn block(&mut self, channel: usize) {
+        self.script.held.lock().unwrap().insert((self.edge, channel));
+    }
+
+    fn unblock(&mut self) {
+        self.script.held.lock().unwrap().retain(|held| held.0 != self.edge);
     }
 
     fn bytes_in(&self) -> u64 {
@@ -387,6 +405,10 @@ impl Partition for Scripted {
 
     fn idle(&mut self) -> Result<(), Failure> {
         self.note("idle".to_owned())
+    }
+
+    fn barrier(&mut self, barrier: &Arc<Barrier>) -> Result<(), Failure> {
+        self.note(format!("barrier {}", barrier.checkpoint))
     }
 
     fn flush(&mut self) -> Result<(), Failure> {

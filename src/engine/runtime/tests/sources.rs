@@ -65,6 +65,10 @@ impl SourceReader for TensReader {
         Ok(())
     }
 
+    fn position(&self) -> Result<serde_json::Value, Failure> {
+        Ok(self.split.as_ref().unwrap().payload.clone())
+    }
+
     fn poll(&mut self, out: &mut dyn Output) -> Result<Polled, Failure> {
         let split = self.split.as_ref().unwrap();
         if split.id == "wait" {

@@ -95,8 +95,8 @@ fn a_job_runs_to_its_end_and_its_output_is_published() {
             }
         }
     }
-    run.executor.commit(SINK, prepared);
-    assert_eq!(run.event(), TaskEvent::Committed { operator: SINK, failure: None });
+    run.executor.commit(SINK, prepared, 5);
+    assert_eq!(run.event(), TaskEvent::Committed { operator: SINK, publication: 5, failure: None });
     assert_eq!(run.sink.published(), [0, 1, 2, 10, 11, 12, 20, 21, 22]);
     assert_eq!(run.executor.metrics(), []);
 }
@@ -115,13 +115,13 @@ fn a_panic_ends_one_subtask_and_the_others_can_be_cancelled() {
 #[test]
 fn a_sink_s_panic_while_publishing_is_the_answer() {
     let run = run(Behaviour::Pass);
-    run.executor.commit(SINK, Vec::new());
+    run.executor.commit(SINK, Vec::new(), 6);
     let failure = run.until(|event| match event {
         TaskEvent::Committed { failure, .. } => Some(failure.clone()),
         _ => None,
     });
     assert!(failure.unwrap().message.contains("nothing to publish"));
-    run.executor.commit(SOURCE, vec![Committable { operator: SOURCE, payload: serde_json::Value::Null }]);
+    run.executor.commit(SOURCE, vec![Committable { operator: SOURCE, payload: serde_json::Value::Null }], 7);
     let failure = run.until(|event| match event {
         TaskEvent::Committed { failure, .. } => Some(failure.clone()),
         _ => None,

@@ -1,0 +1,130 @@
+//! A manifest in its directory: a line with format and checksum, then JSON.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::manifest::{MANIFEST_NAME, MANIFEST_VERSION, Manifest};
+use crate::graph::task::Failure;
+use crate::rpc::io_cause;
+use crate::storage::files::{self, Creation, path_of_uri};
+
+const HEAD: &str = "flott-checkpoint";
+
+/// Writes a manifest into its directory, unless one is there. Blocking.
+///
+/// # Errors
+/// A place that cannot be written, or one where another manifest lies: another run of the JobManager has used the number.
+pub fn write_manifest(manifest: &Manifest) -> Result<PathBuf, Failure> {
+    let path = Path::new(&manifest.directory).join(MANIFEST_NAME);
+    let json = serde_json::to_string_pretty(manifest).map_err(|error| Failure::permanent(error.to_string()))?;
+    let crc = crc32c::crc32c(json.as_bytes());
+    let text = format!("{HEAD} {MANIFEST_VERSION} {crc:08x}\n{json}\n");
+    match files::create_new(&path, text.as_bytes()) {
+        Ok(Creation::Created) => Ok(path),
+        Ok(Creation::AlreadyExists) => Err(Failure::transient(format!("another manifest lies at {}", path.display()))),
+        Err(error) => Err(Failure::transient(error.to_string())),
+    }
+}
+
+/// Reads the manifest of a checkpoint, named by its directory or by the manifest itself. Blocking.
+///
+/// # Errors
+/// One that is missing, damaged, or of a version that is not known, by name.
+pub fn read_manifest(place: &str) -> Result<Manifest, Failure> {
+    let mut path = path_of_uri(place).map_err(|error| Failure::permanent(error.to_string()))?;
+    if path.is_dir() {
+        path = path.join(MANIFEST_NAME);
+    }
+    let text = fs::read_to_string(&path).map_err(|error| {
+        let (path, cause) = (path.display(), io_cause(&error));
+        Failure::permanent(format!("there is no checkpoint or savepoint at {path}: {cause}"))
+    })?;
+    let damaged =
+        |what: &str| Failure::permanent(format!("the checkpoint's manifest {} is damaged: {what}", path.display()));
+    let (head, json) = text.split_once('\n').ok_or_else(|| damaged("it has one line"))?;
+    let mut words = head.split(' ');
+    if words.next() != Some(HEAD) {
+        return Err(damaged("it does not begin as one"));
+    }
+    let version = words.next().and_then(|version| version.parse::<u32>().ok());
+    if version != Some(MANIFEST_VERSION) {
+        let path = path.display();
+        return Err(Failure::permanent(format!("the checkpoint's manifest {path} is of another flott's format")));
+    }
+    let json = json.trim_end();
+    let crc = words.next().and_then(|crc| u32::from_str_radix(crc, 16).ok());
+    if crc != Some(crc32c::crc32c(json.as_bytes())) {
+        return Err(damaged("its checksum is wrong"));
+    }
+    serde_json::from_str(json).map_err(|error| damaged(&error.to_string()))
+}
+
+/// Removes a checkpoint's directory: the manifest first, so that what is left of it is no checkpoint. Blocking.
+///
+/// # Errors
+/// What could not be removed; that it is not there is fine.
+pub fn discard_checkpoint(directory: &str) -> Result<(), Failure> {
+    let directory = Path::new(directory);
+    let removed = files::remove(&directory.join(MANIFEST_NAME)).map_err(|error| error.to_string()).and_then(|()| {
+        match fs::remove_dir_all(directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(format!("cannot remove {}: {}", directory.display(), io_cause(&error)))
+            }
+            _ => Ok(()),
+        }
+    });
+    removed.map_err(Failure::transient)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::ids::{CheckpointId, JobId};
+    use crate::time::Now;
+
+    fn manifest(directory: &Path) -> Manifest {
+        Manifest {
+            version: MANIFEST_VERSION,
+            job: JobId(1),
+            job_name: "words".to_owned(),
+            checkpoint: CheckpointId(3),
+            savepoint: false,
+            attempt: 1,
+            triggered: Now(5),
+            directory: directory.to_string_lossy().into_owned(),
+            operators: Vec::new(),
+            sources: BTreeMap::new(),
+            committables: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_manifest_is_written_once_and_read_back_by_directory_file_or_address() {
+        let directory = tempfile::tempdir().unwrap();
+        let manifest = manifest(&directory.path().join("chk-3"));
+        let path = write_manifest(&manifest).unwrap();
+        assert!(write_manifest(&manifest).is_err());
+        let uri = files::uri_of_path(&path);
+        for place in [manifest.directory.as_str(), &path.to_string_lossy(), &uri] {
+            assert_eq!(read_manifest(place), Ok(manifest.clone()));
+        }
+        discard_checkpoint(&manifest.directory).unwrap();
+        discard_checkpoint(&manifest.directory).unwrap();
+        assert!(read_manifest(&manifest.directory).unwrap_err().message.starts_with("there is no checkpoint"));
+    }
+
+    #[test]
+    fn a_damaged_manifest_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = write_manifest(&manifest(directory.path())).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() - 1 {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            fs::write(&path, &damaged).unwrap();
+            assert!(read_manifest(&path.to_string_lossy()).unwrap_err().message.contains("manifest"), "byte {at}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What lies in storage of a checkpoint, and who writes which part of it.
+//!
+//! ```text
+//! <checkpoints>/chk-7/<vertex>-<subtask>-<attempt>   the state of one subtask, sections by (operator, state, key group)   the subtask
+//! <checkpoints>/chk-7/_metadata                      the manifest: which files, what is left to read, what to commit      the JobMaster
+//! ```
+//! The manifest is written last, on condition that it is not there: a directory without one is no checkpoint. Everything that is
+//! read carries a checksum. Files are written by streaming, so a snapshot takes no memory of its own beside what was frozen.
+
+mod manifest;
+mod manifest_file;
+mod state_file;
+mod storage;
+
+pub use super::record::Barrier;
+pub use manifest::{MANIFEST_NAME, MANIFEST_VERSION, Manifest, OperatorState, SourceState};
+pub use manifest_file::{discard_checkpoint, read_manifest, write_manifest};
+pub use state_file::{RestoredOperator, RestoredStates, write_states};
+pub use storage::{CheckpointStorage, LocalStorage, NewFile, StoredFile};

@@ -1,0 +1,364 @@
+//! The state of one subtask as a file.
+//!
+//! ```text
+//! "FLOTTST1" │ section │ section │ … │ index (postcard) │ offset u64, length u64, crc u32 of the index │ "FST1"
+//! ```
+//! A section holds entries of one state and key group; the index says where, how many, and their checksum. Numbers are
+//! little-endian.
+
+use std::io::{self, SeekFrom};
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::storage::{CheckpointStorage, NewFile, StoredFile};
+use crate::engine::state::{Restore, Sections, Snapshot, TakeSection};
+use crate::graph::task::{Failure, StateFile};
+use crate::ids::OperatorId;
+use crate::rpc::io_cause;
+
+const MAGIC: &[u8; 8] = b"FLOTTST1";
+const END_MAGIC: &[u8; 4] = b"FST1";
+const FOOTER_BYTES: u64 = 8 + 8 + 4 + 4;
+/// An index beyond this is a damaged one.
+const INDEX_BYTES_MAX: u64 = 1 << 30;
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Index {
+    states: Vec<StateEntry>,
+    sections: Vec<SectionEntry>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StateEntry {
+    operator: OperatorId,
+    name: String,
+    type_name: String,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct SectionEntry {
+    /// Position among the states.
+    state: u32,
+    group: Option<u32>,
+    offset: u64,
+    len: u64,
+    entries: u64,
+    crc: u32,
+}
+
+/// Writes what the operators of a subtask held. Absent where nothing held anything: then there is no file.
+///
+/// # Errors
+/// A place that cannot be written, or a state that serde cannot write.
+pub fn write_states(
+    storage: &dyn CheckpointStorage,
+    directory: &str,
+    name: &str,
+    operators: Vec<(OperatorId, Snapshot)>,
+) -> Result<Option<StateFile>, Failure> {
+    let mut writer = Writer { storage, directory, name, file: None, position: 0, index: Index::default() };
+    for (operator, snapshot) in operators {
+        for state in snapshot.into_states() {
+            let type_name = state.type_name.to_owned();
+            writer.index.states.push(StateEntry { operator, name: state.name, type_name });
+            state.entries.write(&mut writer)?;
+        }
+    }
+    writer.finish()
+}
+
+struct Writer<'a> {
+    storage: &'a dyn CheckpointStorage,
+    directory: &'a str,
+    name: &'a str,
+    /// Made for the first entry.
+    file: Option<Box<dyn NewFile>>,
+    position: u64,
+    index: Index,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if self.file.is_none() {
+            self.file = Some(self.storage.create(self.directory, self.name)?);
+            self.position = MAGIC.len() as u64;
+            self.put(MAGIC)?;
+        }
+        self.position += bytes.len() as u64;
+        self.put(bytes)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.write_all(bytes).map_err(|error| {
+            let (directory, name) = (self.directory, self.name);
+            Failure::transient(format!("cannot write the checkpoint's file {directory}/{name}: {}", io_cause(&error)))
+        })
+    }
+
+    fn finish(mut self) -> Result<Option<StateFile>, Failure> {
+        if self.file.is_none() {
+            return Ok(None);
+        }
+        let index = postcard::to_allocvec(&self.index).map_err(|error| Failure::permanent(error.to_string()))?;
+        let offset = self.position;
+        self.write(&index)?;
+        let mut footer = Vec::new();
+        footer.extend_from_slice(&offset.to_le_bytes());
+        footer.extend_from_slice(&(index.len() as u64).to_le_bytes());
+        footer.extend_from_slice(&crc32c::crc32c(&index).to_le_bytes());
+        footer.extend_from_slice(END_MAGIC);
+        self.write(&footer)?;
+        let Some(file) = self.file.take() else { return Ok(None) };
+        let mut operators: Vec<OperatorId> = self.index.states.iter().map(|state| state.operator).collect();
+        operators.dedup();
+        Ok(Some(StateFile { path: file.publish()?, bytes: self.position, operators }))
+    }
+}
+
+impl Sections for Writer<'_> {
+    fn section(&mut self, group: Option<u32>, entries: u64, bytes: &[u8]) -> Result<(), Failure> {
+        if entries == 0 {
+            return Ok(());
+        }
+        self.write(bytes)?;
+        let state = self.index.states.len() as u32 - 1;
+        let (len, end) = (bytes.len() as u64, self.position);
+        match self.index.sections.last_mut() {
+            Some(last) if last.state == state && last.group == group => {
+                last.crc = crc32c::crc32c_append(last.crc, bytes);
+                last.len += len;
+                last.entries += entries;
+            }
+            Some(_) | None => {
+                let crc = crc32c::crc32c(bytes);
+                self.index.sections.push(SectionEntry { state, group, offset: end - len, len, entries, crc });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The files that a subtask restores from, open.
+pub struct RestoredStates {
+    files: Vec<OpenFile>,
+    /// The key groups of the subtask.
+    groups: Range<u32>,
+}
+
+struct OpenFile {
+    path: String,
+    file: Box<dyn StoredFile>,
+    index: Index,
+}
+
+impl RestoredStates {
+    /// Opens the files, and checks their indexes.
+    ///
+    /// # Errors
+    /// A file that is missing or damaged, by name.
+    pub fn open(storage: &dyn CheckpointStorage, files: &[StateFile], groups: Range<u32>) -> Result<Self, Failure> {
+        let open = |file: &StateFile| {
+            let path = file.path.clone();
+            let mut opened = storage.open(&path)?;
+            let index = read_index(opened.as_mut()).map_err(|error| damaged(&path, &error))?;
+            Ok(OpenFile { path, file: opened, index })
+        };
+        Ok(Self { files: files.iter().map(open).collect::<Result<_, Failure>>()?, groups })
+    }
+
+    /// What they hold for one operator.
+    pub fn operator(&mut self, operator: OperatorId) -> RestoredOperator<'_> {
+        RestoredOperator { states: self, operator, asked: Vec::new() }
+    }
+}
+
+/// What a checkpoint holds for one operator of a subtask.
+pub struct RestoredOperator<'a> {
+    states: &'a mut RestoredStates,
+    operator: OperatorId,
+    asked: Vec<String>,
+}
+
+impl RestoredOperator<'_> {
+    /// States in the checkpoint that nobody has asked for: the program has them no more.
+    pub fn unclaimed(&self) -> Vec<String> {
+        let states = self.states.files.iter().flat_map(|file| &file.index.states);
+        let mut left: Vec<String> = states
+            .filter(|state| state.operator == self.operator && !self.asked.contains(&state.name))
+            .map(|state| state.name.clone())
+            .collect();
+        left.sort();
+        left.dedup();
+        left
+    }
+}
+
+impl Restore for RestoredOperator<'_> {
+    fn visit(&mut self, state: &str, section: TakeSection<'_>) -> Result<(), Failure> {
+        self.asked.push(state.to_owned());
+        let RestoredStates { files, groups } = &mut *self.states;
+        let mut bytes = Vec::new();
+        for OpenFile { path, file, index } in files {
+            let of_state = |entry: &&SectionEntry| match index.states.get(entry.state as usize) {
+                Some(known) => known.operator == self.operator && known.name == state,
+                None => false,
+            };
+            for entry in index.sections.iter().filter(of_state) {
+                if entry.group.is_some_and(|group| !groups.contains(&group)) {
+                    continue;
+                }
+                read_section(file.as_mut(), entry, &mut bytes).map_err(|error| damaged(path, &error))?;
+                section(entry.group, entry.entries, &bytes)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_index(file: &mut dyn StoredFile) -> io::Result<Index> {
+    let end = file.seek(SeekFrom::End(0))?;
+    let start = end.checked_sub(FOOTER_BYTES).ok_or_else(|| malformed("too short"))?;
+    file.seek(SeekFrom::Start(start))?;
+    let mut footer = [0; FOOTER_BYTES as usize];
+    file.read_exact(&mut footer)?;
+    let (offset, len) = (number(&footer[..8]), number(&footer[8..16]));
+    let crc = number(&footer[16..20]) as u32;
+    if &footer[20..] != END_MAGIC {
+        return Err(malformed("it does not end as a state file does"));
+    }
+    if len > INDEX_BYTES_MAX || offset.checked_add(len) != Some(start) {
+        return Err(malformed("its index does not lie where it says"));
+    }
+    let mut bytes = vec![0; len as usize];
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(&mut bytes)?;
+    if crc32c::crc32c(&bytes) != crc {
+        return Err(malformed("the checksum of its index is wrong"));
+    }
+    let index: Index = postcard::from_bytes(&bytes).map_err(|_| malformed("its index cannot be read"))?;
+    let fits = |section: &SectionEntry| section.offset.checked_add(section.len).is_some_and(|end| end <= offset);
+    if index.sections.iter().all(fits) { Ok(index) } else { Err(malformed("a section lies outside")) }
+}
+
+fn read_section(file: &mut dyn StoredFile, section: &SectionEntry, bytes: &mut Vec<u8>) -> io::Result<()> {
+    bytes.clear();
+    bytes.resize(section.len as usize, 0);
+    file.seek(SeekFrom::Start(section.offset))?;
+    file.read_exact(bytes)?;
+    if crc32c::crc32c(bytes) == section.crc { Ok(()) } else { Err(malformed("the checksum of a section is wrong")) }
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+fn malformed(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+}
+
+fn damaged(path: &str, error: &io::Error) -> Failure {
+    Failure::permanent(format!("the checkpoint's file {path} is damaged: {}", io_cause(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::storage::LocalStorage;
+    use super::*;
+    use crate::engine::record::{KeyedTable, key_group, key_hash};
+    use crate::engine::state::each_entry;
+
+    const OPERATOR: OperatorId = OperatorId(7);
+
+    fn counts(keys: u64) -> KeyedTable<u64, u64> {
+        let mut table = KeyedTable::new();
+        (0..keys).for_each(|key| table.put(key_hash(&key), key, key * 2));
+        table
+    }
+
+    fn write(directory: &std::path::Path, table: &mut KeyedTable<u64, u64>) -> StateFile {
+        let mut snapshot = Snapshot::default();
+        snapshot.keyed("count", 128, vec![table.freeze()]);
+        snapshot.unkeyed("rules", vec!["a".to_owned()]);
+        let written = write_states(&LocalStorage, &directory.to_string_lossy(), "v-0-1", vec![(OPERATOR, snapshot)]);
+        written.unwrap().unwrap()
+    }
+
+    fn read(file: &StateFile, groups: Range<u32>) -> Result<BTreeMap<u64, u64>, Failure> {
+        let mut states = RestoredStates::open(&LocalStorage, std::slice::from_ref(file), groups.clone())?;
+        let mut found = BTreeMap::new();
+        states.operator(OPERATOR).visit("count", &mut |group, entries, bytes| {
+            assert!(groups.contains(&group.unwrap()));
+            each_entry("count", entries, bytes, |(key, value)| assert!(found.insert(key, value).is_none()))
+        })?;
+        Ok(found)
+    }
+
+    #[test]
+    fn what_was_frozen_is_read_back_by_key_group_whatever_became_of_the_table() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut table = counts(50_000);
+        let mut snapshot = Snapshot::default();
+        snapshot.keyed("count", 128, vec![table.freeze()]);
+        // What changes behind the barrier is not in it.
+        for key in 0..60_000u64 {
+            table.put(key_hash(&key), key, 0);
+        }
+        let path = directory.path().to_string_lossy().into_owned();
+        let file = write_states(&LocalStorage, &path, "s", vec![(OPERATOR, snapshot)]).unwrap().unwrap();
+        assert_eq!(file.operators, [OPERATOR]);
+        let whole: BTreeMap<u64, u64> = (0..50_000).map(|key| (key, key * 2)).collect();
+        assert_eq!(read(&file, 0..128).unwrap(), whole);
+        let half = whole.into_iter().filter(|(key, _)| key_group(key_hash(key), 128) < 64).collect();
+        assert_eq!(read(&file, 0..64).unwrap(), half);
+        assert!(table.iter().all(|(_, value)| *value == 0));
+    }
+
+    #[test]
+    fn nothing_held_is_no_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("chk-1").to_string_lossy().into_owned();
+        let mut snapshot = Snapshot::default();
+        snapshot.keyed("count", 128, vec![counts(0).freeze()]);
+        assert_eq!(write_states(&LocalStorage, &path, "s", vec![(OPERATOR, snapshot)]), Ok(None));
+        assert!(!std::path::Path::new(&path).exists());
+    }
+
+    #[test]
+    fn states_that_nobody_asks_for_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = write(directory.path(), &mut counts(3));
+        let mut states = RestoredStates::open(&LocalStorage, &[file], 0..128).unwrap();
+        let mut operator = states.operator(OPERATOR);
+        operator.visit("count", &mut |_, _, _| Ok(())).unwrap();
+        assert_eq!(operator.unclaimed(), ["rules"]);
+    }
+
+    #[test]
+    fn every_damage_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = write(directory.path(), &mut counts(100));
+        let whole = std::fs::read(&file.path).unwrap();
+        for at in 8..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x20;
+            std::fs::write(&file.path, &damaged).unwrap();
+            let read =
+                RestoredStates::open(&LocalStorage, std::slice::from_ref(&file), 0..128).and_then(|mut states| {
+                    let mut operator = states.operator(OPERATOR);
+                    operator.visit("count", &mut |_, _, _| Ok(()))?;
+                    operator.visit("rules", &mut |_, _, _| Ok(()))
+                });
+            assert!(read.unwrap_err().message.contains("is damaged"), "byte {at}");
+        }
+        for len in 0..whole.len() {
+            std::fs::write(&file.path, &whole[..len]).unwrap();
+            assert!(read(&file, 0..128).is_err(), "{len} bytes");
+        }
+        std::fs::remove_file(&file.path).unwrap();
+        assert!(read(&file, 0..128).unwrap_err().message.starts_with("cannot read the checkpoint's file"));
+    }
+}

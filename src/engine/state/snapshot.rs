@@ -1,0 +1,179 @@
+//! What states held at one moment, on its way out, and on its way back in.
+//!
+//! ```text
+//! Operator::snapshot ─► Snapshot: frozen states ─(another thread)─► Sections ─► a file
+//! a file ─► Restore: sections of the key groups that the subtask owns ─► Operator::restore
+//! ```
+//! An entry is its postcard bytes: `(key, state)` for keyed state. A section holds entries of one key group, or of none; a key
+//! group may have several sections. What writes and reads the files is not known here.
+
+use std::any::type_name;
+use std::collections::BTreeMap;
+
+use crate::engine::record::{FrozenTable, Key, Record, key_group};
+use crate::graph::task::Failure;
+
+/// What the states of one operator held when the barrier came.
+#[derive(Default)]
+pub struct Snapshot {
+    states: Vec<FrozenState>,
+}
+
+/// What one state held.
+pub struct FrozenState {
+    /// Its name, unique within the operator.
+    pub name: String,
+    /// Its type, for people.
+    pub type_name: &'static str,
+    /// Its entries.
+    pub entries: Box<dyn Frozen>,
+}
+
+/// Entries that do not change any more.
+pub trait Frozen: Send {
+    /// Writes all of them.
+    ///
+    /// # Errors
+    /// What the sections refuse, and entries that serde cannot write.
+    fn write(&self, out: &mut dyn Sections) -> Result<(), Failure>;
+}
+
+/// Takes the entries of one state.
+pub trait Sections {
+    /// Takes `entries` entries of a key group, or of no key group.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    fn section(&mut self, group: Option<u32>, entries: u64, bytes: &[u8]) -> Result<(), Failure>;
+}
+
+/// Takes a section: its key group, how many entries it has, and their bytes.
+pub type TakeSection<'a> = &'a mut dyn FnMut(Option<u32>, u64, &[u8]) -> Result<(), Failure>;
+
+/// What a checkpoint holds for one subtask of one operator. Each state is asked for once.
+pub trait Restore {
+    /// Gives every section of a state that concerns the subtask: those of its key groups, and those of none.
+    ///
+    /// # Errors
+    /// What `section` returns, and files that cannot be read.
+    fn visit(&mut self, state: &str, section: TakeSection<'_>) -> Result<(), Failure>;
+}
+
+impl Snapshot {
+    /// Adds a keyed state.
+    pub fn keyed<K: Key, S: Record>(&mut self, name: &str, max_parallelism: u32, tables: Vec<FrozenTable<K, S>>) {
+        let entries = Box::new(FrozenTables { max_parallelism, tables });
+        self.states.push(FrozenState { name: name.to_owned(), type_name: type_name::<(K, S)>(), entries });
+    }
+
+    /// Adds entries of key groups.
+    pub(crate) fn grouped<T: Record>(&mut self, name: &str, entries: Vec<(u32, T)>) {
+        let entries = Box::new(Grouped(entries));
+        self.states.push(FrozenState { name: name.to_owned(), type_name: type_name::<T>(), entries });
+    }
+
+    /// Adds a state of the subtask that belongs to no key.
+    pub fn unkeyed<T: Record>(&mut self, name: &str, entries: Vec<T>) {
+        let entries = Box::new(Unkeyed(entries));
+        self.states.push(FrozenState { name: name.to_owned(), type_name: type_name::<T>(), entries });
+    }
+
+    /// The states that hold something, and those that do not.
+    pub fn into_states(self) -> Vec<FrozenState> {
+        self.states
+    }
+}
+
+/// Calls `take` with each entry of a section.
+///
+/// # Errors
+/// Bytes that are no such entries: the state was of another type.
+pub(crate) fn each_entry<T: Record>(
+    state: &str,
+    entries: u64,
+    mut bytes: &[u8],
+    mut take: impl FnMut(T),
+) -> Result<(), Failure> {
+    for _ in 0..entries {
+        let (entry, rest) = postcard::take_from_bytes::<T>(bytes).map_err(|error| {
+            Failure::permanent(format!(
+                "state \"{state}\" of the checkpoint cannot be read as {}: {error}; its type has changed",
+                type_name::<T>()
+            ))
+        })?;
+        bytes = rest;
+        take(entry);
+    }
+    Ok(())
+}
+
+struct FrozenTables<K, S> {
+    max_parallelism: u32,
+    tables: Vec<FrozenTable<K, S>>,
+}
+
+impl<K: Key, S: Record> Frozen for FrozenTables<K, S> {
+    fn write(&self, out: &mut dyn Sections) -> Result<(), Failure> {
+        let mut groups = Groups::default();
+        for piece in self.tables.iter().flat_map(FrozenTable::pieces) {
+            for (hash, entry) in piece {
+                groups.add(key_group(hash, self.max_parallelism), entry)?;
+            }
+            groups.flush(out)?;
+        }
+        Ok(())
+    }
+}
+
+struct Grouped<T>(Vec<(u32, T)>);
+
+impl<T: Record> Frozen for Grouped<T> {
+    fn write(&self, out: &mut dyn Sections) -> Result<(), Failure> {
+        let mut groups = Groups::default();
+        for (group, entry) in &self.0 {
+            groups.add(*group, entry)?;
+        }
+        groups.flush(out)
+    }
+}
+
+struct Unkeyed<T>(Vec<T>);
+
+impl<T: Record> Frozen for Unkeyed<T> {
+    fn write(&self, out: &mut dyn Sections) -> Result<(), Failure> {
+        let mut bytes = Vec::new();
+        for entry in &self.0 {
+            bytes = encoded(entry, bytes)?;
+        }
+        out.section(None, self.0.len() as u64, &bytes)
+    }
+}
+
+/// Entries by key group, encoded; the memory is used again.
+#[derive(Default)]
+struct Groups(BTreeMap<u32, (u64, Vec<u8>)>);
+
+impl Groups {
+    fn add<T: Record>(&mut self, group: u32, entry: &T) -> Result<(), Failure> {
+        let (entries, bytes) = self.0.entry(group).or_default();
+        *bytes = encoded(entry, std::mem::take(bytes))?;
+        *entries += 1;
+        Ok(())
+    }
+
+    fn flush(&mut self, out: &mut dyn Sections) -> Result<(), Failure> {
+        for (group, (entries, bytes)) in &mut self.0 {
+            if *entries > 0 {
+                out.section(Some(*group), *entries, bytes)?;
+            }
+            *entries = 0;
+            bytes.clear();
+        }
+        Ok(())
+    }
+}
+
+fn encoded<T: Record>(entry: &T, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    postcard::to_extend(entry, bytes)
+        .map_err(|error| Failure::permanent(format!("{error}: a state of type {} cannot be written", type_name::<T>())))
+}

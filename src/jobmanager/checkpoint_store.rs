@@ -1,0 +1,231 @@
+//! Which checkpoint a job goes on from, as a list that only grows and of whose entries each is written once.
+//!
+//! ```text
+//! <job>/checkpoints/00000001.json   attempt 1 begins
+//! <job>/checkpoints/00000002.json   attempt 1: chk-1 is complete
+//! <job>/checkpoints/00000003.json   attempt 2 begins, from chk-1
+//! ```
+//! An entry is created on condition that it is not there. A JobManager that was replaced without noticing finds the next number
+//! taken by its successor, and so completes no further checkpoint: nothing that it has prepared becomes visible.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::Error;
+use super::event::Event;
+use super::preparation::blocking;
+use crate::engine::checkpoint::{Manifest, discard_checkpoint, read_manifest, write_manifest};
+use crate::graph::task::Failure;
+use crate::ids::JobId;
+use crate::storage::files::{self, Creation};
+
+/// The list of each job. Blocking: called off the control runtime.
+#[derive(Clone, Debug)]
+pub(super) struct CheckpointStore {
+    dir: PathBuf,
+    attempt: u32,
+    /// The last entry of each job that this JobManager knows of.
+    last: Arc<Mutex<BTreeMap<JobId, u64>>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    attempt: u32,
+    /// The directory of the checkpoint the job goes on from.
+    checkpoint: Option<String>,
+}
+
+/// Why a checkpoint is not complete.
+#[derive(Debug)]
+pub(super) enum Unpublished {
+    /// It could not be written.
+    Failed(Failure),
+    /// A later attempt of this JobManager has taken over.
+    Fenced(String),
+}
+
+impl CheckpointStore {
+    pub(super) fn new(dir: PathBuf, attempt: u32) -> Self {
+        Self { dir, attempt, last: Arc::default() }
+    }
+
+    /// Where a job's checkpoints lie, unless the configuration says.
+    pub(super) fn default_directory(&self, job: JobId) -> PathBuf {
+        self.list(job)
+    }
+
+    fn list(&self, job: JobId) -> PathBuf {
+        self.dir.join(job.to_string()).join("checkpoints")
+    }
+
+    /// Enters this attempt, and says what the job goes on from: the latest checkpoint whose manifest is whole.
+    pub(super) fn begin(&self, job: JobId) -> Result<Option<Manifest>, Error> {
+        let list = self.list(job);
+        loop {
+            let entries = entries(&list)?;
+            let last = entries.last().map_or(0, |(number, _)| *number);
+            let mut latest = None;
+            for (_, name) in entries.iter().rev() {
+                let Some(directory) = read_entry(&list.join(name))?.checkpoint else { continue };
+                match read_manifest(&directory) {
+                    Ok(manifest) => {
+                        latest = Some(manifest);
+                        break;
+                    }
+                    Err(failure) => tracing::warn!(%job, %failure, "going back to an earlier checkpoint"),
+                }
+            }
+            let checkpoint = latest.as_ref().map(|manifest| manifest.directory.clone());
+            if self.enter(&list, last + 1, checkpoint)? == Creation::Created {
+                self.note(job, last + 1);
+                return Ok(latest);
+            }
+        }
+    }
+
+    /// Makes a checkpoint one the job goes on from; `counts`: otherwise only its manifest is written.
+    pub(super) fn publish(&self, manifest: &Manifest, counts: bool) -> Result<(), Unpublished> {
+        write_manifest(manifest).map_err(Unpublished::Failed)?;
+        if !counts {
+            return Ok(());
+        }
+        let (job, list) = (manifest.job, self.list(manifest.job));
+        let number = self.last.lock().unwrap_or_else(PoisonError::into_inner).get(&job).copied().unwrap_or(0) + 1;
+        match self.enter(&list, number, Some(manifest.directory.clone())) {
+            Ok(Creation::Created) => {
+                self.note(job, number);
+                Ok(())
+            }
+            Ok(Creation::AlreadyExists) => Err(Unpublished::Fenced(format!(
+                "a later attempt of this JobManager has written {}; this is attempt {}",
+                list.join(name_of(number)).display(),
+                self.attempt
+            ))),
+            Err(error) => Err(Unpublished::Failed(Failure::transient(error.to_string()))),
+        }
+    }
+
+    /// [`CheckpointStore::publish`] off the control runtime; the event says how it went.
+    ///
+    /// # Errors
+    /// A later attempt has taken over, which concerns the whole JobManager.
+    pub(super) async fn written(self, manifest: Arc<Manifest>, counts: bool) -> Result<Event, Error> {
+        blocking(move || match self.publish(&manifest, counts) {
+            Ok(()) => Ok(Event::ManifestWritten { manifest, failure: None }),
+            Err(Unpublished::Failed(failure)) => Ok(Event::ManifestWritten { manifest, failure: Some(failure) }),
+            Err(Unpublished::Fenced(why)) => Err(Error::Fenced(why)),
+        })
+        .await
+    }
+
+    /// Removes a checkpoint. What remains is hidden from nobody and logged.
+    pub(super) fn discard(directory: &str) {
+        if let Err(failure) = discard_checkpoint(directory) {
+            tracing::warn!(%failure, "a checkpoint is left behind");
+        }
+    }
+
+    fn enter(&self, list: &Path, number: u64, checkpoint: Option<String>) -> Result<Creation, Error> {
+        let path = list.join(name_of(number));
+        let entry = Entry { attempt: self.attempt, checkpoint };
+        let json = serde_json::to_vec(&entry)
+            .map_err(|error| Error::Damaged { path: path.clone(), cause: error.to_string() })?;
+        files::create_new(&path, &json).map_err(Error::Storage)
+    }
+
+    fn note(&self, job: JobId, number: u64) {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(job, number);
+    }
+}
+
+fn name_of(number: u64) -> String {
+    format!("{number:08}.json")
+}
+
+/// The list's entries by number, in order.
+fn entries(list: &Path) -> Result<Vec<(u64, String)>, Error> {
+    let names = files::list(list, "").map_err(Error::Storage)?;
+    let number = |name: &String| name.strip_suffix(".json")?.parse().ok();
+    let mut entries: Vec<(u64, String)> = names.into_iter().filter_map(|name| Some((number(&name)?, name))).collect();
+    entries.sort_unstable();
+    Ok(entries)
+}
+
+fn read_entry(path: &Path) -> Result<Entry, Error> {
+    let damaged = |cause: String| Error::Damaged { path: path.to_owned(), cause };
+    let bytes = files::read(path).map_err(Error::Storage)?.ok_or_else(|| damaged("it has vanished".to_owned()))?;
+    serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::engine::checkpoint::MANIFEST_VERSION;
+    use crate::ids::CheckpointId;
+    use crate::time::Now;
+
+    const JOB: JobId = JobId(1);
+
+    fn manifest(store: &CheckpointStore, checkpoint: u64) -> Manifest {
+        let directory = store.default_directory(JOB).join(format!("chk-{checkpoint}-{}", store.attempt));
+        Manifest {
+            version: MANIFEST_VERSION,
+            job: JOB,
+            job_name: "words".to_owned(),
+            checkpoint: CheckpointId(checkpoint),
+            savepoint: false,
+            attempt: store.attempt,
+            triggered: Now(5),
+            directory: directory.to_string_lossy().into_owned(),
+            operators: Vec::new(),
+            sources: BTreeMap::new(),
+            committables: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn the_next_attempt_goes_on_from_the_latest_and_fences_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = CheckpointStore::new(dir.path().to_owned(), 1);
+        assert_eq!(first.begin(JOB).unwrap(), None);
+        for checkpoint in [1, 2] {
+            first.publish(&manifest(&first, checkpoint), true).unwrap();
+        }
+        let second = CheckpointStore::new(dir.path().to_owned(), 2);
+        assert_eq!(second.begin(JOB).unwrap(), Some(manifest(&first, 2)));
+        // The first one does not know yet.
+        assert!(matches!(first.publish(&manifest(&first, 3), true), Err(Unpublished::Fenced(_))));
+        second.publish(&manifest(&second, 3), true).unwrap();
+        let third = CheckpointStore::new(dir.path().to_owned(), 3);
+        assert_eq!(third.begin(JOB).unwrap(), Some(manifest(&second, 3)));
+    }
+
+    #[test]
+    fn a_damaged_or_missing_checkpoint_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = CheckpointStore::new(dir.path().to_owned(), 1);
+        first.begin(JOB).unwrap();
+        for checkpoint in [1, 2, 3] {
+            first.publish(&manifest(&first, checkpoint), true).unwrap();
+        }
+        CheckpointStore::discard(&manifest(&first, 3).directory);
+        std::fs::write(Path::new(&manifest(&first, 2).directory).join("_metadata"), "rubbish").unwrap();
+        let second = CheckpointStore::new(dir.path().to_owned(), 2);
+        assert_eq!(second.begin(JOB).unwrap(), Some(manifest(&first, 1)));
+    }
+
+    #[test]
+    fn a_savepoint_is_written_but_not_gone_on_from() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = CheckpointStore::new(dir.path().to_owned(), 1);
+        first.begin(JOB).unwrap();
+        first.publish(&manifest(&first, 1), false).unwrap();
+        let second = CheckpointStore::new(dir.path().to_owned(), 2);
+        assert_eq!(second.begin(JOB).unwrap(), None);
+    }
+}
