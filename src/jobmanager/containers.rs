@@ -6,9 +6,9 @@
 //!
 //! The ResourceManager takes what it grants off the ask by itself, so the ask is only repeated when the need has changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::ids::{ContainerId, TaskManagerId};
+use crate::ids::{ContainerId, NodeId, TaskManagerId};
 use crate::protocol::container::{Allocation, ContainerStatus, last_words};
 use crate::resource::Resource;
 
@@ -42,7 +42,7 @@ pub struct Containers {
     /// What the ResourceManager still owes, as far as we know.
     asked: u32,
     /// Launched; its TaskManager has not registered.
-    starting: BTreeSet<ContainerId>,
+    starting: BTreeMap<ContainerId, NodeId>,
     /// Its TaskManager has registered.
     running: BTreeMap<ContainerId, TaskManagerId>,
     failures_in_a_row: u32,
@@ -61,7 +61,7 @@ pub(super) enum Ended {
 
 impl Containers {
     pub(super) fn new(shape: Shape) -> Self {
-        Self { shape, asked: 0, starting: BTreeSet::new(), running: BTreeMap::new(), failures_in_a_row: 0 }
+        Self { shape, asked: 0, starting: BTreeMap::new(), running: BTreeMap::new(), failures_in_a_row: 0 }
     }
 
     /// What each is like.
@@ -99,7 +99,7 @@ impl Containers {
             self.asked = self.asked.saturating_sub(1);
             let starting = u32::try_from(self.starting.len()).unwrap_or(u32::MAX);
             if starting < self.needed(missing_slots) {
-                self.starting.insert(allocation.container);
+                self.starting.insert(allocation.container, allocation.node.clone());
                 actions.push(Action::Launch(Box::new(allocation)));
             } else {
                 actions.push(Action::Release(allocation.container)); // More than is needed by now.
@@ -114,12 +114,17 @@ impl Containers {
         self.failures_in_a_row = 0;
     }
 
+    /// Those on `node` whose TaskManager has not registered; of the others the TaskManager's link tells.
+    pub(super) fn starting_on(&self, node: &NodeId) -> Vec<ContainerId> {
+        self.starting.iter().filter(|(_, on)| *on == node).map(|(container, _)| *container).collect()
+    }
+
     /// A container has ended, or could not be launched.
     pub(super) fn ended(&mut self, container: ContainerId) -> Ended {
         if let Some(task_manager) = self.running.remove(&container) {
             return Ended::TaskManager(task_manager);
         }
-        if !self.starting.remove(&container) {
+        if self.starting.remove(&container).is_none() {
             return Ended::Unknown;
         }
         self.failures_in_a_row += 1;
@@ -150,7 +155,7 @@ pub(super) fn why(status: &ContainerStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{ApplicationId, NodeId};
+    use crate::ids::ApplicationId;
     use crate::rpc::token::Token;
 
     fn container(number: u64) -> ContainerId {
@@ -180,6 +185,8 @@ mod tests {
         assert_eq!(containers.reconcile(4), None);
         assert_eq!(containers.granted(vec![allocation(1)], 4), [Action::Launch(Box::new(allocation(1)))]);
         assert_eq!(containers.reconcile(4), None, "one is owed and one starts");
+        assert_eq!(containers.starting_on(&NodeId::new("n1", 8042)), [container(1)]);
+        assert_eq!(containers.starting_on(&NodeId::new("n2", 8042)), []);
         containers.registered(container(1), TaskManagerId("a".into()));
         assert_eq!(containers.reconcile(2), None);
         assert_eq!(containers.reconcile(0), Some(Action::Ask { count: 0 }));

@@ -79,6 +79,8 @@ pub struct Core {
     recovering: bool,
     /// Nodes that were part of the cluster before the restart and have not come back.
     awaited_nodes: BTreeSet<NodeId>,
+    /// Those of them that have had their time. What they had is given up; masters know what that was.
+    lost_over_restart: BTreeSet<NodeId>,
     /// Nodes whose membership changed during this `apply`, to be stored.
     members_changed: BTreeSet<NodeId>,
     /// Recovered attempts whose master's container no node has reported yet.
@@ -137,6 +139,7 @@ impl Core {
             replan: false,
             recovering: false,
             awaited_nodes: BTreeSet::new(),
+            lost_over_restart: BTreeSet::new(),
             members_changed: BTreeSet::new(),
             unclaimed: BTreeSet::new(),
             ended: VecDeque::new(),

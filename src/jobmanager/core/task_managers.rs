@@ -8,6 +8,7 @@ use crate::jobmanager::error::Refused;
 use crate::jobmanager::event::Effect;
 use crate::jobmanager::job_master;
 use crate::protocol::application_master::AllocateResponse;
+use crate::protocol::node::NodeState;
 use crate::protocol::task_manager::{Register, ToJobManager, ToTaskManager};
 use crate::time::Now;
 
@@ -92,6 +93,13 @@ impl Core {
     pub(super) fn allocated(&mut self, response: AllocateResponse, now: Now, out: &mut Vec<Effect>) {
         for status in &response.completed {
             self.container_ended(status.container, &why(status), now, out);
+        }
+        // A ResourceManager that has restarted does not know what a node had that it never saw again.
+        for report in response.updated_nodes.iter().filter(|report| report.state == NodeState::Lost) {
+            let starting = self.containers.as_ref().map(|containers| containers.starting_on(&report.node));
+            for container in starting.unwrap_or_default() {
+                self.container_ended(container, &format!("node {} was lost", report.node), now, out);
+            }
         }
         let pending: Vec<String> = response.pending.into_iter().map(|pending| pending.reason).collect();
         if pending != self.pending {

@@ -6,6 +6,7 @@ use crate::protocol::application_master::{
     AllocateRequest, Finish, Pending, Register, Registered, ToApplicationMaster,
 };
 use crate::protocol::container::{Allocation, ExitCause};
+use crate::protocol::node::NodeState;
 use crate::protocol::tokens::{AM_RM_TOKEN, AmRmTokenIdentifier};
 use crate::resource::Resource;
 use crate::resourcemanager::application;
@@ -93,6 +94,11 @@ impl Core {
         let expiry = now + self.settings.master_expiry;
         match by {
             Registering::Link | Registering::ResumedLink => {
+                if by == Registering::Link {
+                    for node in &self.lost_over_restart {
+                        attempt.mailbox.node_changed(node, NodeState::Lost);
+                    }
+                }
                 attempt.mailbox.channel = Channel::Link;
                 attempt.mailbox.held = false;
                 self.timers.disarm(&Timer::Master(id));

@@ -3,7 +3,7 @@
 use super::{Core, Step, refuse, respond};
 use crate::ids::{ApplicationAttemptId, ContainerId, NodeId};
 use crate::protocol::container::{ContainerState, ContainerStatus, Exit, ExitCause};
-use crate::protocol::node::{Register, Registered, ToNode, ToResourceManager};
+use crate::protocol::node::{NodeState, Register, Registered, ToNode, ToResourceManager};
 use crate::resourcemanager::asks::{DEFAULT_RACK, Level};
 use crate::resourcemanager::attempt;
 use crate::resourcemanager::container::{self, Container, Role};
@@ -85,7 +85,7 @@ impl Core {
         node.health_report.clear();
         self.transition("node", &id, before, after);
         if before != after {
-            self.tell_masters(&id);
+            self.tell_masters(&id, after);
             self.members_changed.insert(id);
         }
     }
@@ -112,6 +112,7 @@ impl Core {
             let message = Box::new(ToNode::ApplicationsFinished { applications: finished });
             out.push(Effect::ToNode { node: id.clone(), message });
         }
+        self.lost_over_restart.remove(id);
         self.masters_lost_over_restart(id);
         if self.awaited_nodes.remove(id) && self.awaited_nodes.is_empty() && self.recovering {
             self.recovery_over();
@@ -187,6 +188,13 @@ impl Core {
     }
 
     pub(super) fn node_expired(&mut self, id: &NodeId, now: Now) -> Result<(), Illegal> {
+        if self.awaited_nodes.remove(id) {
+            // Lost while nobody was there to see it. Which containers it had, only their masters know.
+            self.lost_over_restart.insert(id.clone());
+            self.members_changed.insert(id.clone());
+            self.tell_masters(id, NodeState::Lost);
+            return Ok(());
+        }
         self.node_input(id, &node::Input::Expired, ExitCause::NodeLost, now)
     }
 
@@ -200,7 +208,7 @@ impl Core {
             return Ok(());
         }
         self.transition("node", id, before, after);
-        self.tell_masters(id);
+        self.tell_masters(id, after);
         self.members_changed.insert(id.clone());
         self.replan = true;
         match consequence {
@@ -216,8 +224,7 @@ impl Core {
     }
 
     /// Every registered master hears of a node's new state.
-    fn tell_masters(&mut self, id: &NodeId) {
-        let Some(state) = self.nodes.get(id).map(|node| node.state) else { return };
+    fn tell_masters(&mut self, id: &NodeId, state: NodeState) {
         for (attempt, master) in self.attempts.iter_mut().filter(|(_, attempt)| attempt.is_registered()) {
             master.mailbox.node_changed(id, state);
             self.outgoing.mail.insert(*attempt);
@@ -315,7 +322,8 @@ impl Core {
         let room = |node: &Node| node.free().fits(&status.resource);
         let fits = self.recovering || self.nodes.get(node).is_some_and(room);
         let elsewhere = self.containers.contains_key(&id);
-        let Some(owner) = self.claimant(id).filter(|_| fits && !elsewhere) else {
+        let given_up = elsewhere || self.lost_over_restart.contains(node);
+        let Some(owner) = self.claimant(id).filter(|_| fits && !given_up) else {
             let application = self.applications.get(&id.attempt.application);
             let cause = if application.is_none_or(|application| application.has_ended()) {
                 ExitCause::KilledAfterApplicationEnd

@@ -45,6 +45,9 @@ impl Core {
             live |= application.end.is_none();
             self.recover_application(application, of);
         }
+        for node in &self.awaited_nodes {
+            self.timers.arm(Timer::Node(node.clone()), now + self.settings.node_expiry);
+        }
         if live && !self.awaited_nodes.is_empty() {
             self.recovering = true;
             self.timers.arm(Timer::Recovery, now + self.settings.scheduling_wait);

@@ -37,6 +37,10 @@ pub(super) enum Fault {
         for_ms: u64,
         notice_ms: u64,
     },
+    /// A machine for good, as it starts a TaskManager, and the ResourceManager so that it does not see that.
+    LoseNode {
+        down_ms: u64,
+    },
     /// The answer to an HTTP request gets lost, after it has been carried out.
     LoseAnswer,
 }
@@ -47,6 +51,10 @@ pub(super) struct Faults {
     on: bool,
     /// Small failures so far.
     pub(super) struck: u64,
+    /// The next machine that starts a TaskManager is lost; the ResourceManager is down for so long.
+    losing: Option<u64>,
+    /// Machines that do not come back.
+    pub(super) lost: Vec<String>,
 }
 
 impl Faults {
@@ -69,6 +77,7 @@ fn draw(rng: &mut Rng) -> Fault {
         9..=12 => Fault::KillResourceManager { down_ms: down_ms.min(8_000) },
         13..=15 => Fault::BreakLink { cut_ms: if rng.bool() { 0 } else { down_ms }, notice_ms },
         16..=17 => Fault::Isolate { for_ms: down_ms, notice_ms },
+        18 if rng.u32(0..3) == 0 => Fault::LoseNode { down_ms: down_ms.min(8_000) },
         18 => Fault::CrashNode { down_ms },
         _ => Fault::LoseAnswer,
     }
@@ -111,7 +120,7 @@ impl World {
     }
 
     pub(super) fn faults_end(&mut self) {
-        self.faults.on = false;
+        (self.faults.on, self.faults.losing) = (false, None);
         self.scenario.flakiness.set(false);
         self.note("fault", "no more faults");
     }
@@ -124,6 +133,9 @@ impl World {
 
     pub(super) fn start_node(&mut self, index: usize) {
         let (host, capability) = self.scenario.nodes[index].clone();
+        if self.faults.lost.contains(&host) {
+            return;
+        }
         let actor = Actor::Node(Box::new(NodeManager::new(&host, capability)));
         self.spawn(Process { name: host.clone(), host, container: None, parent: None, actor });
     }
@@ -144,12 +156,10 @@ impl World {
                     self.schedule(self.now + Duration::from_millis(down_ms), Happening::StartNode(index));
                 }
             }
-            Fault::KillResourceManager { down_ms } => {
-                if let Some(pid) = self.find(|process| matches!(process.actor, Actor::ResourceManager(_))) {
-                    self.note("fault", format!("kill -9 of the ResourceManager, for {down_ms} ms"));
-                    self.stats.kills += 1;
-                    self.kill(pid);
-                    self.schedule(self.now + Duration::from_millis(down_ms), Happening::StartResourceManager);
+            Fault::KillResourceManager { down_ms } => self.kill_resource_manager(down_ms),
+            Fault::LoseNode { down_ms } => {
+                if self.scenario.can_lose_a_node && self.faults.lost.is_empty() {
+                    self.faults.losing = Some(down_ms);
                 }
             }
             Fault::BreakLink { cut_ms, notice_ms } => self.break_one(cut_ms, notice_ms),
@@ -164,6 +174,30 @@ impl World {
         }
     }
 
+    fn kill_resource_manager(&mut self, down_ms: u64) {
+        if let Some(pid) = self.find(|process| matches!(process.actor, Actor::ResourceManager(_))) {
+            self.note("fault", format!("kill -9 of the ResourceManager, for {down_ms} ms"));
+            self.stats.kills += 1;
+            self.kill(pid);
+            self.schedule(self.now + Duration::from_millis(down_ms), Happening::StartResourceManager);
+        }
+    }
+
+    /// A TaskManager starts on a host: the moment that a fault may have waited for.
+    pub(super) fn task_manager_starts(&mut self, host: &str) {
+        if let Some(down_ms) = self.faults.losing.take() {
+            let at = self.now + Duration::from_millis(self.rng.u64(0..10));
+            self.schedule(at, Happening::LoseNode { host: host.to_owned(), down_ms });
+        }
+    }
+
+    pub(super) fn lose_node(&mut self, host: String, down_ms: u64) {
+        self.note("fault", format!("{host} is lost for good"));
+        self.kill_resource_manager(down_ms);
+        self.kill_all_on(&host);
+        self.faults.lost.push(host);
+    }
+
     fn crash_node(&mut self, down_ms: u64) {
         let index = self.rng.usize(0..self.scenario.nodes.len());
         let host = self.scenario.nodes[index].0.clone();
@@ -171,14 +205,18 @@ impl World {
             return self.note("fault", format!("{host} is down already"));
         }
         self.note("fault", format!("{host} crashes, for {down_ms} ms"));
+        self.kill_all_on(&host);
+        self.schedule(self.now + Duration::from_millis(down_ms), Happening::StartNode(index));
+    }
+
+    fn kill_all_on(&mut self, host: &str) {
         self.stats.kills += 1;
         let all = self.processes.iter().filter(|(_, process)| process.host == host).map(|(pid, _)| *pid);
         for pid in all.collect::<Vec<_>>() {
             self.kill(pid);
         }
         // Nobody was there to write them down.
-        self.disks.node(&host).exits.clear();
-        self.schedule(self.now + Duration::from_millis(down_ms), Happening::StartNode(index));
+        self.disks.node(host).exits.clear();
     }
 
     fn kill_one(&mut self, what: &str, wanted: impl Fn(&Actor) -> bool) {

@@ -151,7 +151,8 @@ impl World {
         if let Some(process) = self.in_containers().first().and_then(|pid| self.processes.get(pid)) {
             return Some(format!("{} still runs", process.name));
         }
-        for (host, disk) in &self.disks.nodes {
+        let lost = &self.faults.lost;
+        for (host, disk) in self.disks.nodes.iter().filter(|(host, _)| !lost.contains(host)) {
             if let Some(application) = disk.applications.keys().next() {
                 return Some(format!("{host} still has directories of {application}"));
             }
@@ -168,7 +169,7 @@ impl World {
         if summary.containers > 0 || !summary.allocated.is_zero() || summary.containers_pending > 0 {
             return Some(format!("the ResourceManager's books hold {}", summary.allocated));
         }
-        if core.node_summaries().len() < self.scenario.nodes.len() {
+        if core.node_summaries().len() + lost.len() < self.scenario.nodes.len() {
             return Some("a node is missing".to_owned());
         }
         None

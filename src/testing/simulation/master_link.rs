@@ -1,5 +1,6 @@
 //! A JobManager as an application master: what it says on its link to the ResourceManager.
 
+use super::Bug;
 use super::messages::{Hello, LinkEvent, Message, Welcome};
 use super::network::LinkId;
 use super::resource_manager;
@@ -93,11 +94,14 @@ impl MasterLink {
         }
     }
 
-    fn allocated(&mut self, response: AllocateResponse, me: Pid, world: &mut World) -> Vec<News> {
+    fn allocated(&mut self, mut response: AllocateResponse, me: Pid, world: &mut World) -> Vec<News> {
         if response.response_id <= self.last_response {
             return Vec::new(); // Repeated: our acknowledgement crossed it.
         }
         self.last_response = response.response_id;
+        if world.planted == Some(Bug::LostNodeIsNotTold) {
+            response.updated_nodes.clear();
+        }
         self.allocate(AllocateRequest::default(), me, world);
         let stop = response.stop_requested.clone().map(News::Stop);
         let mut news = vec![News::Core(Box::new(Event::Allocated(Box::new(response))))];

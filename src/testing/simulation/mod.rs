@@ -62,6 +62,8 @@ pub(crate) enum Bug {
     SplitHandedOutTwice,
     /// A restarted NodeManager does not take its containers up again.
     NodeForgetsContainers,
+    /// A master does not hear which nodes are lost.
+    LostNodeIsNotTold,
     /// A resumed link has lost what was under way.
     LinkForgetsOnResume,
 }

@@ -341,12 +341,15 @@ impl World {
             return;
         }
         link.leaving = true;
-        let (up, told) = (link.client_up, link.server_told);
+        let (up, accepted, told) = (link.client_up, link.server_up, link.server_told);
         if up {
             if !orderly {
                 self.truncate(id, Side::Server);
             }
             self.push(pid, id, Item::End);
+        } else if accepted {
+            // The welcome is on its way to nobody.
+            self.break_link(id, Now(0), 0, 1);
         } else if told {
             self.net.links.remove(&id);
         }
@@ -456,7 +459,8 @@ impl World {
 
     fn hello_arrives(&mut self, id: LinkId, connection: u64) {
         let now = self.now;
-        let Some(link) = self.net.links.get_mut(&id).filter(|link| link.connection == connection) else { return };
+        let current = |link: &&mut Link| link.connection == connection && !link.leaving;
+        let Some(link) = self.net.links.get_mut(&id).filter(current) else { return };
         let Some(server) = self.net.listeners.get(&link.address).copied() else {
             return self.attempt_failed(id, connection);
         };

@@ -26,6 +26,8 @@ pub(super) struct Scenario {
     pub(super) jobs: Vec<JobSpec>,
     pub(super) faults: usize,
     pub(super) faults_end_ms: u64,
+    /// Whether the jobs fit, all at once, on the others.
+    pub(super) can_lose_a_node: bool,
     pub(super) flakiness: Arc<Flakiness>,
 }
 
@@ -65,10 +67,15 @@ pub(super) enum CancelBy {
 impl Scenario {
     pub(super) fn of(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let nodes = (1..=3).map(|n| (format!("n{n}"), Resource::new(rng.u64(2..=4) * 1024, 8))).collect();
+        let nodes: Vec<_> = (1..=3).map(|n| (format!("n{n}"), Resource::new(rng.u64(2..=4) * 1024, 8))).collect();
         let flakiness = Arc::new(Flakiness::new(rng.fork()));
-        let jobs = (1..=rng.u32(2..=3)).map(|number| job(number, &mut rng, &flakiness)).collect();
+        let jobs: Vec<_> = (1..=rng.u32(2..=3)).map(|number| job(number, &mut rng, &flakiness)).collect();
+        // A master takes half of what a TaskManager does; counted as a whole one, so that fragments do not matter.
+        let wanted: u64 = jobs.iter().map(|job| 1 + u64::from(job.parallelism.div_ceil(job.slots))).sum();
+        let mut places: Vec<u64> = nodes.iter().map(|(_, node)| node.memory_mb / 512).collect();
+        places.sort_unstable();
         Self {
+            can_lose_a_node: wanted <= places[..2].iter().sum(),
             nodes,
             jobs,
             faults: if seed.is_multiple_of(10) { 0 } else { rng.usize(1..=12) },

@@ -50,6 +50,11 @@ fn forgotten_containers_are_found() {
 }
 
 #[test]
+fn a_container_that_starts_on_a_node_that_is_lost_unseen_is_found() {
+    is_found(Bug::LostNodeIsNotTold);
+}
+
+#[test]
 fn messages_lost_on_a_resumed_link_are_found() {
     is_found(Bug::LinkForgetsOnResume);
 }

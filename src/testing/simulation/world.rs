@@ -52,6 +52,10 @@ pub(super) enum Happening {
     /// A daemon that was killed starts again.
     StartResourceManager,
     StartNode(usize),
+    LoseNode {
+        host: String,
+        down_ms: u64,
+    },
     FaultsEnd,
 }
 
@@ -155,6 +159,9 @@ impl World {
             self.leaders.insert(container, pid);
         }
         self.note(&process.name, format!("started (pid {})", pid.0));
+        if matches!(process.actor, Actor::TaskManager(_)) {
+            self.task_manager_starts(&process.host);
+        }
         self.processes.insert(pid, process);
         self.act(pid, |actor, pid, world| actor.start(pid, world));
         pid
@@ -263,6 +270,7 @@ impl World {
             Happening::Fault(fault) => self.inject(fault),
             Happening::StartResourceManager => self.start_resource_manager(),
             Happening::StartNode(index) => self.start_node(index),
+            Happening::LoseNode { host, down_ms } => self.lose_node(host, down_ms),
             Happening::FaultsEnd => self.faults_end(),
         }
         self.step_woken_subtasks();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::protocol::node::NodeState;
 
 fn restarted(before: &Rm) -> Rm {
     Rm::on(before.store.clone(), settings(), before.now)
@@ -117,6 +118,7 @@ fn no_number_is_given_out_twice_and_ended_applications_are_remembered() {
         panic!()
     };
     assert_eq!(application.sequence, 3);
+    rm.advance(rm.core.settings.node_expiry);
     assert_eq!(rm.core.next_wake(), None, "nothing to wait for");
 }
 
@@ -166,4 +168,27 @@ fn a_surviving_master_by_http_counts_on() {
     let allocate = Box::new(AllocateRequest { response_id: 9, asks, ..AllocateRequest::default() });
     rm.request(|request| Event::Allocate { request: Some(request), attempt, allocate }).unwrap();
     assert_eq!(rm.responses(attempt).pop().unwrap().response_id, 10);
+}
+
+#[test]
+fn a_node_that_never_comes_back_over_a_restart_is_lost_for_masters_and_members() {
+    let mut before = Rm::new();
+    let n1 = before.node("n1", 2048);
+    let n2 = before.node("n2", 2048);
+    let (attempt, master) = before.running(|_| {});
+    let on_n2 = ContainerId::new(attempt, 0, 99);
+    let member = Key::Node(n2.clone()).to_string();
+    assert!(before.store.contains_key(&member));
+
+    let mut rm = after_restart(&before, attempt, &n1, &[(master, 256)]);
+    rm.ask(attempt, 0, Vec::new());
+    rm.responses(attempt);
+    rm.advance(Duration::from_secs(15));
+    let told = rm.responses(attempt).into_iter().flat_map(|response| response.updated_nodes);
+    assert_eq!(told.map(|report| (report.node, report.state)).collect::<Vec<_>>(), [(n2.clone(), NodeState::Lost)]);
+    assert!(!rm.store.contains_key(&member), "it is waited for no more");
+
+    // Its master has replaced what ran there.
+    rm.request(|request| node_hello(request, &n2, 2048, vec![status(on_n2, 64, ContainerState::Running)])).unwrap();
+    assert!(rm.sent_to_node(&n2)[0].starts_with(&format!("stop {on_n2}")));
 }
