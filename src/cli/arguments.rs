@@ -26,6 +26,10 @@ pub(super) enum Verb {
     Cancel(JobChoice),
     /// Stop a job in an orderly way: sources end, what is under way is finished
     Stop(Stop),
+    /// Take a savepoint of a running job
+    Savepoint(Savepoint),
+    /// Take a checkpoint of a running job now
+    Checkpoint(JobChoice),
     /// Applications of the resource manager
     App(App),
     /// Nodes of the resource manager
@@ -106,6 +110,12 @@ pub(super) struct Run {
     /// Parallelism of operators that set none themselves
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32768))]
     pub(super) parallelism: Option<u32>,
+    /// Start from this savepoint or checkpoint: its directory, or its _metadata
+    #[arg(short = 's', long = "fromSavepoint", visible_alias = "from-savepoint", value_name = "PATH")]
+    pub(super) from_savepoint: Option<String>,
+    /// Drop the savepoint's state of operators that the job no longer has
+    #[arg(short = 'n', long = "allowNonRestoredState", visible_alias = "allow-non-restored-state")]
+    pub(super) allow_non_restored_state: bool,
     /// Print what would run and start nothing: text, json or dot
     #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     pub(super) explain: Option<ExplainFormat>,
@@ -166,10 +176,30 @@ pub(super) struct JobChoice {
 #[derive(Debug, Args)]
 pub(super) struct Stop {
     #[command(flatten)]
-    pub(super) choice: JobChoice,
-    /// Emit what windows and aggregates hold, as if the input had ended
+    pub(super) cluster: Cluster,
+    #[command(flatten)]
+    pub(super) output: Output,
+    /// Directory of the savepoint that the job leaves; without one: execution.checkpointing.savepoint-dir
+    #[arg(short = 'p', long = "savepointPath", visible_alias = "savepoint-path", value_name = "DIR", num_args = 0..=1)]
+    pub(super) savepoint: Option<Option<String>>,
+    /// Emit what windows and aggregates hold, as if the input had ended; leaves no savepoint
     #[arg(short, long)]
     pub(super) drain: bool,
+    /// The job: 32 hex digits, as `flott list` shows it
+    pub(super) job: Option<JobId>,
+}
+
+/// `flott savepoint`.
+#[derive(Debug, Args)]
+pub(super) struct Savepoint {
+    #[command(flatten)]
+    pub(super) cluster: Cluster,
+    #[command(flatten)]
+    pub(super) output: Output,
+    /// The job: 32 hex digits, as `flott list` shows it
+    pub(super) job: JobId,
+    /// Directory that the savepoint gets a directory in; without one: execution.checkpointing.savepoint-dir
+    pub(super) directory: Option<String>,
 }
 
 /// `flott app`.

@@ -16,7 +16,10 @@ const WORDS: [(&str, &str); 9] = [
 ];
 
 /// Options of `run` and `info` whose value is the next word; needed to find where the program's own arguments begin.
-const WITH_VALUE: [&str; 18] = [
+const WITH_VALUE: [&str; 21] = [
+    "-s",
+    "--fromSavepoint",
+    "--from-savepoint",
     "-t",
     "--target",
     "--executor",

@@ -1,4 +1,4 @@
-//! Verbs about jobs: list, cancel, stop. A job is looked for where `-m` says, else in the resource manager's applications,
+//! Verbs about jobs: list, cancel. A job is looked for where `-m` says, else in the resource manager's applications,
 //! else at the standalone job manager.
 
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::json;
 
-use super::arguments::{Cluster, JobChoice, List, OutputFormat, Stop};
+use super::arguments::{Cluster, JobChoice, List, OutputFormat};
 use super::block_on;
 use super::output::{print, say, table};
 use super::run::user;
@@ -46,7 +46,7 @@ impl Cluster {
     }
 
     /// The job manager that has `job`.
-    async fn job_manager_of(&self, job: JobId) -> anyhow::Result<JobManager> {
+    pub(super) async fn job_manager_of(&self, job: JobId) -> anyhow::Result<JobManager> {
         let (place, _) = self.place().await?;
         let cluster = match place {
             Place::Standalone(job_manager) => return Ok(job_manager),
@@ -154,22 +154,5 @@ pub(super) fn cancel(options: JobChoice) -> anyhow::Result<ExitCode> {
         job_manager.cancel(job).await.with_context(|| format!("could not cancel job {job}"))
     })?;
     print(options.output, &json!({ "job": job, "requested": "cancel" }), || format!("Cancelled job {job}.\n"))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// `flott stop`.
-pub(super) fn stop(options: Stop) -> anyhow::Result<ExitCode> {
-    let job = options.choice.job;
-    if !options.drain {
-        bail!(
-            "this flott stops jobs only with --drain: savepoints are not there yet; to end it without its results: flott cancel {job}"
-        );
-    }
-    block_on(async {
-        let job_manager = options.choice.cluster.job_manager_of(job).await?;
-        job_manager.stop_with_drain(job).await.with_context(|| format!("could not stop job {job}"))
-    })?;
-    let requested = json!({ "job": job, "requested": "stop", "drain": true });
-    print(options.choice.output, &requested, || format!("Draining job {job}.\n"))?;
     Ok(ExitCode::SUCCESS)
 }

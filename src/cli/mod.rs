@@ -9,6 +9,7 @@
 
 mod applications;
 mod arguments;
+mod checkpoints;
 mod daemons;
 mod explain;
 mod flink_words;
@@ -55,7 +56,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Run(options) => run::run(options),
         Verb::List(options) => jobs::list(options),
         Verb::Cancel(options) => jobs::cancel(options),
-        Verb::Stop(options) => jobs::stop(options),
+        Verb::Stop(options) => checkpoints::stop(options),
+        Verb::Savepoint(options) => checkpoints::savepoint(options),
+        Verb::Checkpoint(options) => checkpoints::checkpoint(options),
         Verb::App(options) => applications::app(options),
         Verb::Node(options) => applications::node(options),
         Verb::Config(options) => settings::config(options),

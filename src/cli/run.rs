@@ -25,6 +25,7 @@ use crate::protocol::job::JobStatus;
 use crate::protocol::roles;
 use crate::resource::Resource;
 use crate::rpc::http;
+use crate::storage::files::path_of_uri;
 
 /// Where a job runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,13 @@ pub(super) fn run(options: Run) -> anyhow::Result<ExitCode> {
     job_configuration.extend(options.cluster.settings.define.iter().cloned());
     if let Some(parallelism) = options.parallelism {
         job_configuration.insert("parallelism.default".to_owned(), parallelism.to_string());
+    }
+    if let Some(savepoint) = &options.from_savepoint {
+        let path = std::path::absolute(path_of_uri(savepoint)?)?;
+        job_configuration.insert("execution.state-recovery.path".to_owned(), path.to_string_lossy().into_owned());
+    }
+    if options.allow_non_restored_state {
+        job_configuration.insert("execution.state-recovery.ignore-unclaimed-state".to_owned(), "true".to_owned());
     }
     if let Some(format) = options.explain {
         let question = Question {

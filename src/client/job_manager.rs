@@ -12,7 +12,7 @@ use crate::protocol::job::JobStatus;
 use crate::rpc::http::{Client, Error};
 
 /// Longest wait of one long poll.
-const POLL: Duration = Duration::from_secs(20);
+pub(super) const POLL: Duration = Duration::from_secs(20);
 
 /// A client of one JobManager.
 #[derive(Clone, Debug)]
@@ -115,6 +115,20 @@ impl JobManager {
     /// `host:port`, with the proxy's path where there is one.
     pub fn address(&self) -> String {
         format!("{}{}", self.http.authority(), self.prefix)
+    }
+
+    pub(super) fn http(&self) -> &Client {
+        &self.http
+    }
+
+    /// For long polls.
+    pub(super) fn waiting(&self) -> &Client {
+        &self.waiting
+    }
+
+    /// A path there.
+    pub(super) fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.prefix)
     }
 
     /// All jobs it remembers.

@@ -6,12 +6,14 @@
 //!     ─► Follower ──► long polls of both, no tick
 //! ```
 
+mod checkpoints;
 mod follow;
 mod job_manager;
 mod program;
 mod resource_manager;
 mod submit;
 
+pub use checkpoints::Operation;
 pub use follow::{Follower, Outcome, Progress};
 pub use job_manager::{Accumulated, JobManager, JobOverview};
 pub use program::{LocalProgram, ProgramError};

@@ -7,6 +7,7 @@
 #![expect(unreachable_pub, reason = "nothing outside this binary can reach any of it")]
 
 mod accumulators;
+mod checkpoints;
 mod cluster;
 mod failures;
 mod kills;

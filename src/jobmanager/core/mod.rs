@@ -229,10 +229,12 @@ impl Core {
             return Err(Refused::Conflict(format!("the job is {}", entry.status())));
         };
         let mut effects = Vec::new();
+        // Somebody may wait to hear of a checkpoint before the job, and this process with it, ends.
+        let is_news = matches!(event, job_master::Event::ManifestWritten { .. });
         let counters_due = now.since(entry.versioned_at) >= COUNTERS_SHOWN_EVERY;
         master.apply(event, now, &mut effects).map_err(|illegal| Refused::Conflict(illegal.0))?;
         let status_changed = effects.iter().any(|effect| matches!(effect, job_master::Effect::StatusChanged { .. }));
-        if status_changed || counters_due {
+        if status_changed || counters_due || is_news {
             entry.version += 1;
             entry.versioned_at = now;
         }

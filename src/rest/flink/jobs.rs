@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::get;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,11 +15,10 @@ use crate::ids::{JobId, VertexId};
 use crate::jobmanager::core::Core;
 use crate::jobmanager::job::Job;
 use crate::jobmanager::{Handle, Refused};
-use crate::protocol::job::JobStatus;
 use crate::time::Now;
 
 /// A client may wait this long for news of a job.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Failures shown by default.
 const EXCEPTIONS_DEFAULT: usize = 20;
 
@@ -36,11 +34,6 @@ pub(super) fn routes() -> Router<Handle> {
         .route("/jobs/{job}/config", get(config))
         .route("/jobs/{job}/accumulators", get(accumulators))
         .route("/jobs/{job}/yarn-cancel", get(cancel))
-        .route("/jobs/{job}/stop", post(stop))
-        .route("/jobs/{job}/savepoints", post(no_savepoints))
-        .route("/jobs/{job}/savepoints/{trigger}", get(stop_progress))
-        .route("/jobs/{job}/checkpoints", get(no_checkpoints))
-        .route("/jobs/{job}/checkpoints/config", get(no_checkpoints))
         .route("/jobs/{job}/vertices/{vertex}", get(vertex))
         .route("/jobs/{job}/vertices/{vertex}/taskmanagers", get(vertex_task_managers))
         .route("/jobs/{job}/vertices/{vertex}/subtasktimes", get(vertex_times))
@@ -57,7 +50,7 @@ pub(super) fn not_found(job: JobId) -> Refusal {
     Refusal::not_found(format!("org.apache.flink.runtime.rest.NotFoundException: Job {job} not found"))
 }
 
-fn refused(refused: Refused) -> Refusal {
+pub(super) fn refused(refused: Refused) -> Refusal {
     match refused {
         Refused::NoSuchJob(job) => not_found(job),
         refused @ (Refused::Conflict(_) | Refused::Invalid(_) | Refused::ShuttingDown) => refused.into(),
@@ -65,7 +58,7 @@ fn refused(refused: Refused) -> Refusal {
 }
 
 /// Looks at one job.
-async fn look<T: Send + 'static>(
+pub(super) async fn look<T: Send + 'static>(
     handle: &Handle,
     job: &str,
     look: impl FnOnce(&Core, &Job, Now) -> T + Send + 'static,
@@ -161,61 +154,6 @@ async fn terminate(state: State<Handle>, job: Path<String>, Query(wanted): Query
         )),
         other => Err(Refusal::bad_request(format!("`{other}` is not a termination mode; use cancel"))),
     }
-}
-
-#[derive(Default, Deserialize)]
-struct Stop {
-    #[serde(default)]
-    drain: bool,
-}
-
-const NO_SAVEPOINTS: &str = "this version takes no savepoints";
-
-/// The answer's `request-id` is the job's own id: there is one drain of a job.
-async fn stop(State(handle): State<Handle>, Path(job): Path<String>, body: Bytes) -> Result {
-    let id: JobId = parse(&job)?;
-    let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
-    let stop: Stop = serde_json::from_slice(body).map_err(|error| Refusal::bad_request(error.to_string()))?;
-    if !stop.drain {
-        let message = format!("{NO_SAVEPOINTS}, so it cannot stop with one; stop with drain, or cancel the job");
-        return Err(Refusal::bad_request(message));
-    }
-    handle.stop(id).await.map_err(refused)?;
-    Ok(Answer::accepted(json!({ "request-id": id })))
-}
-
-async fn stop_progress(State(handle): State<Handle>, Path((job, trigger)): Path<(String, String)>) -> Result {
-    if job != trigger {
-        return Err(Refusal::not_found(format!(
-            "There is no savepoint operation with triggerId={trigger} for job {job}."
-        )));
-    }
-    let status = look(&handle, &job, |_, job, _| job.status()).await?;
-    let body = match status {
-        JobStatus::Finished => json!({ "status": { "id": "COMPLETED" }, "operation": { "location": "" } }),
-        JobStatus::Failed | JobStatus::Canceled => json!({
-            "status": { "id": "COMPLETED" },
-            "operation": { "failure-cause": view::throwable(&format!("the job did not finish: it is {status}")) },
-        }),
-        JobStatus::Initializing
-        | JobStatus::Created
-        | JobStatus::Running
-        | JobStatus::Failing
-        | JobStatus::Cancelling
-        | JobStatus::Restarting
-        | JobStatus::Suspended => json!({ "status": { "id": "IN_PROGRESS" }, "operation": null }),
-    };
-    Ok(Answer::ok(body))
-}
-
-async fn no_savepoints(State(handle): State<Handle>, Path(job): Path<String>) -> Result {
-    look(&handle, &job, |_, _, _| ()).await?;
-    Err(Refusal::bad_request(NO_SAVEPOINTS))
-}
-
-async fn no_checkpoints(State(handle): State<Handle>, Path(job): Path<String>) -> Result {
-    look(&handle, &job, |_, _, _| ()).await?;
-    Err(Refusal::not_found("Checkpointing was not enabled."))
 }
 
 /// Looks at one vertex of a job.

@@ -11,6 +11,7 @@
 //! answers); an error is `{"errors": […]}`; writes with a foreign `Origin` are refused.
 
 mod answer;
+mod checkpoints;
 mod cluster;
 mod jars;
 mod jobs;
@@ -33,7 +34,7 @@ use crate::jobmanager::Handle;
 /// The routes, for the HTTP server that also carries the JobManager's links.
 pub fn router(handle: Handle) -> Router {
     let api = Router::new().merge(cluster::routes()).merge(jobs::routes()).merge(jars::routes(&handle));
-    let api = api.merge(logs::routes()).merge(metrics::routes());
+    let api = api.merge(checkpoints::routes()).merge(logs::routes()).merge(metrics::routes());
     Router::new()
         .nest("/v1", api.clone())
         .merge(api)

@@ -1,6 +1,7 @@
 //! JSON of what the core knows, in Flink's keys. Pure.
 
 mod accumulators;
+mod checkpoints;
 mod cluster;
 mod exceptions;
 mod figures;
@@ -10,6 +11,7 @@ mod plan;
 mod vertex;
 
 pub(super) use self::accumulators::{accumulators, subtask_accumulators, vertex_accumulators};
+pub(super) use self::checkpoints::{checkpoint, checkpoint_subtasks, checkpoints, checkpoints_config, drain_progress};
 pub(super) use self::cluster::{overview, task_manager, task_manager_details};
 pub(super) use self::exceptions::{exceptions, throwable};
 pub(super) use self::job::{execution_result, job, job_config, job_overview};

@@ -1,0 +1,228 @@
+//! Routes about checkpoints and savepoints.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::answer::{Answer, Query, Refusal, Result};
+use super::jobs::{WAIT_MAX, look, look_at_vertex, parse, refused};
+use super::view;
+use crate::ids::{CheckpointId, JobId, TriggerId};
+use crate::jobmanager::Handle;
+use crate::jobmanager::job_master::{Trigger, TriggerState};
+use crate::storage::files::path_of_uri;
+use crate::time::Deadline;
+
+pub(super) fn routes() -> Router<Handle> {
+    Router::new()
+        .route("/jobs/{job}/checkpoints", get(checkpoints).post(trigger_checkpoint))
+        .route("/jobs/{job}/checkpoints/config", get(config))
+        .route("/jobs/{job}/checkpoints/details/{checkpoint}", get(details))
+        .route("/jobs/{job}/checkpoints/details/{checkpoint}/subtasks/{vertex}", get(subtasks))
+        .route("/jobs/{job}/checkpoints/{trigger}", get(checkpoint_progress))
+        .route("/jobs/{job}/savepoints", post(trigger_savepoint))
+        .route("/jobs/{job}/savepoints/{trigger}", get(savepoint_progress))
+        .route("/jobs/{job}/stop", post(stop))
+}
+
+fn disabled() -> Refusal {
+    Refusal::not_found("Checkpointing was not enabled.")
+}
+
+async fn checkpoints(State(handle): State<Handle>, Path(job): Path<String>) -> Result {
+    let found = look(&handle, &job, |_, job, _| job.master().and_then(view::checkpoints)).await?;
+    found.map(Answer::ok).ok_or_else(disabled)
+}
+
+async fn config(State(handle): State<Handle>, Path(job): Path<String>) -> Result {
+    let found = look(&handle, &job, |_, job, _| job.master().and_then(view::checkpoints_config)).await?;
+    found.map(Answer::ok).ok_or_else(disabled)
+}
+
+async fn details(State(handle): State<Handle>, Path((job, checkpoint)): Path<(String, String)>) -> Result {
+    let id = CheckpointId(parse(&checkpoint)?);
+    let found = look(&handle, &job, move |_, job, _| job.master().and_then(|job| view::checkpoint(job, id))).await?;
+    found
+        .map(Answer::ok)
+        .ok_or_else(|| Refusal::not_found(format!("Could not find checkpointing statistics for checkpoint {id}.")))
+}
+
+async fn subtasks(
+    State(handle): State<Handle>,
+    Path((job, checkpoint, vertex)): Path<(String, String, String)>,
+) -> Result {
+    let id = CheckpointId(parse(&checkpoint)?);
+    look_at_vertex(&handle, (job, vertex), move |_, job, vertex, _| {
+        view::checkpoint_subtasks(job.master()?, id, vertex)
+    })
+    .await
+}
+
+/// A body, empty or JSON.
+fn body_of<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
+    let body: &[u8] = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| Refusal::bad_request(error.to_string()))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TriggerCheckpoint {
+    #[serde(rename = "triggerId")]
+    trigger: Option<TriggerId>,
+}
+
+async fn trigger_checkpoint(State(handle): State<Handle>, Path(job): Path<String>, body: Bytes) -> Result {
+    let wanted: TriggerCheckpoint = body_of(&body)?;
+    let id = wanted.trigger.unwrap_or_else(new_id);
+    begin(&handle, parse(&job)?, Trigger { id, savepoint: None, stop: false }).await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct TriggerSavepoint {
+    #[serde(rename = "target-directory")]
+    target_directory: Option<String>,
+    #[serde(rename = "cancel-job")]
+    cancel_job: bool,
+    #[serde(rename = "triggerId")]
+    trigger: Option<TriggerId>,
+}
+
+async fn trigger_savepoint(State(handle): State<Handle>, Path(job): Path<String>, body: Bytes) -> Result {
+    let wanted: TriggerSavepoint = body_of(&body)?;
+    let savepoint = Some(target(&handle, &job, wanted.target_directory).await?);
+    let id = wanted.trigger.unwrap_or_else(new_id);
+    begin(&handle, parse(&job)?, Trigger { id, savepoint, stop: wanted.cancel_job }).await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Stop {
+    #[serde(rename = "targetDirectory")]
+    target_directory: Option<String>,
+    drain: bool,
+    #[serde(rename = "triggerId")]
+    trigger: Option<TriggerId>,
+}
+
+/// With drain the answer's `request-id` is the job's own id: there is one drain of a job.
+async fn stop(State(handle): State<Handle>, Path(job): Path<String>, body: Bytes) -> Result {
+    let wanted: Stop = body_of(&body)?;
+    let id: JobId = parse(&job)?;
+    if wanted.drain {
+        if wanted.target_directory.is_some() {
+            return Err(Refusal::bad_request(
+                "a job that is drained leaves no savepoint here: its results are complete; stop it either with drain or with a savepoint",
+            ));
+        }
+        handle.stop(id).await.map_err(refused)?;
+        return Ok(Answer::accepted(json!({ "request-id": id })));
+    }
+    let savepoint = Some(target(&handle, &job, wanted.target_directory).await?);
+    let trigger = wanted.trigger.unwrap_or_else(new_id);
+    begin(&handle, id, Trigger { id: trigger, savepoint, stop: true }).await
+}
+
+fn new_id() -> TriggerId {
+    TriggerId(fastrand::u128(..))
+}
+
+/// Where a savepoint goes.
+async fn target(handle: &Handle, job: &str, wanted: Option<String>) -> Result<String> {
+    let configured = look(handle, job, |_, job, _| {
+        job.master().and_then(|master| master.checkpoint_settings().savepoint_directory.clone())
+    });
+    let place = match wanted.filter(|place| !place.is_empty()) {
+        Some(place) => Some(place),
+        None => configured.await?,
+    };
+    let place = place.ok_or_else(|| {
+        Refusal::bad_request("no directory for the savepoint: name one, or set execution.checkpointing.savepoint-dir")
+    })?;
+    let path = path_of_uri(&place).map_err(|error| Refusal::bad_request(error.to_string()))?;
+    if !path.is_absolute() {
+        return Err(Refusal::bad_request(format!(
+            "{place} is no absolute path; every node must find the savepoint by it"
+        )));
+    }
+    Ok(path.to_string_lossy().into_owned())
+}
+
+async fn begin(handle: &Handle, job: JobId, trigger: Trigger) -> Result {
+    let id = trigger.id;
+    // Asked again with the id it chose, a client wants what it asked for before.
+    let name = job.to_string();
+    let known =
+        look(handle, &name, move |_, job, _| job.master().is_some_and(|master| master.trigger_state(id).is_some()));
+    if !known.await? {
+        handle.trigger(job, trigger).await.map_err(refused)?;
+    }
+    Ok(Answer::accepted(json!({ "request-id": id })))
+}
+
+async fn state_of(handle: &Handle, job: &str, trigger: &str) -> Result<TriggerState> {
+    let id: TriggerId = parse(trigger)?;
+    let found = look(handle, job, move |_, job, _| job.master()?.trigger_state(id).cloned()).await?;
+    found.ok_or_else(|| {
+        Refusal::not_found(format!("There is no savepoint operation with triggerId={trigger} for job {job}."))
+    })
+}
+
+/// Extension: how long to wait for the operation's end before it is said to be under way.
+#[derive(Deserialize)]
+struct Wait {
+    wait_ms: Option<u64>,
+}
+
+/// Once it has ended, or the wait is over.
+async fn awaited(handle: &Handle, job: &str, trigger: &str, wait: Wait) -> Result<TriggerState> {
+    let deadline = Deadline::after(Duration::from_millis(wait.wait_ms.unwrap_or(0)).min(WAIT_MAX));
+    loop {
+        // Read first: what comes between is news then.
+        let version = look(handle, job, |_, job, _| job.version()).await?;
+        let state = state_of(handle, job, trigger).await?;
+        if state != TriggerState::InProgress || deadline.passed() {
+            return Ok(state);
+        }
+        handle.watch(parse(job)?, version, deadline.remaining()).await?;
+    }
+}
+
+async fn savepoint_progress(
+    State(handle): State<Handle>,
+    Path((job, trigger)): Path<(String, String)>,
+    Query(wait): Query<Wait>,
+) -> Result {
+    if job == trigger {
+        return look(&handle, &job, |_, job, _| view::drain_progress(job.status())).await.map(Answer::ok);
+    }
+    let operation = match awaited(&handle, &job, &trigger, wait).await? {
+        TriggerState::InProgress => return Ok(Answer::ok(in_progress())),
+        TriggerState::Completed { directory, .. } => json!({ "location": directory }),
+        TriggerState::Failed(failure) => json!({ "failure-cause": view::throwable(&failure.to_string()) }),
+    };
+    Ok(Answer::ok(json!({ "status": { "id": "COMPLETED" }, "operation": operation })))
+}
+
+async fn checkpoint_progress(
+    State(handle): State<Handle>,
+    Path((job, trigger)): Path<(String, String)>,
+    Query(wait): Query<Wait>,
+) -> Result {
+    let operation = match awaited(&handle, &job, &trigger, wait).await? {
+        TriggerState::InProgress => return Ok(Answer::ok(in_progress())),
+        TriggerState::Completed { checkpoint, .. } => json!({ "checkpointId": checkpoint }),
+        TriggerState::Failed(failure) => json!({ "failureCause": view::throwable(&failure.to_string()) }),
+    };
+    Ok(Answer::ok(json!({ "status": { "id": "COMPLETED" }, "operation": operation })))
+}
+
+fn in_progress() -> serde_json::Value {
+    json!({ "status": { "id": "IN_PROGRESS" }, "operation": null })
+}

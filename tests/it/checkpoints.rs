@@ -1,0 +1,131 @@
+//! Exactly once, whatever dies: a word count over a growing directory, with checkpoints, into part files that appear while it runs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::cluster::Yarn;
+use crate::processes::{PATIENCE, Process, example, kill, wait_for};
+
+const CHECKPOINTS: [&str; 8] = [
+    "-D",
+    "execution.checkpointing.interval=50ms",
+    "-D",
+    "restart-strategy.type=fixed-delay",
+    "-D",
+    "restart-strategy.fixed-delay.attempts=20",
+    "-D",
+    "restart-strategy.fixed-delay.delay=10ms",
+];
+
+/// A directory that files are moved into, and every new count of every word that is in them.
+struct Growing {
+    yarn: Yarn,
+    files: u32,
+    expected: BTreeMap<String, u64>,
+}
+
+impl Growing {
+    fn start() -> Self {
+        let yarn = Yarn::start(2);
+        fs::create_dir(yarn.dir.path().join("incoming")).unwrap();
+        let mut growing = Self { yarn, files: 0, expected: BTreeMap::new() };
+        growing.feed();
+        growing
+    }
+
+    fn output(&self) -> PathBuf {
+        self.yarn.dir.path().join("counts")
+    }
+
+    /// Adds a file.
+    fn feed(&mut self) {
+        self.files += 1;
+        let words: Vec<String> = (0..200).map(|i| format!("w{}", i * self.files % 37)).collect();
+        for word in &words {
+            *self.expected.entry(word.clone()).or_default() += 1;
+        }
+        let hidden = self.yarn.dir.path().join("next.txt");
+        fs::write(&hidden, words.join(" ") + "\n").unwrap();
+        fs::rename(hidden, self.yarn.dir.path().join("incoming").join(format!("{}.txt", self.files))).unwrap();
+    }
+
+    fn submit(&self, options: &[&str]) -> (String, String) {
+        let (input, output) = (self.yarn.dir.path().join("incoming"), self.output());
+        let arguments =
+            ["--input", input.to_str().unwrap(), "--watch", "--emit", "updates", "--output", output.to_str().unwrap()];
+        let options: Vec<&str> = CHECKPOINTS.iter().chain(options).copied().collect();
+        self.yarn.submit(&options, &example("wordcount"), &arguments)
+    }
+
+    /// The counts that are visible, by word.
+    fn visible(&self) -> BTreeMap<String, Vec<u64>> {
+        let mut counts: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for entry in fs::read_dir(self.output()).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with("part-") {
+                for line in fs::read_to_string(entry.path()).unwrap().lines() {
+                    let (word, count) = line.split_once(' ').unwrap();
+                    counts.entry(word.to_owned()).or_default().push(count.parse().unwrap());
+                }
+            }
+        }
+        counts.values_mut().for_each(|counts| counts.sort_unstable());
+        counts
+    }
+
+    /// Waits until everything that was fed is visible, and nothing twice.
+    fn wait_exact(&self) {
+        let expected: BTreeMap<String, Vec<u64>> =
+            self.expected.iter().map(|(word, count)| (word.clone(), (1..=*count).collect())).collect();
+        wait_for("each count of each word to be visible", PATIENCE, || {
+            let visible = self.visible();
+            for (word, counts) in &visible {
+                assert!(counts.windows(2).all(|pair| pair[0] < pair[1]), "{word} was counted twice: {counts:?}");
+            }
+            (visible == expected).then_some(())
+        });
+    }
+
+    fn process(&self, what: &str) -> Process {
+        let find = || self.yarn.container_processes().into_iter().find(|process| process.command.contains(what));
+        wait_for(what, PATIENCE, find)
+    }
+}
+
+#[test]
+fn each_count_is_written_once_whatever_dies_and_a_savepoint_goes_on_at_another_parallelism() {
+    let mut growing = Growing::start();
+    let (application, job) = growing.submit(&["-p", "1"]);
+    growing.wait_exact();
+    for what in ["--watch", "taskmanager", "jobmanager"] {
+        kill(growing.process(what).pid);
+        growing.feed();
+        growing.wait_exact();
+    }
+    growing.yarn.resource_manager.kill();
+    growing.yarn.restart_resource_manager();
+    for node in 0..2 {
+        growing.yarn.nodes[node].kill();
+        growing.yarn.restart_node(node);
+    }
+    growing.feed();
+    growing.wait_exact();
+
+    let savepoints = growing.yarn.dir.path().join("savepoints");
+    let savepoints = savepoints.to_str().unwrap();
+    let kept = growing.yarn.json(&["savepoint"], &[&job, savepoints]);
+    assert!(kept["savepoint"].as_str().unwrap().starts_with(savepoints), "{kept}");
+    let stopped = growing.yarn.json(&["stop"], &["-p", savepoints, &job]);
+    let path = stopped["savepoint"].as_str().unwrap().to_owned();
+    let report = growing.yarn.wait_application(&application, "FINISHED");
+    assert_eq!(report["finalStatus"], "SUCCEEDED");
+    growing.wait_exact();
+
+    growing.feed();
+    let (application, job) = growing.submit(&["-p", "2", "-s", &path]);
+    growing.wait_exact();
+    growing.yarn.flott(&["stop", "--drain"], &[&job]).succeeded();
+    growing.yarn.wait_application(&application, "FINISHED");
+    growing.wait_exact();
+    growing.yarn.wait_empty();
+}
