@@ -1,6 +1,7 @@
 //! What a checkpoint consists of.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +72,20 @@ pub struct SourceState {
 }
 
 impl Manifest {
+    /// As it is when its directory lies at `directory`, with the files in it.
+    pub(super) fn moved_to(mut self, directory: String) -> Self {
+        let files = self.operators.iter_mut().flat_map(|operator| operator.files.iter_mut().flatten());
+        for file in files {
+            let inside =
+                Path::new(&file.path).strip_prefix(&self.directory).map(|inside| Path::new(&directory).join(inside));
+            if let Ok(moved) = inside {
+                file.path = moved.to_string_lossy().into_owned();
+            }
+        }
+        self.directory = directory;
+        self
+    }
+
     /// Bytes of all state files.
     pub fn state_bytes(&self) -> u64 {
         let mut files: Vec<(&str, u64)> = self

@@ -26,7 +26,8 @@ pub fn write_manifest(manifest: &Manifest) -> Result<PathBuf, Failure> {
     }
 }
 
-/// Reads the manifest of a checkpoint, named by its directory or by the manifest itself. Blocking.
+/// Reads the manifest of a checkpoint, named by its directory or by the manifest itself. A directory may have been moved or copied
+/// since: the files in it are meant where it lies now. Blocking.
 ///
 /// # Errors
 /// One that is missing, damaged, or of a version that is not known, by name.
@@ -56,7 +57,11 @@ pub fn read_manifest(place: &str) -> Result<Manifest, Failure> {
     if crc != Some(crc32c::crc32c(json.as_bytes())) {
         return Err(damaged("its checksum is wrong"));
     }
-    serde_json::from_str(json).map_err(|error| damaged(&error.to_string()))
+    let manifest: Manifest = serde_json::from_str(json).map_err(|error| damaged(&error.to_string()))?;
+    Ok(match std::path::absolute(&path).ok().and_then(|path| Some(path.parent()?.to_string_lossy().into_owned())) {
+        Some(directory) => manifest.moved_to(directory),
+        None => manifest,
+    })
 }
 
 /// Removes a checkpoint's directory: the manifest first, so that what is left of it is no checkpoint. Blocking.
@@ -81,7 +86,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::ids::{CheckpointId, JobId};
+    use crate::engine::checkpoint::OperatorState;
+    use crate::graph::task::StateFile;
+    use crate::ids::{CheckpointId, JobId, OperatorId};
     use crate::time::Now;
 
     fn manifest(directory: &Path) -> Manifest {
@@ -113,6 +120,31 @@ mod tests {
         discard_checkpoint(&manifest.directory).unwrap();
         discard_checkpoint(&manifest.directory).unwrap();
         assert!(read_manifest(&manifest.directory).unwrap_err().message.starts_with("there is no checkpoint"));
+    }
+
+    #[test]
+    fn a_directory_that_was_copied_has_its_own_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
+        let file = |path: String| Some(StateFile { path, bytes: 1, operators: Vec::new() });
+        let operator = |files| OperatorState {
+            operator: OperatorId(1),
+            uid: None,
+            name: "count".to_owned(),
+            parallelism: 3,
+            max_parallelism: 128,
+            files,
+        };
+        let elsewhere = || file("/elsewhere/chk-1/a".to_owned());
+        let mut original = manifest(&directory.path().join("chk-3"));
+        original.operators = vec![operator(vec![file(place("chk-3/a")), None, elsewhere()])];
+        write_manifest(&original).unwrap();
+        fs::create_dir(place("copy")).unwrap();
+        fs::copy(place("chk-3/_metadata"), place("copy/_metadata")).unwrap();
+        let copy = read_manifest(&place("copy")).unwrap();
+        assert_eq!(copy.directory, place("copy"));
+        assert_eq!(copy.operators, [operator(vec![file(place("copy/a")), None, elsewhere()])]);
+        assert_eq!(read_manifest(&original.directory), Ok(original));
     }
 
     #[test]
