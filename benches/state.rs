@@ -6,15 +6,18 @@
 //!
 //! Through the operator, as a job runs it, in batches of 1024 records whose keys are drawn evenly at random. `STATE_RECORDS`
 //! (default 8000000) sets the records of a run; each is repeated and the cheapest is printed. The first line has a function that
-//! does nothing: what keys, hashes and calls cost without state.
+//! does nothing: what keys, hashes and calls cost without state. Behind it: what reading an entry of a checkpoint costs, by the same
+//! type (plain postcard) and by its writer's schema.
 
 #![allow(missing_docs, unreachable_pub)]
 
 use std::time::Duration;
 
+use flott::engine::state::schema::{Schema, decode_with, to_json};
 use flott::prelude::*;
 use flott::testing::KeyedOneInputHarness;
 use flott::time::Stopwatch;
+use serde::{Deserialize, Serialize};
 
 const RUNS: usize = 3;
 const KEYS: u64 = 1_000_000;
@@ -77,6 +80,62 @@ fn main() {
     ] {
         let cheapest = (0..RUNS).map(|_| run(work, records)).min().unwrap_or_default();
         println!("{name:<45} {:>8.1}", cheapest.as_nanos() as f64 / records as f64);
+    }
+    restored_entries();
+}
+
+#[derive(Serialize, Deserialize)]
+struct Visits {
+    count: u32,
+    page: Str,
+    seconds: Vec<u16>,
+}
+
+/// As `Visits` of a later program.
+#[derive(Serialize, Deserialize)]
+struct LaterVisits {
+    page: Str,
+    count: u64,
+    seconds: Vec<u32>,
+    #[serde(default)]
+    referrer: Option<Str>,
+}
+
+/// Reads entries as a restore does, one behind the other.
+fn restored_entries() {
+    const ENTRIES: u64 = 200_000;
+    let mut bytes = Vec::new();
+    for key in 0..ENTRIES {
+        let visits = Visits { count: key as u32, page: "/index.html".into(), seconds: vec![1, 200, 3000] };
+        bytes = postcard::to_extend(&(key, visits), bytes).expect("an entry can be written");
+    }
+    let watch = Stopwatch::start();
+    let schema = Schema::of::<(u64, Visits)>();
+    println!("the schema of an entry {:?}; {ENTRIES} entries: ns an entry", watch.elapsed());
+    type Read = fn(&Schema, &[u8]) -> usize;
+    let ways: [(&str, Read); 4] = [
+        ("plain postcard", |_, bytes| {
+            postcard::take_from_bytes::<(u64, Visits)>(bytes).expect("it was written so").1.len()
+        }),
+        ("by the schema, as the same type", |schema, bytes| {
+            decode_with::<(u64, Visits)>(schema, bytes).expect("it was written so").1.len()
+        }),
+        ("by the schema, as a later type", |schema, bytes| {
+            decode_with::<(u64, LaterVisits)>(schema, bytes).expect("it can migrate").1.len()
+        }),
+        ("by the schema, as JSON", |schema, bytes| to_json(schema, bytes).expect("it was written so").1.len()),
+    ];
+    for (name, read) in ways {
+        let cheapest = (0..RUNS).map(|_| {
+            let watch = Stopwatch::start();
+            let mut left = bytes.len();
+            while left > 0 {
+                left = read(&schema, &bytes[bytes.len() - left..]);
+            }
+            watch.elapsed()
+        });
+        let cheapest = cheapest.min().unwrap_or_default();
+        println!("{name:<45} {:>8.1}", cheapest.as_nanos() as f64 / ENTRIES as f64);
     }
 }
 

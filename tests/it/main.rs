@@ -1,4 +1,5 @@
-//! Real processes on loopback: each module is one behaviour, seen from outside through the `flott` binary.
+//! Real processes on loopback: each module is one behaviour, seen from outside through the `flott` binary. (`state_evolution` runs
+//! programs in its own process.)
 //!
 //! Every cluster takes free ports and a directory of its own, conditions are waited for with a deadline, and whatever a test
 //! leaves running is killed when its cluster is dropped.
@@ -15,3 +16,4 @@ mod matrix;
 mod per_job;
 mod processes;
 mod standalone;
+mod state_evolution;

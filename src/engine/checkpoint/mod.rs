@@ -7,12 +7,14 @@
 //! The manifest is written last, on condition that it is not there: a directory without one is no checkpoint. Everything that is
 //! read carries a checksum. Files are written by streaming, so a snapshot takes no memory of its own beside what was frozen.
 
+mod contents;
 mod manifest;
 mod manifest_file;
 mod state_file;
 mod storage;
 
 pub use super::record::Barrier;
+pub use contents::{Contents, OperatorContents, StateContents, read_contents};
 pub use manifest::{MANIFEST_NAME, MANIFEST_VERSION, Manifest, OperatorState, SourceState};
 pub use manifest_file::{discard_checkpoint, read_manifest, write_manifest};
 pub use state_file::{RestoredOperator, RestoredStates, write_states};

@@ -12,7 +12,8 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::storage::{CheckpointStorage, NewFile, StoredFile};
-use crate::engine::state::{Restore, Sections, Snapshot, TakeSection};
+use crate::engine::state::schema::Schema;
+use crate::engine::state::{Restore, Section, Sections, Snapshot, TakeSection};
 use crate::graph::task::{Failure, StateFile};
 use crate::ids::OperatorId;
 use crate::rpc::io_cause;
@@ -24,26 +25,28 @@ const FOOTER_BYTES: u64 = 8 + 8 + 4 + 4;
 const INDEX_BYTES_MAX: u64 = 1 << 30;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Index {
-    states: Vec<StateEntry>,
-    sections: Vec<SectionEntry>,
+pub(super) struct Index {
+    pub(super) states: Vec<StateEntry>,
+    pub(super) sections: Vec<SectionEntry>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct StateEntry {
-    operator: OperatorId,
-    name: String,
-    type_name: String,
+pub(super) struct StateEntry {
+    pub(super) operator: OperatorId,
+    pub(super) name: String,
+    /// What the parts of an entry are, where it has parts.
+    pub(super) parts: Vec<String>,
+    pub(super) schema: Schema,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct SectionEntry {
+pub(super) struct SectionEntry {
     /// Position among the states.
-    state: u32,
-    group: Option<u32>,
+    pub(super) state: u32,
+    pub(super) group: Option<u32>,
     offset: u64,
-    len: u64,
-    entries: u64,
+    pub(super) len: u64,
+    pub(super) entries: u64,
     crc: u32,
 }
 
@@ -60,8 +63,9 @@ pub fn write_states(
     let mut writer = Writer { storage, directory, name, file: None, position: 0, index: Index::default() };
     for (operator, snapshot) in operators {
         for state in snapshot.into_states() {
-            let type_name = state.type_name.to_owned();
-            writer.index.states.push(StateEntry { operator, name: state.name, type_name });
+            let parts = state.parts.iter().map(|part| (*part).to_owned()).collect();
+            let schema = Schema::clone(&state.schema);
+            writer.index.states.push(StateEntry { operator, name: state.name, parts, schema });
             state.entries.write(&mut writer)?;
         }
     }
@@ -147,10 +151,23 @@ pub struct RestoredStates {
     groups: Range<u32>,
 }
 
-struct OpenFile {
+pub(super) struct OpenFile {
     path: String,
     file: Box<dyn StoredFile>,
-    index: Index,
+    pub(super) index: Index,
+}
+
+impl OpenFile {
+    pub(super) fn open(storage: &dyn CheckpointStorage, path: &str) -> Result<Self, Failure> {
+        let mut file = storage.open(path)?;
+        let index = read_index(file.as_mut()).map_err(|error| damaged(path, &error))?;
+        Ok(Self { path: path.to_owned(), file, index })
+    }
+
+    /// Reads the section at this place of the index.
+    pub(super) fn section(&mut self, at: usize, bytes: &mut Vec<u8>) -> Result<(), Failure> {
+        read_section(self.file.as_mut(), &self.index.sections[at], bytes).map_err(|error| damaged(&self.path, &error))
+    }
 }
 
 impl RestoredStates {
@@ -159,12 +176,7 @@ impl RestoredStates {
     /// # Errors
     /// A file that is missing or damaged, by name.
     pub fn open(storage: &dyn CheckpointStorage, files: &[StateFile], groups: Range<u32>) -> Result<Self, Failure> {
-        let open = |file: &StateFile| {
-            let path = file.path.clone();
-            let mut opened = storage.open(&path)?;
-            let index = read_index(opened.as_mut()).map_err(|error| damaged(&path, &error))?;
-            Ok(OpenFile { path, file: opened, index })
-        };
+        let open = |file: &StateFile| OpenFile::open(storage, &file.path);
         Ok(Self { files: files.iter().map(open).collect::<Result<_, Failure>>()?, groups })
     }
 
@@ -200,17 +212,20 @@ impl Restore for RestoredOperator<'_> {
         self.asked.push(state.to_owned());
         let RestoredStates { files, groups } = &mut *self.states;
         let mut bytes = Vec::new();
-        for OpenFile { path, file, index } in files {
-            let of_state = |entry: &&SectionEntry| match index.states.get(entry.state as usize) {
-                Some(known) => known.operator == self.operator && known.name == state,
-                None => false,
-            };
-            for entry in index.sections.iter().filter(of_state) {
+        for file in files {
+            for at in 0..file.index.sections.len() {
+                let entry = file.index.sections[at];
+                let of_state = |known: &&StateEntry| known.operator == self.operator && known.name == state;
+                if file.index.states.get(entry.state as usize).filter(of_state).is_none() {
+                    continue;
+                }
                 if entry.group.is_some_and(|group| !groups.contains(&group)) {
                     continue;
                 }
-                read_section(file.as_mut(), entry, &mut bytes).map_err(|error| damaged(path, &error))?;
-                section(entry.group, entry.entries, &bytes)?;
+                file.section(at, &mut bytes)?;
+                let StateEntry { schema, parts, .. } = &file.index.states[entry.state as usize];
+                let (group, entries, bytes) = (entry.group, entry.entries, bytes.as_slice());
+                section(Section { state, group, entries, bytes, schema, parts })?;
             }
         }
         Ok(())
@@ -269,7 +284,6 @@ mod tests {
     use super::super::storage::LocalStorage;
     use super::*;
     use crate::engine::record::{KeyedTable, key_group, key_hash};
-    use crate::engine::state::each_entry;
 
     const OPERATOR: OperatorId = OperatorId(7);
 
@@ -290,9 +304,9 @@ mod tests {
     fn read(file: &StateFile, groups: Range<u32>) -> Result<BTreeMap<u64, u64>, Failure> {
         let mut states = RestoredStates::open(&LocalStorage, std::slice::from_ref(file), groups.clone())?;
         let mut found = BTreeMap::new();
-        states.operator(OPERATOR).visit("count", &mut |group, entries, bytes| {
-            assert!(groups.contains(&group.unwrap()));
-            each_entry("count", entries, bytes, |(key, value)| assert!(found.insert(key, value).is_none()))
+        states.operator(OPERATOR).visit("count", &mut |section| {
+            assert!(groups.contains(&section.group.unwrap()));
+            section.each_keyed(128, |(key, _)| key, |_, (key, value)| assert!(found.insert(key, value).is_none()))
         })?;
         Ok(found)
     }
@@ -333,7 +347,7 @@ mod tests {
         let file = write(directory.path(), &mut counts(3));
         let mut states = RestoredStates::open(&LocalStorage, &[file], 0..128).unwrap();
         let mut operator = states.operator(OPERATOR);
-        operator.visit("count", &mut |_, _, _| Ok(())).unwrap();
+        operator.visit("count", &mut |_| Ok(())).unwrap();
         assert_eq!(operator.unclaimed(), ["rules"]);
     }
 
@@ -349,8 +363,8 @@ mod tests {
             let read =
                 RestoredStates::open(&LocalStorage, std::slice::from_ref(&file), 0..128).and_then(|mut states| {
                     let mut operator = states.operator(OPERATOR);
-                    operator.visit("count", &mut |_, _, _| Ok(()))?;
-                    operator.visit("rules", &mut |_, _, _| Ok(()))
+                    operator.visit("count", &mut |_| Ok(()))?;
+                    operator.visit("rules", &mut |_| Ok(()))
                 });
             assert!(read.unwrap_err().message.contains("is damaged"), "byte {at}");
         }

@@ -4,8 +4,7 @@ use std::marker::PhantomData;
 
 use super::aggregate::{Aggregate, Shape};
 use super::{Collector, Emission, Operator, OperatorContext, Output, Restore, Snapshot};
-use crate::engine::record::{Batch, Key, Keyed, KeyedTable, Record, Rows, key_hash};
-use crate::engine::state::each_entry;
+use crate::engine::record::{Batch, Key, Keyed, KeyedTable, Record, Rows};
 use crate::graph::task::Failure;
 
 /// Name of the state in snapshots.
@@ -64,11 +63,13 @@ impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> Operator for KeyedAggre
     }
 
     fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
-        let table = &mut self.table;
-        from.visit(STATE, &mut |_, entries, bytes| {
-            each_entry(STATE, entries, bytes, |(key, folded): (K, G::Accumulator)| {
-                table.put(key_hash(&key), key, folded);
-            })
+        let (table, max_parallelism) = (&mut self.table, self.max_parallelism);
+        from.visit(STATE, &mut |section| {
+            section.each_keyed(
+                max_parallelism,
+                |(key, _): &(K, G::Accumulator)| key,
+                |hash, (key, folded)| table.put(hash, key, folded),
+            )
         })
     }
 

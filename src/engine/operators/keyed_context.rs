@@ -7,7 +7,7 @@ use super::side_output::{OutputTag, SideOutputs};
 use super::{Collector, OperatorContext, Output};
 use crate::engine::record::{BATCH_RECORDS, Batch, Key, KeyRef, Keyed, Record, key_group, key_hash};
 use crate::engine::state::{
-    BroadcastRead, BroadcastStates, KeyAt, KeyContext, KeyedStates, Restore, Snapshot, TimerQueue, each_entry,
+    BroadcastRead, BroadcastStates, KeyAt, KeyContext, KeyedStates, Restore, Snapshot, TimerQueue,
 };
 use crate::graph::plan::ExecutionMode;
 use crate::graph::task::Failure;
@@ -160,6 +160,7 @@ pub(super) struct KeyedCore<K> {
 }
 
 /// Name of the timers in snapshots.
+const TIME_AND_KEY: &[&str] = &["time", "key"];
 const PROCESSING_TIMERS: &str = "_timers/processing";
 const EVENT_TIMERS: &str = "_timers/event";
 /// Timers fired in one go: as few as fit a batch, so that what they emit stays within bounds and the subtask gets to its mail.
@@ -235,27 +236,36 @@ impl<K: Key> KeyedCore<K> {
         let max_parallelism = self.states.max_parallelism();
         let timers = self.timers.processing.iter();
         let timers = timers.map(|(time, hash, key)| (key_group(hash, max_parallelism), (time, key.clone())));
-        into.grouped(PROCESSING_TIMERS, timers.collect());
+        into.grouped(PROCESSING_TIMERS, TIME_AND_KEY, timers.collect());
         let timers = self.timers.event.iter();
         let timers = timers.map(|(time, hash, key)| (key_group(hash, max_parallelism), (time, key.clone())));
-        into.grouped(EVENT_TIMERS, timers.collect());
+        into.grouped(EVENT_TIMERS, TIME_AND_KEY, timers.collect());
     }
 
     /// Behind `open`: fills states and timers.
     pub(super) fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
         self.states.restore(from)?;
         self.broadcast.restore(from)?;
+        let max_parallelism = self.states.max_parallelism();
         let timers = &mut self.timers.processing;
-        from.visit(PROCESSING_TIMERS, &mut |_, entries, bytes| {
-            each_entry(PROCESSING_TIMERS, entries, bytes, |(time, key): (Now, K)| {
-                timers.register(time, KeyAt { hash: key_hash(&key), key: KeyRef::Value(&key) });
-            })
+        from.visit(PROCESSING_TIMERS, &mut |section| {
+            section.each_keyed(
+                max_parallelism,
+                |(_, key): &(Now, K)| key,
+                |hash, (time, key)| {
+                    timers.register(time, KeyAt { hash, key: KeyRef::Value(&key) });
+                },
+            )
         })?;
         let timers = &mut self.timers.event;
-        from.visit(EVENT_TIMERS, &mut |_, entries, bytes| {
-            each_entry(EVENT_TIMERS, entries, bytes, |(time, key): (EventTime, K)| {
-                timers.register(time, KeyAt { hash: key_hash(&key), key: KeyRef::Value(&key) });
-            })
+        from.visit(EVENT_TIMERS, &mut |section| {
+            section.each_keyed(
+                max_parallelism,
+                |(_, key): &(EventTime, K)| key,
+                |hash, (time, key)| {
+                    timers.register(time, KeyAt { hash, key: KeyRef::Value(&key) });
+                },
+            )
         })
     }
 

@@ -12,7 +12,6 @@ use super::aggregate::{Aggregate, Shape};
 use super::keyed_aggregate::emit_values;
 use super::{Operator, OperatorContext, Output, Restore, Snapshot};
 use crate::engine::record::{Batch, Key, Keyed, KeyedTable, Record, key_group, key_hash};
-use crate::engine::state::each_entry;
 use crate::graph::task::Failure;
 use crate::time::Now;
 
@@ -97,16 +96,20 @@ impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> Operator for TumblingWi
                 (key_group(key_hash(key), self.max_parallelism), (*end, key.clone(), folded.clone()))
             }));
         }
-        into.grouped(STATE, entries);
+        into.grouped(STATE, &["end", "key", "value"], entries);
         Ok(())
     }
 
     fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
-        let panes = &mut self.panes;
-        from.visit(STATE, &mut |_, entries, bytes| {
-            each_entry(STATE, entries, bytes, |(end, key, folded): (Now, K, G::Accumulator)| {
-                panes.entry(end).or_default().put(key_hash(&key), key, folded);
-            })
+        let (panes, max_parallelism) = (&mut self.panes, self.max_parallelism);
+        from.visit(STATE, &mut |section| {
+            section.each_keyed(
+                max_parallelism,
+                |(_, key, _): &(Now, K, G::Accumulator)| key,
+                |hash, (end, key, folded)| {
+                    panes.entry(end).or_default().put(hash, key, folded);
+                },
+            )
         })
     }
 

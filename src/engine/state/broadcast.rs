@@ -4,7 +4,8 @@ use std::any::{Any, type_name};
 
 use super::handle::{Slot, handle};
 use super::keyed::FOREIGN;
-use super::snapshot::{Restore, Snapshot, each_entry};
+use super::section::Section;
+use super::snapshot::{Restore, Snapshot};
 use crate::engine::record::{Key, KeyRef, KeyedTable, Record, key_hash};
 use crate::graph::task::Failure;
 
@@ -23,16 +24,16 @@ struct NamedMap {
 /// A table of any types.
 trait AnyMap: Any + Send {
     fn freeze(&mut self, name: &str, into: &mut Snapshot);
-    fn load(&mut self, name: &str, entries: u64, bytes: &[u8]) -> Result<(), Failure>;
+    fn load(&mut self, section: &Section<'_>) -> Result<(), Failure>;
 }
 
 impl<UK: Key, UV: Record> AnyMap for KeyedTable<UK, UV> {
     fn freeze(&mut self, name: &str, into: &mut Snapshot) {
-        into.unkeyed(name, self.iter().map(|(key, value)| (key.clone(), value.clone())).collect());
+        into.unkeyed_map(name, self.iter().map(|(key, value)| (key.clone(), value.clone())).collect());
     }
 
-    fn load(&mut self, name: &str, entries: u64, bytes: &[u8]) -> Result<(), Failure> {
-        each_entry(name, entries, bytes, |(key, value): (UK, UV)| self.put(key_hash(&key), key, value))
+    fn load(&mut self, section: &Section<'_>) -> Result<(), Failure> {
+        section.each(|(key, value): (UK, UV)| self.put(key_hash(&key), key, value))
     }
 }
 
@@ -69,7 +70,7 @@ impl BroadcastStates {
     /// A map of another type, or a file that cannot be read.
     pub(crate) fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
         for NamedMap { name, map, .. } in &mut self.maps {
-            from.visit(&stored_name(name), &mut |_, entries, bytes| map.load(name, entries, bytes))?;
+            from.visit(&stored_name(name), &mut |section| map.load(&section))?;
         }
         Ok(())
     }

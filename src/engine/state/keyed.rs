@@ -3,8 +3,9 @@
 use std::any::{Any, type_name};
 
 use super::handle::Slot;
-use super::snapshot::{Restore, Snapshot, each_entry};
-use crate::engine::record::{Key, KeyRef, KeyedTable, Record, key_group, key_groups_of, key_hash};
+use super::section::Section;
+use super::snapshot::{Restore, Snapshot};
+use crate::engine::record::{Key, KeyRef, KeyedTable, Record, key_group, key_groups_of};
 use crate::graph::task::Failure;
 
 /// The keyed state of one subtask: a table a state, each in parts by key group.
@@ -29,7 +30,7 @@ trait AnyTable: Any + Send {
     fn freeze(&mut self, name: &str, max_parallelism: u32, into: &mut Snapshot);
 
     /// Puts a section's entries in; `part` is the table's of the section's key group.
-    fn load(&mut self, name: &str, part: usize, entries: u64, bytes: &[u8]) -> Result<(), Failure>;
+    fn load(&mut self, part: usize, max_parallelism: u32, section: &Section<'_>) -> Result<(), Failure>;
 }
 
 impl<K: Key, S: Record> AnyTable for StateTable<K, S> {
@@ -38,9 +39,9 @@ impl<K: Key, S: Record> AnyTable for StateTable<K, S> {
         into.keyed(name, max_parallelism, parts.map(KeyedTable::freeze).collect());
     }
 
-    fn load(&mut self, name: &str, part: usize, entries: u64, bytes: &[u8]) -> Result<(), Failure> {
+    fn load(&mut self, part: usize, max_parallelism: u32, section: &Section<'_>) -> Result<(), Failure> {
         let part = &mut self.parts[part];
-        each_entry(name, entries, bytes, |(key, state): (K, S)| part.put(key_hash(&key), key, state))
+        section.each_keyed(max_parallelism, |(key, _): &(K, S)| key, |hash, (key, state)| part.put(hash, key, state))
     }
 }
 
@@ -102,10 +103,11 @@ impl<K: Key> KeyedStates<K> {
     /// A state of another type, or a file that cannot be read.
     pub(crate) fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
         let groups = self.first..self.first + self.groups;
+        let max_parallelism = self.max_parallelism;
         for NamedTable { name, table, .. } in &mut self.tables {
-            from.visit(name, &mut |group, entries, bytes| match group {
+            from.visit(name, &mut |section| match section.group {
                 Some(group) if groups.contains(&group) => {
-                    table.load(name, (group - groups.start) as usize, entries, bytes)
+                    table.load((group - groups.start) as usize, max_parallelism, &section)
                 }
                 Some(_) => Ok(()),
                 None => Err(Failure::permanent(format!("state \"{name}\" of the checkpoint is not keyed"))),

@@ -22,6 +22,7 @@ mod keyed;
 mod list;
 mod map;
 pub mod schema;
+mod section;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -35,7 +36,7 @@ pub use folding::ReducingState;
 pub use keyed::{KeyAt, KeyContext, KeyedState, KeyedStates};
 pub use list::ListState;
 pub use map::MapState;
-pub(crate) use snapshot::each_entry;
+pub use section::Section;
 pub use snapshot::{Frozen, FrozenState, Restore, Sections, Snapshot, TakeSection};
 pub(crate) use timers::TimerQueue;
 pub use value::ValueState;

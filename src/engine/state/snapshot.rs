@@ -4,14 +4,20 @@
 //! Operator::snapshot ─► Snapshot: frozen states ─(another thread)─► Sections ─► a file
 //! a file ─► Restore: sections of the key groups that the subtask owns ─► Operator::restore
 //! ```
-//! An entry is its postcard bytes: `(key, state)` for keyed state. A section holds entries of one key group, or of none; a key
+//! An entry is its postcard bytes: `(key, state)` for keyed state; beside them stands the [`schema`](super::schema) of their type. A section holds entries of one key group, or of none; a key
 //! group may have several sections. What writes and reads the files is not known here.
 
 use std::any::type_name;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use super::schema::Schema;
+use super::section::Section;
 use crate::engine::record::{FrozenTable, Key, Record, key_group};
 use crate::graph::task::Failure;
+
+/// The parts of an entry of keyed state.
+const KEY_AND_VALUE: &[&str] = &["key", "value"];
 
 /// What the states of one operator held when the barrier came.
 #[derive(Default)]
@@ -23,8 +29,10 @@ pub struct Snapshot {
 pub struct FrozenState {
     /// Its name, unique within the operator.
     pub name: String,
-    /// Its type, for people.
-    pub type_name: &'static str,
+    /// What an entry is.
+    pub schema: Arc<Schema>,
+    /// What the parts of an entry are, where it has parts.
+    pub parts: &'static [&'static str],
     /// Its entries.
     pub entries: Box<dyn Frozen>,
 }
@@ -47,8 +55,8 @@ pub trait Sections {
     fn section(&mut self, group: Option<u32>, entries: u64, bytes: &[u8]) -> Result<(), Failure>;
 }
 
-/// Takes a section: its key group, how many entries it has, and their bytes.
-pub type TakeSection<'a> = &'a mut dyn FnMut(Option<u32>, u64, &[u8]) -> Result<(), Failure>;
+/// Takes a section.
+pub type TakeSection<'a> = &'a mut dyn FnMut(Section<'_>) -> Result<(), Failure>;
 
 /// What a checkpoint holds for one subtask of one operator. Each state is asked for once.
 pub trait Restore {
@@ -62,49 +70,32 @@ pub trait Restore {
 impl Snapshot {
     /// Adds a keyed state.
     pub fn keyed<K: Key, S: Record>(&mut self, name: &str, max_parallelism: u32, tables: Vec<FrozenTable<K, S>>) {
-        let entries = Box::new(FrozenTables { max_parallelism, tables });
-        self.states.push(FrozenState { name: name.to_owned(), type_name: type_name::<(K, S)>(), entries });
+        self.add::<(K, S)>(name, KEY_AND_VALUE, Box::new(FrozenTables { max_parallelism, tables }));
     }
 
-    /// Adds entries of key groups.
-    pub(crate) fn grouped<T: Record>(&mut self, name: &str, entries: Vec<(u32, T)>) {
-        let entries = Box::new(Grouped(entries));
-        self.states.push(FrozenState { name: name.to_owned(), type_name: type_name::<T>(), entries });
+    /// Adds entries of key groups, which are tuples of these parts.
+    pub(crate) fn grouped<T: Record>(&mut self, name: &str, parts: &'static [&'static str], entries: Vec<(u32, T)>) {
+        self.add::<T>(name, parts, Box::new(Grouped(entries)));
     }
 
     /// Adds a state of the subtask that belongs to no key.
     pub fn unkeyed<T: Record>(&mut self, name: &str, entries: Vec<T>) {
-        let entries = Box::new(Unkeyed(entries));
-        self.states.push(FrozenState { name: name.to_owned(), type_name: type_name::<T>(), entries });
+        self.add::<T>(name, &[], Box::new(Unkeyed(entries)));
+    }
+
+    /// Adds a map of the subtask that belongs to no key.
+    pub(crate) fn unkeyed_map<K: Record, V: Record>(&mut self, name: &str, entries: Vec<(K, V)>) {
+        self.add::<(K, V)>(name, KEY_AND_VALUE, Box::new(Unkeyed(entries)));
+    }
+
+    fn add<T: Record>(&mut self, name: &str, parts: &'static [&'static str], entries: Box<dyn Frozen>) {
+        self.states.push(FrozenState { name: name.to_owned(), schema: Schema::shared::<T>(), parts, entries });
     }
 
     /// The states that hold something, and those that do not.
     pub fn into_states(self) -> Vec<FrozenState> {
         self.states
     }
-}
-
-/// Calls `take` with each entry of a section.
-///
-/// # Errors
-/// Bytes that are no such entries: the state was of another type.
-pub(crate) fn each_entry<T: Record>(
-    state: &str,
-    entries: u64,
-    mut bytes: &[u8],
-    mut take: impl FnMut(T),
-) -> Result<(), Failure> {
-    for _ in 0..entries {
-        let (entry, rest) = postcard::take_from_bytes::<T>(bytes).map_err(|error| {
-            Failure::permanent(format!(
-                "state \"{state}\" of the checkpoint cannot be read as {}: {error}; its type has changed",
-                type_name::<T>()
-            ))
-        })?;
-        bytes = rest;
-        take(entry);
-    }
-    Ok(())
 }
 
 struct FrozenTables<K, S> {

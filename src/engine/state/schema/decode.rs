@@ -17,7 +17,7 @@ use super::{Content, Definition, Field, Schema, Type, Variant};
 /// Reads one value of `bytes`, which the writer of `schema` wrote, as a `T`, and returns what follows it.
 ///
 /// Works for any `T` that the writer's [compatibility](Schema::compatibility) with it allows; for the same type it gives what
-/// postcard gives, some ten times slower.
+/// postcard gives, some three times slower (300 ns for an entry of five fields; `benches/state.rs`).
 ///
 /// # Errors
 /// [`Error`] with the place in the value, when the schema is opaque, when the bytes are not a value of it, or `T` refuses it.

@@ -22,6 +22,15 @@ impl Display for Schema {
 }
 
 impl Schema {
+    /// The type, with structs and enums by their names alone; the type's Rust name if the schema is opaque.
+    #[must_use]
+    pub fn outline(&self) -> String {
+        match &self.body {
+            Body::Described { root, .. } => root.to_string(),
+            Body::Opaque { .. } => self.type_name.clone(),
+        }
+    }
+
     /// The structs and enums of the type with what they hold, in Rust's notation, sorted by name.
     #[must_use]
     pub fn definitions(&self) -> Vec<String> {

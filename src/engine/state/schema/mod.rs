@@ -27,6 +27,10 @@ mod trace;
 mod types;
 mod wire;
 
+use std::any::TypeId;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use rapidhash::v3::rapidhash_v3;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -118,6 +122,18 @@ impl Schema {
         }
     }
 
+    /// The schema of `T`, found out once a process.
+    #[must_use]
+    pub fn shared<T: Serialize + DeserializeOwned + 'static>() -> Arc<Self> {
+        static KNOWN: Mutex<BTreeMap<TypeId, Arc<Schema>>> = Mutex::new(BTreeMap::new());
+        let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known().get(&TypeId::of::<T>()).cloned();
+        // Traced without the lock: a type's Deserialize is its author's.
+        found.unwrap_or_else(|| {
+            Arc::clone(known().entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(Self::of::<T>())))
+        })
+    }
+
     /// The Rust name of the type, for people.
     #[must_use]
     pub fn type_name(&self) -> &str {
@@ -142,6 +158,15 @@ impl Schema {
             Body::Opaque { .. } => postcard::to_allocvec(&self.type_name),
         };
         rapidhash_v3(&bytes.expect("names and types can be written"))
+    }
+
+    /// Whether bytes mean the same under both for certain. That they do not is for [`Schema::compatibility`] to find out.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        match (&self.body, &other.body) {
+            (Body::Opaque { .. }, Body::Opaque { .. }) => self.type_name == other.type_name,
+            (Body::Described { .. }, Body::Described { .. }) => self.body == other.body,
+            (Body::Opaque { .. }, Body::Described { .. }) | (Body::Described { .. }, Body::Opaque { .. }) => false,
+        }
     }
 
     /// The root and the definitions, for readers of bytes.

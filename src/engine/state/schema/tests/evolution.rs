@@ -298,6 +298,22 @@ fn what_cannot_be_read_is_refused_with_both_types() {
     assert_eq!(migrate::<f64, f32>(&0.5).unwrap_err(), "value: f64 does not fit into f32");
 }
 
+#[test]
+fn values_find_their_place_in_wider_shapes() {
+    assert_eq!(migrate::<[u8; 3], Vec<u16>>(&[1, 2, 3]), Ok(vec![1, 2, 3]));
+    assert_eq!(told::<[u8; 3], Vec<u8>>(), "migrates: value: (u8, u8, u8) became Vec<u8>");
+    assert_eq!(migrate::<u32, f64>(&u32::MAX), Ok(f64::from(u32::MAX)));
+    assert_eq!(migrate::<u64, f64>(&1).unwrap_err(), "value: u64 does not fit into f64");
+    assert!(told::<u64, f64>().starts_with("incompatible"));
+    assert_eq!(
+        migrate::<(u8, String), (Option<u8>, Option<String>)>(&(1, "x".into())),
+        Ok((Some(1), Some("x".into())))
+    );
+    assert_eq!(migrate::<(), Option<u8>>(&()), Ok(None));
+    let error = migrate::<Vec<u8>, [u8; 2]>(&vec![1, 2, 3]).unwrap_err();
+    assert_eq!(error, "value: has 3 elements, and the type takes 2");
+}
+
 /// For each pair of number types: what is called compatible reads the least and the greatest values as what they are.
 #[test]
 fn numbers_that_are_called_wider_are() {
