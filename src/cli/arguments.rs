@@ -26,7 +26,7 @@ pub(super) enum Verb {
     Cancel(JobChoice),
     /// Stop a job in an orderly way: sources end, what is under way is finished
     Stop(Stop),
-    /// Take a savepoint of a running job
+    /// Take a savepoint of a running job, look into one, or dispose of one
     Savepoint(Savepoint),
     /// Take a checkpoint of a running job now
     Checkpoint(JobChoice),
@@ -191,15 +191,36 @@ pub(super) struct Stop {
 
 /// `flott savepoint`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Savepoint {
+    #[command(subcommand)]
+    pub(super) verb: Option<SavepointVerb>,
     #[command(flatten)]
     pub(super) cluster: Cluster,
     #[command(flatten)]
     pub(super) output: Output,
+    /// Remove this savepoint and all it holds, instead of taking one
+    #[arg(short, long, value_name = "PATH", conflicts_with = "job")]
+    pub(super) dispose: Option<String>,
     /// The job: 32 hex digits, as `flott list` shows it
-    pub(super) job: JobId,
+    #[arg(required_unless_present = "dispose")]
+    pub(super) job: Option<JobId>,
     /// Directory that the savepoint gets a directory in; without one: execution.checkpointing.savepoint-dir
     pub(super) directory: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SavepointVerb {
+    /// Show what it holds: operators, states, their types, some entries. Needs no program and no cluster
+    Inspect {
+        /// Its directory, or its _metadata
+        path: String,
+        /// How many entries of each state to show
+        #[arg(long, value_name = "N", default_value_t = 3)]
+        samples: usize,
+        #[command(flatten)]
+        output: Output,
+    },
 }
 
 /// `flott app`.

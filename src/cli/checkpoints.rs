@@ -44,7 +44,8 @@ fn say_if_text(output: Output, line: &str) -> anyhow::Result<()> {
 
 /// `flott savepoint JOB [DIR]`.
 pub(super) fn savepoint(options: Savepoint) -> anyhow::Result<ExitCode> {
-    let Savepoint { cluster, output, job, directory } = options;
+    let Savepoint { cluster, output, job, directory, .. } = options;
+    let job = job.context("name a job: flott list shows jobs")?;
     let directory = directory.as_deref().map(absolute).transpose()?;
     let path = block_on(async {
         let job_manager = cluster.job_manager_of(job).await?;

@@ -1,7 +1,7 @@
 //! The command line: `flott <verb>`. The only place that names every daemon.
 //!
 //! ```text
-//! arguments ─► flink_words (single-dash words) ─► Cli (clap) ─► daemons │ run │ jobs │ applications │ nodes │ settings
+//! arguments ─► flink_words (single-dash words) ─► Cli (clap) ─► daemons │ run │ jobs │ savepoints │ applications │ nodes │ settings
 //! ```
 //!
 //! Conventions: results go to stdout, everything else to stderr; `--output json` everywhere; exit code 0 only for success;
@@ -17,6 +17,7 @@ mod jobs;
 mod output;
 mod progress;
 mod run;
+mod savepoints;
 mod settings;
 
 use std::ffi::OsString;
@@ -57,7 +58,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::List(options) => jobs::list(options),
         Verb::Cancel(options) => jobs::cancel(options),
         Verb::Stop(options) => checkpoints::stop(options),
-        Verb::Savepoint(options) => checkpoints::savepoint(options),
+        Verb::Savepoint(options) => savepoints::savepoint(options),
         Verb::Checkpoint(options) => checkpoints::checkpoint(options),
         Verb::App(options) => applications::app(options),
         Verb::Node(options) => applications::node(options),
