@@ -1,5 +1,5 @@
-//! Real processes on loopback: each module is one behaviour, seen from outside through the `flott` binary. (`state_evolution` runs
-//! programs in its own process.)
+//! Real processes on loopback: each module is one behaviour, seen from outside through the `flott` binary. (`state_evolution`
+//! and `golden` run programs in their own process.)
 //!
 //! Every cluster takes free ports and a directory of its own, conditions are waited for with a deadline, and whatever a test
 //! leaves running is killed when its cluster is dropped.
@@ -11,6 +11,7 @@ mod accumulators;
 mod checkpoints;
 mod cluster;
 mod failures;
+mod golden;
 mod kills;
 mod matrix;
 mod per_job;

@@ -123,7 +123,7 @@ impl<S: Seen, K: Key> KeyedProcessFunction<K, u64, (u64, u64)> for Count<S> {
 }
 
 /// Runs a program on a thread of its own, as its `main` would be.
-fn program<R: Send>(main: impl FnOnce(&StreamExecutionEnvironment) -> R + Send) -> R {
+pub fn program<R: Send>(main: impl FnOnce(&StreamExecutionEnvironment) -> R + Send) -> R {
     std::thread::scope(|scope| scope.spawn(|| main(&StreamExecutionEnvironment::new())).join().unwrap())
 }
 
@@ -165,13 +165,13 @@ fn run<S: Seen, K: Key>(
 }
 
 /// The latest complete checkpoint.
-fn latest(checkpoints: &Path) -> Option<PathBuf> {
+pub fn latest(checkpoints: &Path) -> Option<PathBuf> {
     let job = fs::read_dir(checkpoints).ok()?.next()?.ok()?.path();
     let complete = fs::read_dir(job).ok()?.flatten().map(|entry| entry.path());
     complete.filter(|path| path.join("_metadata").exists()).max_by_key(|path| number_of(path))
 }
 
-fn number_of(checkpoint: &Path) -> Option<u64> {
+pub fn number_of(checkpoint: &Path) -> Option<u64> {
     checkpoint.file_name()?.to_str()?.strip_prefix("chk-")?.parse().ok()
 }
 
@@ -189,13 +189,19 @@ fn checkpoint(dir: &Path) -> String {
     latest(&checkpoints).unwrap().to_string_lossy().into_owned()
 }
 
+/// Copies the files of a directory to another.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(from).unwrap().flatten() {
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
 /// Goes on from a copy of the checkpoint: it may lie anywhere.
 fn go_on<S: Seen, K: Key>(checkpoint: &str, key: fn(&u64) -> K) -> Result<Counts, String> {
-    let copy = tempfile::tempdir().unwrap();
-    for file in fs::read_dir(checkpoint).unwrap().flatten() {
-        fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
-    }
-    let checkpoint = copy.path().to_string_lossy().into_owned();
+    let place = tempfile::tempdir().unwrap();
+    copy(Path::new(checkpoint), place.path());
+    let checkpoint = place.path().to_string_lossy().into_owned();
     let settings = [("execution.state-recovery.path", checkpoint.as_str()), ("restart-strategy.type", "none")];
     run::<S, K>(&settings, key, None).map_err(|error| error.to_string())
 }
