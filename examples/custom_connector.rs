@@ -168,9 +168,8 @@ impl Sink for BalanceSink {
     fn writer(&self, context: &OperatorContext) -> Result<Box<dyn SinkWriter<Self::In>>, Failure> {
         fs::create_dir_all(&self.dir).map_err(|error| unwritable(&self.dir, &error))?;
         // Job, subtask and attempt are in the name: an execution that was given up never writes into the file of its successor.
-        let path = self.dir.join(format!(".staged-{}-{}", context.job, context.attempt));
-        let file = File::create(&path).map_err(|error| unwritable(&path, &error))?;
-        Ok(Box::new(StagedBalances { path: Some(path), file }))
+        let name = format!(".staged-{}-{}", context.job, context.attempt);
+        Ok(Box::new(StagedBalances { dir: self.dir.clone(), name, files: 0, open: None }))
     }
 
     /// Called when the decision is durable, by any process of the job, and again if that fails: what was applied is gone, and
@@ -196,27 +195,45 @@ impl Sink for BalanceSink {
     }
 }
 
-/// One subtask's staged balances; removed with the writer, unless they were handed over by `prepare`.
+/// One subtask's staged balances. The open file is removed with the writer, unless it was handed over.
 struct StagedBalances {
-    path: Option<PathBuf>,
-    file: File,
+    dir: PathBuf,
+    name: String,
+    files: u32,
+    open: Option<(PathBuf, File)>,
 }
 
 impl SinkWriter<(u64, i64)> for StagedBalances {
     fn write(&mut self, batch: Rows<(u64, i64)>) -> Result<(), Failure> {
+        if self.open.is_none() {
+            let path = self.dir.join(format!("{}-{}", self.name, self.files));
+            self.files += 1;
+            let file = File::create(&path).map_err(|error| unwritable(&path, &error))?;
+            self.open = Some((path, file));
+        }
         let lines: String = batch.0.iter().map(|(account, balance)| format!("{account} {balance}\n")).collect();
-        self.file.write_all(lines.as_bytes()).map_err(|error| unwritable(Path::new("a staged file"), &error))
+        let Some((path, file)) = &mut self.open else { return Ok(()) };
+        file.write_all(lines.as_bytes()).map_err(|error| unwritable(path, &error))
+    }
+
+    /// At a checkpoint in streaming mode: what is written from here on goes into another file. After a failure the job goes on from the
+    /// checkpoint, and this file is applied with it.
+    fn prepare_checkpoint(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
+        self.prepare()
     }
 
     fn prepare(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
-        self.file.sync_all().map_err(|error| unwritable(Path::new("a staged file"), &error))?;
-        Ok(self.path.take().map(|path| serde_json::json!(path)).into_iter().collect())
+        let Some((path, file)) = &self.open else { return Ok(Vec::new()) };
+        file.sync_all().map_err(|error| unwritable(path, &error))?;
+        let staged = serde_json::json!(path);
+        self.open = None;
+        Ok(vec![staged])
     }
 }
 
 impl Drop for StagedBalances {
     fn drop(&mut self) {
-        if let Some(path) = &self.path {
+        if let Some((path, _)) = &self.open {
             let _ = fs::remove_file(path);
         }
     }

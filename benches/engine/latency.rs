@@ -142,6 +142,10 @@ impl SinkWriter<u64> for Taken {
         Ok(())
     }
 
+    fn prepare_checkpoint(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
+        Ok(Vec::new())
+    }
+
     fn prepare(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
         self.0.sort_unstable();
         let at = |share: f64| {

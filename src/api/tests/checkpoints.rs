@@ -152,7 +152,9 @@ fn another_job_goes_on_from_a_retained_checkpoint_at_another_parallelism() {
         let error = run(&output, &accident, &first).unwrap_err();
         assert!(error.to_string().contains("an accident"), "{error}");
         let job = fs::read_dir(&checkpoints).unwrap().next().unwrap().unwrap().path();
-        let latest = fs::read_dir(job).unwrap().map(|entry| entry.unwrap().path()).max_by_key(|path| {
+        let complete = fs::read_dir(job).unwrap().map(|entry| entry.unwrap().path());
+        let complete = complete.filter(|path| path.join("_metadata").exists());
+        let latest = complete.max_by_key(|path| {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             name.strip_prefix("chk-").map(|number| number.parse::<u64>().unwrap())
         });
@@ -160,6 +162,7 @@ fn another_job_goes_on_from_a_retained_checkpoint_at_another_parallelism() {
         let second = [("parallelism.default", after), ("execution.state-recovery.path", latest.as_str())];
         run(&output, &accident, &second).unwrap();
         assert_exactly_once(&output);
+        assert!(Path::new(&latest).join("_metadata").exists(), "what a job was started from is its user's");
     }
 }
 
@@ -169,4 +172,28 @@ fn a_checkpoint_that_is_not_there_is_named() {
     let accident = Accident::new(dir.path());
     let error = run(dir.path(), &accident, &[("execution.state-recovery.path", "/nowhere/chk-1")]).unwrap_err();
     assert!(error.to_string().starts_with("there is no checkpoint or savepoint at /nowhere/chk-1"), "{error}");
+}
+
+#[test]
+fn what_a_program_collects_is_exact_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let accident = Accident::new(dir.path());
+    let rows = main_of(|env| {
+        env.set_execution_mode(ExecutionMode::Streaming).enable_checkpointing(Duration::from_millis(5));
+        env.set_parallelism(2);
+        env.configure("restart-strategy.type", "fixed-delay").configure("restart-strategy.fixed-delay.delay", "1 ms");
+        let accident = Arc::clone(&accident);
+        let numbers = env.from_source(DataGeneratorSource::new(20_000, |n| n).rate_per_second(100_000.0), "Numbers");
+        // The files only say when a checkpoint is complete.
+        let numbers = numbers.map(move |n| {
+            accident.may_happen();
+            n
+        });
+        numbers.sink_to(FileSink::json_lines(dir.path()));
+        numbers.execute_and_collect("numbers")
+    });
+    let mut rows = rows.unwrap();
+    rows.sort_unstable();
+    assert!(accident.happened.load(Ordering::Relaxed));
+    assert!(rows.iter().copied().eq(0..20_000), "{} rows", rows.len());
 }

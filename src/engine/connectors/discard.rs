@@ -37,6 +37,10 @@ impl<T: Record> SinkWriter<T> for Dropped {
         Ok(())
     }
 
+    fn prepare_checkpoint(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
+        Ok(Vec::new())
+    }
+
     fn prepare(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
         Ok(Vec::new())
     }

@@ -110,6 +110,11 @@ impl<T: Record> SinkWriter<T> for PrintWriter {
         self.print()
     }
 
+    fn prepare_checkpoint(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
+        self.print()?;
+        Ok(Vec::new())
+    }
+
     fn prepare(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
         self.print()?;
         Ok(Vec::new())

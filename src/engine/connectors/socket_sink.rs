@@ -94,6 +94,11 @@ impl<T: Record> SinkWriter<T> for SocketWriter<T> {
         if self.lines.is_empty() { Ok(()) } else { self.send() }
     }
 
+    fn prepare_checkpoint(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
+        self.flush()?;
+        Ok(Vec::new())
+    }
+
     fn prepare(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
         self.flush()?;
         // A server that has closed already took what it wanted.

@@ -72,14 +72,12 @@ pub trait SinkWriter<T>: Send {
     }
 
     /// A checkpoint's barrier has come: makes what was written so far durable, and says what is to be published once the checkpoint is
-    /// complete. What is written from here on belongs to the next one. A writer that publishes at once flushes, and has nothing to say.
+    /// complete. What is written from here on belongs to the next one, and the writer is never given again what came before. A writer
+    /// that publishes at once flushes, and has nothing to say.
     ///
     /// # Errors
     /// Fails the subtask.
-    fn prepare_checkpoint(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
-        self.flush()?;
-        Ok(Vec::new())
-    }
+    fn prepare_checkpoint(&mut self) -> Result<Vec<serde_json::Value>, Failure>;
 
     /// The input has ended: makes everything durable and says what is to be published.
     ///

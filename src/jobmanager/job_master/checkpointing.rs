@@ -204,9 +204,8 @@ impl JobMaster {
         let stops = self.checkpoints.pending.as_ref().is_some_and(|pending| pending.barrier.suspend);
         let given_up = self.checkpoints.take_given_up().into_iter();
         out.extend(given_up.map(|directory| Effect::DiscardCheckpoint { directory }));
-        for subsumed in self.checkpoints.published(Arc::clone(manifest), now) {
-            out.push(Effect::DiscardCheckpoint { directory: subsumed.directory.clone() });
-        }
+        let subsumed = self.checkpoints.published(Arc::clone(manifest), now);
+        self.discard_own(subsumed, out);
         if !manifest.savepoint || stops {
             let sources = manifest.sources.iter().filter_map(|(id, state)| Some((self.node_of(*id)?, state)));
             let sources: Vec<_> = sources.collect();
@@ -384,9 +383,14 @@ impl JobMaster {
         out.extend(given_up.map(|directory| Effect::DiscardCheckpoint { directory }));
         let discarded = self.checkpoints.take_completed();
         if finished || !self.checkpoints.settings.retain_on_cancellation {
-            let directories = discarded.iter().map(|manifest| manifest.directory.clone());
-            out.extend(directories.map(|directory| Effect::DiscardCheckpoint { directory }));
+            self.discard_own(discarded, out);
         }
+    }
+
+    /// Removes checkpoints, except what is its user's: savepoints, and another job's that this one was started from.
+    fn discard_own(&self, manifests: Vec<Arc<Manifest>>, out: &mut Vec<Effect>) {
+        let own = manifests.into_iter().filter(|manifest| !manifest.savepoint && manifest.job == self.job);
+        out.extend(own.map(|manifest| Effect::DiscardCheckpoint { directory: manifest.directory.clone() }));
     }
 
     /// What the end of the job publishes besides what its finished subtasks prepared: what a complete checkpoint has begun to.

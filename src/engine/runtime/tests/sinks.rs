@@ -34,6 +34,10 @@ impl SinkWriter<u64> for NumbersWriter {
         Ok(())
     }
 
+    fn prepare_checkpoint(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
+        self.prepare()
+    }
+
     fn prepare(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
         Ok(self.0.drain(..).map(|number| serde_json::json!(number)).collect())
     }

@@ -368,8 +368,7 @@ impl Coordinator {
         }
         self.completed.push_back(manifest);
         let surplus = self.completed.len().saturating_sub(self.settings.retained.max(1));
-        let subsumed = self.completed.drain(..surplus);
-        subsumed.filter(|manifest| !manifest.savepoint).collect()
+        self.completed.drain(..surplus).collect()
     }
 
     /// The one under way has come to nothing. Whether that is more than the job bears.
@@ -396,9 +395,9 @@ impl Coordinator {
         }
     }
 
-    /// The job has ended: those that nobody will need.
+    /// The job has ended: all that it has kept.
     pub(super) fn take_completed(&mut self) -> Vec<Arc<Manifest>> {
-        self.completed.drain(..).filter(|manifest| !manifest.savepoint).collect()
+        self.completed.drain(..).collect()
     }
 
     /// Directories to be removed (again), since nobody writes to them any more.
