@@ -129,6 +129,7 @@ fn a_task_that_waits_for_answers_is_idle_and_not_busy() {
     assert_eq!((metrics.busy_ms, metrics.idle_ms), (1, 90), "at its capacity, once opened");
     service.answer(1, Ok(1));
     service.answer(2, Ok(2));
+    task.settle(92);
     service.answer(3, Ok(3));
 }
 
