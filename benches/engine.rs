@@ -11,9 +11,14 @@
 
 #[path = "engine/latency.rs"]
 mod latency;
+#[path = "engine/raw_pair.rs"]
+mod raw_pair;
 #[path = "engine/usage.rs"]
 mod usage;
+#[path = "engine/words.rs"]
+mod words;
 
+use flott::connectors::DataGeneratorSource;
 use flott::prelude::*;
 use serde::{Deserialize, Serialize};
 use usage::Usage;
@@ -85,6 +90,12 @@ enum Workload {
     },
     /// The time from when a record is due at its source to when it is at the sink, across one exchange.
     Latency(latency::Latency),
+    /// The same from one thread to another over a bare TCP connection: what this machine allows.
+    RawPair(raw_pair::RawPair),
+    /// The words of a file, as pairs or as structs.
+    WordCount(words::WordCount),
+    /// Nothing, until it is cancelled: two vertices, for their memory.
+    Idle,
 }
 
 fn main() -> Result<(), flott::Error> {
@@ -98,6 +109,9 @@ fn main() -> Result<(), flott::Error> {
         Workload::LargeRecords { size, maps, bytes } => large_records(&env, &size, maps, bytes),
         Workload::Vertices { size, vertices } => in_a_row(&env, &size, vertices),
         Workload::Latency(latency) => latency.run(&env),
+        Workload::RawPair(pair) => pair.run(),
+        Workload::WordCount(words) => words.run(&env),
+        Workload::Idle => idle(&env),
     }
 }
 
@@ -162,6 +176,13 @@ fn in_a_row(env: &StreamExecutionEnvironment, size: &Size, vertices: u32) -> Res
     }
     stream.discard();
     timed(env, size, &format!("{vertices} vertices in a row"))
+}
+
+/// One record an hour.
+fn idle(env: &StreamExecutionEnvironment) -> Result<(), flott::Error> {
+    let source = DataGeneratorSource::unbounded(|index| index).rate_per_second(1.0 / 3600.0);
+    env.from_source(source, "Silence").key_by(|number| *number).count().discard();
+    env.execute("idle").map(drop)
 }
 
 /// Executes, and prints what it took.

@@ -12,6 +12,7 @@ usage() {
 usage: scripts/bench.sh wordcount FILE [--runs N] [--parallelism P] [--only PATTERN]
        scripts/bench.sh generate SIZE FILE [--distinct N] [--seed N]
        scripts/bench.sh budgets [--runs N]
+       scripts/bench.sh engine [--text FILE] [--only PATTERN] [--long] [--no-build]
 
 wordcount  counts the words of FILE (white space separates, case is kept) with flott in one process, flott per-job on a cluster
            of its own, coreutils, DuckDB, the single-purpose counter and a plain one of benches/peers/wordcount; checks that
@@ -20,6 +21,11 @@ wordcount  counts the words of FILE (white space separates, case is kept) with f
            --only: rows whose name matches this extended regular expression (the single-purpose counter always runs).
 generate   writes Zipf text of SIZE (such as 1g or 500m), a million distinct words, the same for a seed everywhere.
 budgets    time to start a cluster, to submit a one-element job, and idle memory, beside DESIGN's budgets.
+engine     what the engine's parts take beside their budgets: keyed sum, chains, large records, many subtasks and vertices, word
+           counts, two workers over TCP, latency beside a raw TCP pair, an idle worker, size and build time of a job.
+           --text: the file to count (default: 300 MB are made); --only: parts whose name matches (keyed_sum keys chain large_records
+           parallelism vertices words two_workers latency idle size build_time); --long: the keyed sum runs a minute or more;
+           --no-build: what target/release has is measured.
 
 What cannot run says why in its row. Needs bash, cargo, python3.
 Environment: PYTHON (an interpreter which has duckdb, where wanted), FLOTT_BENCH_ARGS (more -D key=value for flott's
@@ -70,7 +76,7 @@ need_value() { [[ $# -ge 2 ]] || fail "$1 wants a value"; }
 
 case "${1:-}" in
   -h | --help | help) usage; exit 0 ;;
-  wordcount | budgets | generate) COMMAND="$1"; shift ;;
+  wordcount | budgets | engine | generate) COMMAND="$1"; shift ;;
   '') usage >&2; exit 2 ;;
   *) usage >&2; fail "unknown command $1" ;;
 esac
@@ -79,7 +85,7 @@ for word in "$@"; do
 done
 
 case "$COMMAND" in
-  wordcount | budgets)
+  wordcount | budgets | engine)
     # shellcheck source=/dev/null
     source "$LIB/bench_$COMMAND.sh"
     "bench_$COMMAND" "$@"

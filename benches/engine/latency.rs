@@ -3,8 +3,10 @@
 //! A record is stamped with the moment it is due, not the one it is sent: when the source falls behind, that is latency too.
 //! The machine's clock is read at both ends, so both must be on one machine.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use flott::AccumulatorValue;
 use flott::engine::operators::{
     Boundedness, Discovery, NextDiscovery, OperatorContext, Output, Polled, Sink, SinkWriter, Source, SourceReader,
     SplitEnumerator, Waker,
@@ -16,7 +18,7 @@ use flott::prelude::*;
 /// What is measured.
 #[derive(Clone, clap::Args)]
 pub struct Latency {
-    /// Records a second, of all sources together.
+    /// Records a second, of all sources together. More than can be shows how many can be.
     #[arg(long, default_value_t = 10_000)]
     rate: u64,
     /// How long they come.
@@ -37,12 +39,18 @@ impl Latency {
         };
         let due = env.from_source(source, "Paced");
         let last = due.key_by(|due| due / 1000).max(|due| *due);
-        last.map(|(_, due)| due).sink_to(Stopwatches);
-        env.execute("latency").map(|_| ())
+        last.map(|(_, due)| due).sink_to(Stopwatches { all: env.accumulator("latency") });
+        let result = env.execute("latency")?;
+        if let Some(AccumulatorValue::Histogram(taken)) = result.accumulator("latency") {
+            Taken(taken.clone()).print("latency");
+        }
+        let records = self.rate * self.seconds;
+        println!("{:.2} M records/s", records as f64 / result.duration.as_secs_f64() / 1e6);
+        Ok(())
     }
 }
 
-fn now_ns() -> u64 {
+pub fn now_ns() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
@@ -122,23 +130,27 @@ impl SourceReader for Pacer {
 }
 
 /// Notes how long each record took.
-struct Stopwatches;
+struct Stopwatches {
+    all: AccumulatorHandle<Latencies>,
+}
 
 impl Sink for Stopwatches {
     type In = u64;
 
     fn writer(&self, _context: &OperatorContext) -> Result<Box<dyn SinkWriter<u64>>, Failure> {
-        Ok(Box::new(Taken(Vec::new())))
+        Ok(Box::new(Stopwatch { taken: Taken::default(), all: self.all.clone() }))
     }
 }
 
-/// In nanoseconds.
-struct Taken(Vec<u64>);
+struct Stopwatch {
+    taken: Taken,
+    all: AccumulatorHandle<Latencies>,
+}
 
-impl SinkWriter<u64> for Taken {
+impl SinkWriter<u64> for Stopwatch {
     fn write(&mut self, batch: Rows<u64>) -> Result<(), Failure> {
         let now = now_ns();
-        self.0.extend(batch.0.into_iter().map(|due| now.saturating_sub(due)));
+        batch.0.into_iter().for_each(|due| self.taken.add(now.saturating_sub(due)));
         Ok(())
     }
 
@@ -147,20 +159,52 @@ impl SinkWriter<u64> for Taken {
     }
 
     fn prepare(&mut self) -> Result<Vec<serde_json::Value>, Failure> {
-        self.0.sort_unstable();
-        let at = |share: f64| {
-            let place = (self.0.len() as f64 * share) as usize;
-            self.0.get(place.min(self.0.len().saturating_sub(1))).copied().unwrap_or_default() as f64 / 1e6
-        };
-        println!(
-            "latency of {} records: p50 {:.3} ms, p99 {:.3} ms, p99.9 {:.3} ms, p99.99 {:.3} ms, most {:.3} ms",
-            self.0.len(),
-            at(0.5),
-            at(0.99),
-            at(0.999),
-            at(0.9999),
-            at(1.0)
-        );
+        self.all.add(std::mem::take(&mut self.taken));
         Ok(Vec::new())
+    }
+}
+
+/// How often each time was taken, in nanoseconds, to seven significant bits.
+#[derive(Default)]
+pub struct Taken(BTreeMap<i64, u64>);
+
+impl Taken {
+    pub fn add(&mut self, ns: u64) {
+        let shift = (64 - ns.leading_zeros()).saturating_sub(7);
+        *self.0.entry((ns >> shift << shift) as i64).or_default() += 1;
+    }
+
+    /// Prints percentiles in milliseconds.
+    pub fn print(&self, what: &str) {
+        let count: u64 = self.0.values().sum();
+        let at = |share: f64| {
+            let mut left = (count as f64 * share) as u64;
+            let place = self.0.iter().find(|(_, times)| {
+                let found = left < **times;
+                left = left.saturating_sub(**times);
+                found
+            });
+            place.or(self.0.iter().next_back()).map_or(0.0, |(ns, _)| *ns as f64 / 1e6)
+        };
+        let [p50, p99, p999, p9999, most] = [0.5, 0.99, 0.999, 0.9999, 1.0].map(at);
+        println!(
+            "{what} of {count} records: p50 {p50:.3} ms, p99 {p99:.3} ms, p99.9 {p999:.3} ms, p99.99 {p9999:.3} ms, most {most:.3} ms"
+        );
+    }
+}
+
+/// What all sinks have taken: told by `flott run` too, as a histogram.
+#[derive(Default)]
+struct Latencies(BTreeMap<i64, u64>);
+
+impl Accumulator for Latencies {
+    type Input = Taken;
+
+    fn add(&mut self, taken: Taken) {
+        taken.0.into_iter().for_each(|(ns, times)| *self.0.entry(ns).or_default() += times);
+    }
+
+    fn value(&self) -> AccumulatorValue {
+        AccumulatorValue::Histogram(self.0.clone())
     }
 }
