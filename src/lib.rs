@@ -47,7 +47,8 @@
 //! aggregate emits once a key in batch mode, and with each record in streaming mode, unless [`KeyedStream::emit`] is given
 //! [`Emission::Final`].
 
-#[cfg(feature = "mimalloc")]
+// Unit tests have an allocator that counts (src/testing/allocations.rs).
+#[cfg(all(feature = "mimalloc", not(test)))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -198,6 +198,9 @@ pub struct TaskMetrics {
     /// Records that were repaired or dropped because they were malformed.
     #[serde(default)]
     pub bad_records: u64,
+    /// Of a thousand records that came in by key lately, how many at least had the most frequent key.
+    #[serde(default)]
+    pub hot_key_permille: u64,
     /// Milliseconds spent working.
     #[serde(default)]
     pub busy_ms: u64,

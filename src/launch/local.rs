@@ -347,6 +347,7 @@ impl VertexResult {
         metrics.records_out += more.records_out;
         metrics.bytes_out += more.bytes_out;
         metrics.bad_records += more.bad_records;
+        metrics.hot_key_permille = metrics.hot_key_permille.max(more.hot_key_permille);
         metrics.busy_ms += more.busy_ms;
         metrics.idle_ms += more.idle_ms;
         metrics.backpressured_ms += more.backpressured_ms;

@@ -156,6 +156,19 @@ fn partitioners_lose_nothing_and_broadcast_multiplies() {
     }
 }
 
+#[test]
+fn the_share_of_the_hottest_key_is_told() {
+    for (hot, expected) in [(1000u64, 1000), (500, 500), (0, 0)] {
+        let result = main_of(|env| {
+            env.set_parallelism(1).set_execution_mode(ExecutionMode::Streaming);
+            env.from_sequence(1, 400_000).key_by(move |n| if n % 1000 < hot { 0 } else { *n }).count().discard();
+            env.execute("hot").unwrap()
+        });
+        let told = result.vertices[1].metrics.hot_key_permille;
+        assert!(told.abs_diff(expected) <= 80, "{told} of {expected} in a thousand");
+    }
+}
+
 /// A sink that takes a millisecond a batch, and notes how many records were made and not yet taken.
 #[test]
 fn a_slow_sink_holds_back_its_source_and_little_lies_between() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::chain::{Chain, ChainOperator, Finishing, Routes, StepContext, Target};
 use super::counters::Counters;
+use super::hot_keys::HotKeys;
 use super::inputs::Inputs;
 use super::mailbox::{Mailbox, Mailer};
 use super::panics;
@@ -128,6 +129,7 @@ impl Blueprint {
             flushing,
             last_flush,
             unflushed: false,
+            hot_keys: HotKeys::default(),
             barrier: None,
             taken: None,
             restore,

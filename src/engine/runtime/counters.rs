@@ -28,7 +28,7 @@ impl Spent {
 /// The published side.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    values: [AtomicU64; 8],
+    values: [AtomicU64; 9],
     /// When the last step was, in milliseconds, and what the time since then counts as: a subtask that waits makes no steps.
     since: AtomicU64,
     spent: AtomicU64,
@@ -43,11 +43,22 @@ impl Counters {
             records_out,
             bytes_out,
             bad_records,
+            hot_key_permille,
             busy_ms,
             idle_ms,
             backpressured_ms,
         } = *metrics;
-        let values = [records_in, bytes_in, records_out, bytes_out, bad_records, busy_ms, idle_ms, backpressured_ms];
+        let values = [
+            records_in,
+            bytes_in,
+            records_out,
+            bytes_out,
+            bad_records,
+            hot_key_permille,
+            busy_ms,
+            idle_ms,
+            backpressured_ms,
+        ];
         for (counter, value) in self.values.iter().zip(values) {
             counter.store(value, Ordering::Relaxed);
         }
@@ -67,9 +78,28 @@ impl Counters {
 
     /// As last published; single counters may be of different steps.
     pub(super) fn read(&self) -> TaskMetrics {
-        let [records_in, bytes_in, records_out, bytes_out, bad_records, busy_ms, idle_ms, backpressured_ms] =
-            self.values.each_ref().map(|counter| counter.load(Ordering::Relaxed));
-        TaskMetrics { records_in, bytes_in, records_out, bytes_out, bad_records, busy_ms, idle_ms, backpressured_ms }
+        let [
+            records_in,
+            bytes_in,
+            records_out,
+            bytes_out,
+            bad_records,
+            hot_key_permille,
+            busy_ms,
+            idle_ms,
+            backpressured_ms,
+        ] = self.values.each_ref().map(|counter| counter.load(Ordering::Relaxed));
+        TaskMetrics {
+            records_in,
+            bytes_in,
+            records_out,
+            bytes_out,
+            bad_records,
+            hot_key_permille,
+            busy_ms,
+            idle_ms,
+            backpressured_ms,
+        }
     }
 
     /// As of `now`, with the time since the last step.

@@ -27,6 +27,7 @@ mod driver;
 mod enumerator;
 mod event;
 mod executor;
+mod hot_keys;
 mod inputs;
 mod mailbox;
 mod network;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::alignment::Aligned;
 use super::chain::{Chain, SOURCE};
 use super::counters::{Counters, Spent};
+use super::hot_keys::HotKeys;
 use super::inputs::{Incoming, Inputs};
 use super::mailbox::Mailbox;
 use super::panics;
@@ -111,6 +112,7 @@ pub(super) struct Running {
     pub(super) last_flush: Now,
     /// Whether anything was processed since.
     pub(super) unflushed: bool,
+    pub(super) hot_keys: HotKeys,
     /// A barrier that has come, and waits until what is under way before it is done.
     pub(super) barrier: Option<Aligned>,
     /// What the last barrier has separated, until it is asked for.
@@ -321,6 +323,9 @@ impl Running {
                     Incoming::Nothing => Ok(Pause::Nothing { until: None, spent: Spent::Idle }),
                     Incoming::Batch { input, batch } => {
                         metrics.records_in += batch.len() as u64;
+                        if let Some(hashes) = batch.hashes() {
+                            self.hot_keys.see(hashes);
+                        }
                         self.chain.process(input, batch)?;
                         Ok(Pause::None)
                     }
@@ -419,7 +424,10 @@ impl Running {
         metrics.bytes_out = self.chain.bytes_out();
         match &self.head {
             Head::Source(_) => metrics.records_in = self.chain.context.records_read.get(),
-            Head::Inputs(inputs) => metrics.bytes_in = inputs.bytes_in(),
+            Head::Inputs(inputs) => {
+                metrics.bytes_in = inputs.bytes_in();
+                metrics.hot_key_permille = self.hot_keys.permille();
+            }
         }
     }
 

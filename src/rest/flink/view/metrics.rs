@@ -18,7 +18,7 @@ pub(in super::super) struct Metric {
 }
 
 type Counter = (&'static str, fn(&TaskMetrics) -> u64);
-const COUNTERS: [Counter; 7] = [
+const COUNTERS: [Counter; 8] = [
     ("numRecordsIn", |metrics| metrics.records_in),
     ("numRecordsOut", |metrics| metrics.records_out),
     ("numBytesIn", |metrics| metrics.bytes_in),
@@ -26,6 +26,8 @@ const COUNTERS: [Counter; 7] = [
     ("accumulateBusyTimeMs", |metrics| metrics.busy_ms),
     ("accumulateIdleTimeMs", |metrics| metrics.idle_ms),
     ("accumulateBackPressuredTimeMs", |metrics| metrics.backpressured_ms),
+    // Ours: in thousandths.
+    ("hotKeyShare", |metrics| metrics.hot_key_permille),
 ];
 
 type Gauge = (&'static str, fn(&Rates) -> u64);
