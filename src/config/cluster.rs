@@ -8,10 +8,11 @@ use std::{env, fs};
 
 use super::options::{
     CLUSTER_SECRET, CLUSTER_SECRET_FILE, ConfigOption, HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, NODEMANAGER_BIND_HOST,
-    NODEMANAGER_DIR, NODEMANAGER_HOST, NODEMANAGER_MEMORY, NODEMANAGER_PORT, NODEMANAGER_VCORES,
-    RESOURCEMANAGER_ADDRESS, RESOURCEMANAGER_AM_EXPIRY, RESOURCEMANAGER_AM_MAX_ATTEMPTS, RESOURCEMANAGER_AM_SHARE,
-    RESOURCEMANAGER_BIND_HOST, RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY, RESOURCEMANAGER_NODE_EXPIRY,
-    RESOURCEMANAGER_PORT, RESOURCEMANAGER_STATE_DIR, RESOURCEMANAGER_UPLOADS_ENABLED,
+    NODEMANAGER_CACHE_TARGET_SIZE, NODEMANAGER_DIR, NODEMANAGER_HOST, NODEMANAGER_MEMORY, NODEMANAGER_PORT,
+    NODEMANAGER_VCORES, RESOURCEMANAGER_ADDRESS, RESOURCEMANAGER_AM_EXPIRY, RESOURCEMANAGER_AM_MAX_ATTEMPTS,
+    RESOURCEMANAGER_AM_SHARE, RESOURCEMANAGER_BIND_HOST, RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY,
+    RESOURCEMANAGER_NODE_EXPIRY, RESOURCEMANAGER_PORT, RESOURCEMANAGER_STATE_DIR, RESOURCEMANAGER_UPLOADS_ENABLED,
+    RESOURCEMANAGER_UPLOADS_RETENTION,
 };
 use super::{Configuration, Error};
 use crate::resource::MemorySize;
@@ -40,6 +41,8 @@ pub struct ResourceManagerConfig {
     pub am_share: f64,
     /// `resourcemanager.uploads.enabled`; default true.
     pub uploads_enabled: bool,
+    /// `resourcemanager.uploads.retention`: of those that no running application names; default 24 h.
+    pub uploads_retention: Duration,
     /// `heartbeat.interval`; default 1 s.
     pub heartbeat: Duration,
     /// `heartbeat.timeout`; default 5 s.
@@ -65,6 +68,7 @@ impl ResourceManagerConfig {
             am_max_attempts: configuration.get(&RESOURCEMANAGER_AM_MAX_ATTEMPTS)?,
             am_share: configuration.get(&RESOURCEMANAGER_AM_SHARE)?,
             uploads_enabled: configuration.get(&RESOURCEMANAGER_UPLOADS_ENABLED)?,
+            uploads_retention: configuration.get(&RESOURCEMANAGER_UPLOADS_RETENTION)?,
             heartbeat: configuration.get(&HEARTBEAT_INTERVAL)?,
             frozen_after: configuration.get(&HEARTBEAT_TIMEOUT)?,
             secret: secret(configuration)?,
@@ -107,6 +111,8 @@ pub struct NodeManagerConfig {
     pub bind_host: String,
     /// `nodemanager.dir`: cache, containers, logs.
     pub dir: PathBuf,
+    /// `nodemanager.localizer.cache.target-size`: of copies that outlive applications; default 10 GB.
+    pub cache_target: MemorySize,
     /// `nodemanager.memory`: what the node offers; default: all it has.
     pub memory: MemorySize,
     /// `nodemanager.vcores`: what the node offers; default: its cores, at least 8.
@@ -133,6 +139,7 @@ impl NodeManagerConfig {
             port,
             bind_host,
             dir: dir(configuration, &NODEMANAGER_DIR, &format!("nodemanager-{port}"))?,
+            cache_target: configuration.get(&NODEMANAGER_CACHE_TARGET_SIZE)?,
             memory: configuration.find(&NODEMANAGER_MEMORY)?.unwrap_or_else(machine_memory),
             vcores: configuration.find(&NODEMANAGER_VCORES)?.unwrap_or_else(machine_vcores),
             heartbeat: configuration.get(&HEARTBEAT_INTERVAL)?,

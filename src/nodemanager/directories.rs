@@ -109,6 +109,23 @@ impl Directories {
         shared_by.join("filecache").join(name)
     }
 
+    /// Where copies lie that outlive applications.
+    pub(super) fn shared_caches(&self) -> Vec<PathBuf> {
+        let users = names(&self.root.join("usercache")).into_iter().map(|user| self.user(&user));
+        users.chain([self.root.clone()]).map(|shared_by| shared_by.join("filecache")).collect()
+    }
+
+    /// The private directories of all containers.
+    pub(super) fn all_private(&self) -> Vec<PathBuf> {
+        let private = self.root.join("private");
+        let applications = names(&private).into_iter().map(|application| private.join(application));
+        let containers = |application: PathBuf| {
+            let containers = names(&application).into_iter();
+            containers.map(|container| application.join(container)).collect::<Vec<_>>()
+        };
+        applications.flat_map(containers).collect()
+    }
+
     /// Applications that have directories here, with their users.
     pub fn applications(&self) -> Vec<(ApplicationId, String)> {
         let mut found = Vec::new();

@@ -15,6 +15,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use super::cache::{USED, note_use};
 use super::core::Launch;
 use super::directories::{Directories, create, create_private};
 use super::environment::{command, compose, is_simple, quote};
@@ -83,15 +84,18 @@ impl Launcher {
 
     fn link_resources(&self, launch: &Launch, work: &Path) -> io::Result<()> {
         let application = launch.lease.container.attempt.application;
+        let mut used = Vec::new();
         for (name, resource) in &launch.context.resources {
             let key = ResourceKey::new(resource, &launch.lease.user, application);
             let link = work.join(name);
             if let Some(parent) = link.parent() {
                 fs::create_dir_all(parent)?;
             }
-            symlink(self.directories.copy(&key), link)?;
+            let copy = self.directories.copy(&key);
+            symlink(&copy, link)?;
+            used.push(copy);
         }
-        Ok(())
+        note_use(&self.directories.private(launch.lease.container).join(USED), &used)
     }
 
     fn write_tokens(&self, launch: &Launch, work: &Path) -> io::Result<()> {

@@ -14,6 +14,7 @@
 //! successor takes them over. It knows nothing of jobs or dataflow.
 
 mod admission;
+mod cache;
 mod container;
 mod core;
 mod directories;

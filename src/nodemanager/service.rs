@@ -35,8 +35,8 @@ use crate::resource::Resource;
 use crate::storage::meta::{MetaWriter, Outcome};
 use crate::time::{Clock, Now};
 
-/// Between sweeps of old logs.
-const LOG_SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+/// Between sweeps of old logs and of the cache. YARN's interval for the latter.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// What is fixed for users and turned by tests.
 #[derive(Clone, Debug)]
@@ -191,7 +191,7 @@ impl Service {
         }
         let mut memory = interval(self.timing.memory_interval);
         let mut disk = interval(self.timing.disk_interval);
-        let mut old_logs = interval(LOG_SWEEP_INTERVAL);
+        let mut unused = interval(SWEEP_INTERVAL);
         let mut utilization = interval(self.timing.utilization_interval);
         let outcome = loop {
             if let Err(error) = self.perform(&link) {
@@ -215,7 +215,7 @@ impl Service {
                 Some(done) = self.children.join_next() => self.done(done),
                 seen = link.next() => self.link_said(seen, &link),
                 _ = memory.tick(), if !self.measuring => self.measure(),
-                _ = old_logs.tick() => self.sweep_logs(),
+                _ = unused.tick() => self.sweep(),
                 _ = disk.tick() => self.check_disk(),
                 _ = utilization.tick(), if link.is_open() => self.report_utilization(&link),
                 Some(request) = self.requests.recv() => self.request(request),

@@ -37,6 +37,7 @@ mod service;
 mod settings;
 mod store;
 mod timers;
+mod uploads;
 
 pub use self::application::Final;
 pub use self::error::{Error, Illegal, RefusalCode, Refused, RequestError};

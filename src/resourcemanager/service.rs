@@ -26,6 +26,7 @@ use super::outbound::{Outbound, Watch};
 use super::peers::Peers;
 use super::settings::Settings;
 use super::store;
+use super::uploads::{self, Uploads};
 use crate::config::ResourceManagerConfig;
 use crate::ids::{ApplicationAttemptId, ApplicationId, NodeId};
 use crate::protocol::application_master::{self as am, ToApplicationMaster};
@@ -78,6 +79,7 @@ pub fn start(config: &ResourceManagerConfig, address: &str, clock: Arc<dyn Clock
     let writer = MetaWriter::start(meta, complete)?;
 
     let (requests_sender, requests) = mpsc::channel(REQUESTS_LEN_MAX);
+    let uploads = blobs.clone().map(|blobs| Uploads { blobs, retention: config.uploads_retention });
     let handle = Handle::new(requests_sender, blobs, config.secret.clone(), address, Arc::clone(&clock));
     let cancel = CancellationToken::new();
     let mut tasks = JoinSet::new();
@@ -105,6 +107,7 @@ pub fn start(config: &ResourceManagerConfig, address: &str, clock: Arc<dyn Clock
         outbound: Outbound::default(),
         last_request: 0,
         illegal: 0,
+        uploads,
         tasks,
         stop_links: cancel,
     };
@@ -145,6 +148,8 @@ pub struct Service {
     outbound: Outbound,
     last_request: RequestId,
     illegal: u64,
+    /// Absent where uploads are switched off.
+    uploads: Option<Uploads>,
     tasks: JoinSet<()>,
     stop_links: CancellationToken,
 }
@@ -190,6 +195,7 @@ impl Service {
     }
 
     async fn serve(&mut self, cancel: &CancellationToken) -> Result<(), Error> {
+        let mut sweep = tokio::time::interval(uploads::SWEEP_INTERVAL);
         loop {
             let now = self.clock.now();
             let wake_after = self.core.next_wake().map(|at| at.since(now));
@@ -202,6 +208,7 @@ impl Service {
                     self.outbound.durable(ticket);
                 }
                 () = sleep(wake_after.unwrap_or_default()), if wake_after.is_some() => self.apply(Event::Wake)?,
+                _ = sweep.tick() => self.sweep_uploads(),
                 Some(event) = self.nodes.recv() => self.node_event(event)?,
                 Some(event) = self.masters.recv() => self.master_event(event)?,
                 Some(request) = self.requests.recv(), if self.outbound.len() < OUTBOUND_LEN_MAX => {
@@ -209,6 +216,13 @@ impl Service {
                 }
             }
             self.perform();
+        }
+    }
+
+    fn sweep_uploads(&mut self) {
+        if let Some(uploads) = self.uploads.clone() {
+            let (used, now) = (self.core.blobs_in_use(), self.clock.now());
+            self.tasks.spawn_blocking(move || uploads.sweep(&used, now));
         }
     }
 

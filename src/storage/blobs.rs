@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -14,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::Error;
 use super::files::{Temporary, sync_parent};
+use crate::time::Now;
 
 /// The SHA-256 of some content: 64 lower-case hex digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -177,6 +179,23 @@ impl BlobStore {
     /// [`Error::Io`].
     pub fn list(&self) -> Result<Vec<BlobId>, Error> {
         Ok(super::files::list(&self.dir, "")?.into_iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// Notes that a blob is used now.
+    pub fn touch(&self, id: &BlobId, now: Now) {
+        let used = SystemTime::UNIX_EPOCH + Duration::from_millis(now.0);
+        // One that cannot be noted counts as older than it is.
+        let _ = File::open(self.path(id)).and_then(|file| file.set_modified(used));
+    }
+
+    /// Blobs neither written nor [touched](BlobStore::touch) after `moment`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn unused_since(&self, moment: Now) -> Result<Vec<BlobId>, Error> {
+        let moment = SystemTime::UNIX_EPOCH + Duration::from_millis(moment.0);
+        let used = |id: &BlobId| fs::metadata(self.path(id)).and_then(|metadata| metadata.modified());
+        Ok(self.list()?.into_iter().filter(|id| used(id).is_ok_and(|used| used <= moment)).collect())
     }
 
     /// Removes a blob; links to it live on.

@@ -24,6 +24,8 @@ options! { honoured: true;
         "Share of a queue that application masters may take together.";
     RESOURCEMANAGER_UPLOADS_ENABLED: Flag, "resourcemanager.uploads.enabled" = "true",
         "Whether programs may be uploaded to the ResourceManager.";
+    RESOURCEMANAGER_UPLOADS_RETENTION: Duration, "resourcemanager.uploads.retention" = "24 h",
+        "An upload that no running application names is deleted when it has not been used for so long.";
     NODEMANAGER_HOST: Text, "nodemanager.host",
         "Host that others reach this node at; by default the interface it listens on.";
     NODEMANAGER_PORT: Integer, "nodemanager.port" = "8042",
@@ -32,6 +34,8 @@ options! { honoured: true;
         "Interface the NodeManager listens on; any but loopback demands cluster.secret.";
     NODEMANAGER_DIR: Text, "nodemanager.dir",
         "Where the NodeManager keeps its cache, its containers' directories and logs; by default below the temporary directory.";
+    NODEMANAGER_CACHE_TARGET_SIZE: Memory, "nodemanager.localizer.cache.target-size" = "10gb",
+        "The NodeManager deletes what nobody uses, and nobody has for longest, while its shared cache is larger.";
     NODEMANAGER_MEMORY: Memory, "nodemanager.memory",
         "Memory the node offers; by default all it has.";
     NODEMANAGER_VCORES: Integer, "nodemanager.vcores",

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::link::ResourceManagerLink;
 use super::{Ending, Service};
 use crate::ids::ContainerId;
+use crate::nodemanager::cache::touch;
 use crate::nodemanager::core::{Effect, Event, Launch};
 use crate::nodemanager::directories;
 use crate::nodemanager::error::Error;
@@ -130,6 +131,7 @@ impl Service {
 
     fn localise(&mut self, key: ResourceKey, resource: LocalResource) {
         if self.localiser.has(&key) {
+            touch(&self.launcher.directories.copy(&key), self.clock.now());
             self.apply(Event::Localised { resource: key, outcome: Ok(()) });
             return;
         }

@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Service;
+use crate::ids::ApplicationId;
 use crate::nodemanager::admission::Registration;
 use crate::nodemanager::core::Event;
 use crate::nodemanager::error::Error;
@@ -22,7 +23,7 @@ pub(super) struct ResourceManagerLink {
     receiver: LinkReceiver<Register, Registered, ToNode>,
     open: bool,
     /// What would be said at a reconnect; absent if that was never set.
-    shown: RefCell<Option<(Vec<ContainerStatus>, usize)>>,
+    shown: RefCell<Option<(Vec<ContainerStatus>, Vec<ApplicationId>)>>,
     ended: bool,
 }
 
@@ -137,7 +138,7 @@ impl ResourceManagerLink {
 
     /// Keeps what would be said at a reconnect up to date, and tells health when it changed.
     pub(super) fn show(&self, service: &Service) {
-        let shows = (service.core.statuses(), service.core.application_ids().len());
+        let shows = (service.core.statuses(), service.core.application_ids());
         if self.shown.borrow().as_ref() != Some(&shows) {
             self.receiver.set_hello(&hello(service));
             *self.shown.borrow_mut() = Some(shows);

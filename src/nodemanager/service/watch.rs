@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Service;
 use super::effects::Done;
 use super::link::ResourceManagerLink;
+use crate::nodemanager::cache::shrink;
 use crate::nodemanager::directories::{self, names};
 use crate::nodemanager::health;
 use crate::process::Table;
@@ -68,12 +69,13 @@ impl Service {
         }
     }
 
-    /// Deletes logs of applications that ended long ago.
-    pub(super) fn sweep_logs(&mut self) {
-        let logs = self.launcher.directories.logs();
-        let keep = self.timing.log_retain;
+    /// Deletes logs of applications that ended long ago, and copies that nobody uses where the cache is too large.
+    pub(super) fn sweep(&mut self) {
+        let directories = self.launcher.directories.clone();
+        let (keep, cache_bytes, now) = (self.timing.log_retain, self.config.cache_target.bytes(), self.clock.now());
         self.children.spawn_blocking(move || {
-            sweep(&logs, keep);
+            sweep(&directories.logs(), keep);
+            shrink(&directories, cache_bytes, now);
             Done::Nothing
         });
     }

@@ -4,6 +4,7 @@ use super::{Core, DEFAULT_QUEUE, delivery};
 use crate::ids::{ApplicationAttemptId, ApplicationId, ContainerId, NodeId};
 use crate::protocol::application_master::FinalStatus;
 use crate::protocol::container::ContainerState;
+use crate::protocol::submission::Submission;
 use crate::resource::Resource;
 use crate::resourcemanager::application::{Application, State};
 use crate::resourcemanager::attempt::{self, Attempt};
@@ -18,6 +19,11 @@ impl Core {
     /// Every application, by id.
     pub fn applications(&self, now: Now) -> Vec<ApplicationReport> {
         self.applications.values().map(|application| self.application_report(application, now)).collect()
+    }
+
+    /// With what those were submitted that have not ended.
+    pub(crate) fn live_submissions(&self) -> impl Iterator<Item = &Submission> {
+        self.applications.values().filter(|application| !application.has_ended()).map(|live| &live.submission)
     }
 
     /// One application.

@@ -51,6 +51,7 @@ pub(super) async fn get(
 ) -> Result<Response, Error> {
     let (blobs, id) = blob(&context, &sha256)?;
     let path = blobs.get(&id).ok_or_else(|| Error::not_found(format!("there is no blob {id}")))?;
+    blobs.touch(&id, context.handle.now());
     let unreadable = |error: std::io::Error| Error::internal(format!("blob {id}: {}", io_cause(&error)));
     let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
     let length = file.metadata().await.map_err(unreadable)?.len();
