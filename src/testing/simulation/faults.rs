@@ -10,6 +10,9 @@ use super::resource_manager::ResourceManager;
 use super::world::{BEGINNING, Happening, Process, World};
 use crate::time::Now;
 
+/// Of its writes.
+const RESOURCE_MANAGER_DIES_WRITING_ONE_IN: u32 = 12;
+
 /// Something that goes wrong.
 #[derive(Clone, Debug)]
 pub(super) enum Fault {
@@ -180,6 +183,15 @@ impl World {
             self.stats.kills += 1;
             self.kill(pid);
             self.schedule(self.now + Duration::from_millis(down_ms), Happening::StartResourceManager);
+        }
+    }
+
+    /// The ResourceManager writes: now and then it dies before that is durable.
+    pub(super) fn may_die_writing(&mut self) {
+        if self.faults.strikes(&mut self.rng, RESOURCE_MANAGER_DIES_WRITING_ONE_IN) {
+            let at = self.now + Duration::from_millis(self.rng.u64(0..12));
+            let down_ms = self.rng.u64(100..3_000);
+            self.schedule(at, Happening::Fault(Fault::KillResourceManager { down_ms }));
         }
     }
 

@@ -162,6 +162,7 @@ impl ResourceManager {
                     }
                     if idle {
                         world.flush(me);
+                        world.may_die_writing();
                     }
                 }
                 Step::Perform(effect) => self.effect(effect, me, world),
