@@ -1,5 +1,8 @@
 //! A JobManager in its container: the JobManager's and JobMaster's cores, the job's storage, its links.
 
+mod ending;
+mod links;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +10,9 @@ use std::time::Duration;
 use super::Bug;
 use super::actors::Done;
 use super::disks::{JobWrite, Verdict, WrittenBy};
-use super::master_link::{self, MasterLink, News};
-use super::messages::{Answer, Hello, LinkEvent, Message, Request, Welcome};
-use super::network::{Caller, HttpId, LinkId};
+use super::master_link::{self, MasterLink};
+use super::messages::{Answer, Request};
+use super::network::{HttpId, LinkId};
 use super::world::{Input, Pid, World};
 use crate::engine::checkpoint::Manifest;
 use crate::graph::job_graph::{self, JobGraph};
@@ -24,7 +27,6 @@ use crate::protocol::container::LaunchContext;
 use crate::protocol::job::JobSubmission;
 use crate::protocol::roles::{self, JobManagerEnvironment};
 use crate::protocol::task_manager::ToTaskManager;
-use crate::protocol::worker::ToWorker;
 use crate::resource::Resource;
 use crate::time::Now;
 
@@ -339,154 +341,6 @@ impl JobManager {
         self.prepared = Some(prepared);
         self.writing = Some((job, JobWrite::Plan(Box::new(plan))));
         world.flush(me);
-    }
-
-    fn tell_worker(&mut self, worker: WorkerId, message: ToWorker, me: Pid, world: &mut World) {
-        let Some(link) = self.workers.get(&worker).copied() else { return };
-        if let ToWorker::Deploy { tasks } = &message {
-            let job = self.core.job(worker.job).and_then(|job| job.master());
-            world.check_deployment(job, tasks);
-        }
-        match &message {
-            ToWorker::AssignSplit { split, .. } => self.last_split = Some(split.clone()),
-            ToWorker::NoMoreSplits { attempt }
-                if world.planted == Some(Bug::SplitHandedOutTwice) && attempt.attempt % 10_000 > 0 =>
-            {
-                if let Some(split) = self.last_split.take() {
-                    world.send(me, link, ToWorker::AssignSplit { attempt: *attempt, split });
-                }
-            }
-            _ => {}
-        }
-        world.send(me, link, message);
-    }
-
-    fn link(&mut self, link: LinkId, event: LinkEvent, me: Pid, world: &mut World) {
-        match event {
-            LinkEvent::Hello { hello, resumed, caller } => self.admit(link, *hello, resumed, caller, me, world),
-            LinkEvent::Message(message) => {
-                let event = match (self.peers.get(&link).cloned(), *message) {
-                    (Some(Peer::TaskManager(task_manager)), Message::TaskManagerToJobManager(message)) => {
-                        Event::TaskManager { task_manager, message }
-                    }
-                    (Some(Peer::Worker(worker)), Message::WorkerToJobManager(message)) => {
-                        Event::Worker { worker, message }
-                    }
-                    _ => return,
-                };
-                self.apply(event, me, world);
-            }
-            LinkEvent::Broken { why, resumable } => match self.peers.get(&link).cloned() {
-                Some(Peer::TaskManager(task_manager)) => {
-                    let why = format!("its link broke: {why}");
-                    world.note(&self.name, format!("{task_manager}: {why}"));
-                    if resumable {
-                        return self.apply(Event::TaskManagerAway { task_manager, why }, me, world);
-                    }
-                    self.peers.remove(&link);
-                    self.task_managers.remove(&task_manager);
-                    self.apply(Event::TaskManagerLost { task_manager, why }, me, world);
-                }
-                Some(Peer::Worker(worker)) => {
-                    self.peers.remove(&link);
-                    self.workers.remove(&worker);
-                    world.note(&self.name, format!("lost the link to {worker}: {why}"));
-                    self.apply(Event::WorkerLost { worker, why }, me, world);
-                }
-                None => {}
-            },
-            LinkEvent::Opened { .. } | LinkEvent::Refused(_) => {}
-        }
-    }
-
-    fn admit(&mut self, link: LinkId, hello: Hello, resumed: bool, caller: Caller, me: Pid, world: &mut World) {
-        match hello {
-            Hello::TaskManager(register) => {
-                let id = register.task_manager.clone();
-                let known = matches!(self.peers.get(&link), Some(Peer::TaskManager(known)) if *known == id);
-                world.accept(caller, Welcome::TaskManager);
-                let how = if resumed && known { "is back" } else { "registers" };
-                world.note(&self.name, format!("{id} {how}"));
-                if resumed && known {
-                    return self.apply(Event::TaskManagerBack { task_manager: id }, me, world);
-                }
-                self.peers.insert(link, Peer::TaskManager(id.clone()));
-                if let Some(before) = self.task_managers.insert(id, link).filter(|before| *before != link) {
-                    self.peers.remove(&before);
-                }
-                self.apply(Event::TaskManagerRegistered(Box::new(register)), me, world);
-            }
-            Hello::Worker(register) => {
-                if !self.core.admits(&register.worker) {
-                    return world.refuse(caller, "fenced");
-                }
-                world.accept(caller, Welcome::Worker);
-                self.peers.insert(link, Peer::Worker(register.worker.clone()));
-                self.workers.insert(register.worker.clone(), link);
-                self.apply(Event::WorkerRegistered(register), me, world);
-            }
-            Hello::Node(_) | Hello::Master(_) => {}
-        }
-    }
-
-    fn master_news(&mut self, news: News, me: Pid, world: &mut World) {
-        match news {
-            News::Core(event) => self.apply(*event, me, world),
-            News::Unregistered => self.ending.unregistered(),
-            News::Stop(why) => self.begin_end(&why, me, world),
-            News::Shutdown(why) => {
-                world.note(&self.name, format!("ended by the ResourceManager: {why}"));
-                self.ending.fenced(why, world.now);
-                self.cancel_all(me, world);
-                self.finish_if_drained(me, world);
-                self.watch_ending(me, world);
-            }
-        }
-    }
-
-    fn begin_end(&mut self, why: &str, me: Pid, world: &mut World) {
-        self.cancel_all(me, world);
-        self.drain(shutdown::stopped(why), me, world);
-    }
-
-    fn cancel_all(&mut self, me: Pid, world: &mut World) {
-        for job in self.open.clone() {
-            self.apply(Event::Cancel { job }, me, world);
-        }
-    }
-
-    fn drain(&mut self, finish: crate::protocol::application_master::Finish, me: Pid, world: &mut World) {
-        self.ending.drain(finish, world.now);
-        self.finish_if_drained(me, world);
-        self.watch_ending(me, world);
-    }
-
-    fn finish_if_drained(&mut self, me: Pid, world: &mut World) {
-        if self.writing.is_none()
-            && let Some(finish) = self.ending.finish(self.open.is_empty(), true, world.now)
-        {
-            world.note(&self.name, format!("unregisters: {:?}", finish.final_status));
-            self.master.finish(finish, me, world);
-            self.watch_ending(me, world);
-        }
-    }
-
-    fn watch_ending(&mut self, me: Pid, world: &mut World) {
-        if let Some(at) = self.ending.deadline()
-            && self.wakes.insert(at)
-        {
-            world.wake_at(me, at);
-        }
-    }
-
-    fn leave_if_over(&mut self, me: Pid, world: &mut World) {
-        let Some(outcome) = self.ending.outcome(world.now).filter(|_| !world.is_exiting()) else { return };
-        for link in self.task_managers.values() {
-            let why = "the application has ended".to_owned();
-            world.send(me, *link, ToTaskManager::Shutdown { why });
-        }
-        self.master.close(me, world);
-        world.exit(me, i32::from(outcome.is_err()));
     }
 }
 
