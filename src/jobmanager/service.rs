@@ -348,6 +348,8 @@ impl Service {
     async fn request(&mut self, request: Request) -> Result<(), Error> {
         // Who asked may have gone; then nobody is told.
         match request {
+            // What becomes of its jobs here is not what becomes of them: the ResourceManager knows where to ask.
+            Request::View(_) | Request::Watch { .. } if self.ending.is_fenced() => {}
             Request::Submit(_, reply) if self.ending.begun() => drop(reply.send(Err(Refused::ShuttingDown))),
             Request::Submit(submission, reply) => drop(reply.send(self.submit(*submission).await?)),
             Request::Cancel(job, reply) => drop(reply.send(self.apply(Event::Cancel { job }).await?)),
@@ -369,6 +371,9 @@ impl Service {
     }
 
     fn answer_watchers(&mut self) {
+        if self.ending.is_fenced() {
+            return self.watchers.clear();
+        }
         let core = &self.core;
         let news = |job: JobId, since: u64| core.job(job).is_none_or(|job| job.version() > since);
         for (job, since, reply) in std::mem::take(&mut self.watchers) {

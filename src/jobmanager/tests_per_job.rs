@@ -20,7 +20,7 @@ use crate::protocol::application_master::{
     self, AllocateRequest, AllocateResponse, FinalStatus, Registered, ToApplicationMaster, ToResourceManager,
 };
 use crate::protocol::container::{Allocation, LocalResource, LocalResourceType, Visibility};
-use crate::protocol::job::{JobSubmission, Program};
+use crate::protocol::job::{JobStatus, JobSubmission, Program};
 use crate::protocol::node::{CONTAINERS_PATH, StartContainer, Started};
 use crate::protocol::roles::{self, JobManagerEnvironment, TaskManagerEnvironment};
 use crate::resource::Resource;
@@ -197,6 +197,15 @@ fn submission(dir: &Path, program: &str) -> JobSubmission {
 
 /// Runs a JobManager for one job until it ends.
 async fn run(dir: &Path, submission: JobSubmission, resource_manager: &str) -> Result<(), Error> {
+    run_watched(dir, submission, resource_manager).await.0
+}
+
+/// As [`run`]; with what somebody saw who watched its job.
+async fn run_watched(
+    dir: &Path,
+    submission: JobSubmission,
+    resource_manager: &str,
+) -> (Result<(), Error>, Vec<JobStatus>) {
     let storage = dir.join("storage").display().to_string();
     let configuration = BTreeMap::from([
         ("flott.storage.dir".to_owned(), storage),
@@ -217,14 +226,28 @@ async fn run(dir: &Path, submission: JobSubmission, resource_manager: &str) -> R
     })
     .unwrap();
     let server = Server::bind(setup.bind_host(), setup.ports()[0]).unwrap();
-    let (service, _handle) = setup.start(server.local_addr(), None).unwrap();
+    let (service, handle) = setup.start(server.local_addr(), None).unwrap();
     let (router, cancel, mut tasks) = (service.links(), CancellationToken::new(), JoinSet::new());
     let serving = cancel.child_token();
     tasks.spawn(async move { server.serve(router, serving).await.unwrap() });
-    let outcome = tokio::time::timeout(PATIENCE, service.run(cancel.child_token())).await.expect("it ends");
+    let watching = async move {
+        let (mut seen, mut since) = (Vec::new(), 0);
+        while let Ok(Some((version, status))) =
+            handle.view(|core, _| core.job(JobId(77)).map(|job| (job.version(), job.status()))).await
+        {
+            seen.push(status);
+            since = version.max(since);
+            if handle.watch(JobId(77), since, PATIENCE).await.is_err() {
+                break;
+            }
+        }
+        seen
+    };
+    let running = tokio::time::timeout(PATIENCE, service.run(cancel.child_token()));
+    let (outcome, seen) = tokio::join!(running, watching);
     cancel.cancel();
     tasks.join_all().await;
-    outcome
+    (outcome.expect("it ends"), seen)
 }
 
 #[tokio::test]
@@ -272,7 +295,9 @@ async fn a_killed_application_ends_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let cluster = Cluster::start(Behaviour::Run, Manner::Kills);
     let program = fakes::program(&super::job_master::tests::plan(2));
-    let error = run(dir.path(), submission(dir.path(), &program), &cluster.address).await.unwrap_err();
-    assert_eq!(error.to_string(), "killed by user");
+    let (outcome, seen) = run_watched(dir.path(), submission(dir.path(), &program), &cluster.address).await;
+    assert_eq!(outcome.unwrap_err().to_string(), "killed by user");
+    // Another attempt may go on with the job: its end here is nobody's business.
+    assert!(seen.iter().all(|status| !status.is_globally_terminal()), "{seen:?}");
     cluster.stop().await;
 }
