@@ -79,8 +79,8 @@ pub mod worker;
 
 pub use api::{
     AsyncDataStream, BroadcastConnectedStream, ConnectedStreams, DataStream, DataStreamSink,
-    KeyedBroadcastConnectedStream, KeyedConnectedStreams, KeyedStream, StreamExecutionEnvironment,
-    TumblingProcessingTimeWindows, WindowedStream, text,
+    KeyedBroadcastConnectedStream, KeyedConnectedStreams, KeyedStream, StreamExecutionEnvironment, WindowedStream,
+    text,
 };
 pub use engine::connectors;
 pub use engine::operators::{
@@ -99,11 +99,24 @@ pub use graph::accumulator::{AccumulatorValue, Number};
 pub use graph::plan::ExecutionMode;
 pub use launch::{Error, JobResult, parse};
 
+/// Kinds of windows, triggers, and what is known of an emission. What is used most is in the [`prelude`] too.
+pub mod windows {
+    pub use crate::api::{
+        DynamicSessionWindows, EventTimeSessionWindows, GlobalWindows, ProcessingTimeSessionWindows,
+        SlidingEventTimeWindows, SlidingProcessingTimeWindows, TumblingEventTimeWindows, TumblingProcessingTimeWindows,
+        WindowAssigner,
+    };
+    pub use crate::engine::operators::{
+        Accumulation, AfterWatermark, ContinuousEventTimeTrigger, CountTrigger, DefaultTrigger, Early,
+        EventTimeTrigger, Pane, PaneInfo, Panes, ProcessWindowFunction, ProcessingTimeTrigger, PurgingTrigger, RowKind,
+        TimeWindow, Timing, Trigger, TriggerContext, TriggerResult, WindowContext, WindowRuntimeContext, WindowState,
+    };
+}
+
 /// What a program needs: `use flott::prelude::*;`.
 pub mod prelude {
     pub use crate::api::{
-        AsyncDataStream, DataStream, DataStreamSink, KeyedStream, StreamExecutionEnvironment,
-        TumblingProcessingTimeWindows, WindowedStream,
+        AsyncDataStream, DataStream, DataStreamSink, KeyedStream, StreamExecutionEnvironment, WindowedStream,
     };
     pub use crate::connectors::TextFileSource;
     pub use crate::engine::operators::{
@@ -119,5 +132,11 @@ pub mod prelude {
     pub use crate::engine::state::{BroadcastState, ListState, MapState, ReducingState, ValueState};
     pub use crate::graph::plan::ExecutionMode;
     pub use crate::graph::task::Failure;
-    pub use crate::time::Now;
+    pub use crate::time::{EventTime, Now};
+    pub use crate::windows::{
+        Accumulation, AfterWatermark, CountTrigger, Early, EventTimeSessionWindows, GlobalWindows, Pane, Panes,
+        ProcessWindowFunction, ProcessingTimeSessionWindows, PurgingTrigger, SlidingEventTimeWindows,
+        SlidingProcessingTimeWindows, TimeWindow, TumblingEventTimeWindows, TumblingProcessingTimeWindows,
+        WindowContext,
+    };
 }

@@ -2,9 +2,9 @@
 
 /// Gives a stream the aggregates, each by way of its own `fold(value, aggregate, shape)`. `$by` ends the documentation's sentences.
 macro_rules! aggregates {
-    ($stream:ident, $by:literal) => {
+    ([$($generics:tt)*] $stream:ty, $by:literal) => {
         /// Aggregates.
-        impl<K: Key, T: Record> $stream<K, T> {
+        impl<$($generics)*> $stream {
             #[doc = concat!("The sum of a value of each record, ", $by, ".")]
             pub fn sum<V: Record + AddAssign, F>(&self, value: F) -> DataStream<(K, V)>
             where

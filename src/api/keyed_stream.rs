@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::aggregates::aggregates;
 use super::graph_builder::{Node, Upstream};
-use super::{DataStream, TumblingProcessingTimeWindows, WindowedStream};
+use super::{DataStream, WindowAssigner, WindowedStream};
 use crate::engine::operators::{
     Aggregate, AggregateFunction, Best, BestBy, ByKey, Collector, Custom, Emission, Filter, FlatMap, KeyAndResult,
     KeyAndValue, KeySelector, KeyedAggregate, KeyedSender, Map, Operator, Part, ProgramCode, Reduce, Shape, Sum,
@@ -27,7 +27,7 @@ pub struct KeyedStream<K, T> {
     local_aggregation: bool,
 }
 
-aggregates!(KeyedStream, "by key");
+aggregates!([K: Key, T: Record] KeyedStream<K, T>, "by key");
 
 impl<K, T> Clone for KeyedStream<K, T> {
     fn clone(&self) -> Self {
@@ -108,10 +108,7 @@ impl<K: Key, T: Record> KeyedStream<K, T> {
     }
 
     /// Divides the records of each key into windows.
-    pub fn window(&self, windows: TumblingProcessingTimeWindows) -> WindowedStream<K, T> {
-        if windows.size().is_zero() {
-            self.stream.graph().lock().mistake("a window of length 0 was asked for; it must be at least a millisecond");
-        }
+    pub fn window(&self, windows: impl WindowAssigner<T>) -> WindowedStream<K, T> {
         WindowedStream::new(self.clone(), windows)
     }
 

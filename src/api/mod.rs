@@ -24,6 +24,8 @@ mod process;
 #[cfg(test)]
 mod tests;
 pub mod text;
+mod watermarks;
+mod window_assigners;
 mod windowed_stream;
 
 pub use async_data_stream::AsyncDataStream;
@@ -33,4 +35,9 @@ pub use data_stream::DataStream;
 pub use data_stream_sink::DataStreamSink;
 pub use environment::StreamExecutionEnvironment;
 pub use keyed_stream::KeyedStream;
-pub use windowed_stream::{TumblingProcessingTimeWindows, WindowedStream};
+pub use window_assigners::{
+    DynamicSessionWindows, EventTimeSessionWindows, GlobalWindows, ProcessingTimeSessionWindows,
+    SlidingEventTimeWindows, SlidingProcessingTimeWindows, TumblingEventTimeWindows, TumblingProcessingTimeWindows,
+    WindowAssigner,
+};
+pub use windowed_stream::WindowedStream;

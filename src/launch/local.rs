@@ -60,6 +60,7 @@ fn prepare(job: Job, given: &Configuration, temporary_dir: PathBuf) -> Result<Lo
         temporary_dir: temporary_dir.clone(),
         flushing: Flushing::new(plan.resolved_mode(), config.buffer_timeout),
         storage: Arc::new(LocalStorage),
+        auto_watermark_interval: config.auto_watermark_interval,
         async_port: AsyncPort::tokio(),
     };
     let job = JobId(fastrand::u128(..));

@@ -1,6 +1,7 @@
 //! One operator without a job: what a test of a function needs.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::engine::operators::{
     KeySelector, KeyedProcess, KeyedProcessFunction, Operator, OperatorContext, Output, OutputTag, key_selector,
@@ -62,6 +63,7 @@ impl<K: Key, I: Record, O: Record> KeyedOneInputHarness<K, I, O> {
             max_parallelism: 128,
             execution_mode: ExecutionMode::Streaming,
             restored_from: None,
+            auto_watermark_interval: Duration::from_millis(200),
             temporary_dir: std::env::temp_dir(),
             side_outputs: BTreeMap::new(),
         };

@@ -102,6 +102,7 @@ impl Worker {
             flushing: Flushing::new(stored.resolved_mode(), config.buffer_timeout),
             plan: Arc::new(stored),
             program,
+            auto_watermark_interval: config.auto_watermark_interval,
             temporary_dir: environment.temporary_dir,
             storage: Arc::new(LocalStorage),
             async_port: AsyncPort::tokio(),

@@ -39,8 +39,10 @@ mod tests_connected;
 mod tests_event_time;
 #[cfg(test)]
 mod tests_process;
+mod timestamps_and_watermarks;
 mod try_map;
-mod tumbling_window;
+mod watermark_strategy;
+mod window;
 
 pub use accumulators::{
     Accumulator, AccumulatorHandle, AverageAccumulator, DoubleCounter, DoubleMaximum, DoubleMinimum, Histogram,
@@ -80,8 +82,21 @@ pub use runtime_context::{KeyedRuntimeContext, RuntimeContext};
 pub use side_output::OutputTag;
 pub use sink::{ErasedSink, Sink, SinkWriter};
 pub use source::{Boundedness, Discovery, ErasedSource, NextDiscovery, Polled, Source, SourceReader, SplitEnumerator};
+pub(crate) use timestamps_and_watermarks::TimestampsAndWatermarks;
 pub(crate) use try_map::{TryFlatMap, TryMap};
-pub(crate) use tumbling_window::{TumblingWindow, Windows};
+pub use watermark_strategy::{
+    RecordTimestamps, TimestampAssigner, WatermarkGenerator, WatermarkOutput, WatermarkStrategy,
+};
+
+pub use window::{
+    Accumulation, AfterWatermark, ContinuousEventTimeTrigger, CountTrigger, DefaultTrigger, Early, EventTimeTrigger,
+    Pane, PaneInfo, Panes, ProcessWindowFunction, ProcessingTimeTrigger, PurgingTrigger, RowKind, TimeWindow, Timing,
+    Trigger, TriggerContext, TriggerResult, WindowContext, WindowRuntimeContext, WindowState,
+};
+pub(crate) use window::{
+    Aligned, Assigner, Folded, Gap, Gathered, Late, Processed, Shaped, SlidingWindow, TimeDomain, TumblingWindow,
+    WindowAggregate, WindowOperator, WindowResult, Windowing, millis, result_of,
+};
 
 pub use super::record::Waker;
 pub use super::state::{Restore, Snapshot};

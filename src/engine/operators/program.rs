@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{ErasedSink, ErasedSource, Operator};
 use crate::engine::record::BatchType;
@@ -62,6 +63,8 @@ pub struct OperatorContext {
     pub execution_mode: ExecutionMode,
     /// The checkpoint that the job goes on from; none: it begins anew.
     pub restored_from: Option<CheckpointId>,
+    /// `pipeline.auto-watermark-interval`: how often event time is told.
+    pub auto_watermark_interval: Duration,
     /// A directory for temporary files, removed with the subtask's worker.
     pub temporary_dir: PathBuf,
     /// The side outputs that something reads, by tag, with the name of the record type it reads.

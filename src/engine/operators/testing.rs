@@ -1,13 +1,21 @@
 //! What the operators' tests share: an output that keeps what is emitted, and a run over batches.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{Operator, OperatorContext, Output};
 use crate::engine::record::{Batch, Key, Keyed, Record, Rows};
 use crate::graph::plan::ExecutionMode;
 use crate::graph::task::Failure;
 use crate::ids::{ExecutionAttemptId, JobId, VertexId};
-use crate::time::Now;
+use crate::time::{EventTime, Now};
+
+/// What was said of event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Watermark(i64),
+    Idle,
+}
 
 /// Keeps what is emitted; its clock stands where it is put.
 #[derive(Default)]
@@ -15,6 +23,7 @@ pub(crate) struct Collected {
     pub(crate) batches: Vec<Box<dyn Batch>>,
     pub(crate) sides: Vec<(String, Box<dyn Batch>)>,
     pub(crate) now: Now,
+    pub(crate) told: Vec<Told>,
     /// Refuses batches after this many.
     pub(crate) fail_after: Option<usize>,
 }
@@ -35,12 +44,27 @@ impl Output for Collected {
         Ok(())
     }
 
+    fn emit_watermark(&mut self, watermark: EventTime) -> Result<(), Failure> {
+        self.told.push(Told::Watermark(watermark.0));
+        Ok(())
+    }
+
+    fn mark_idle(&mut self) -> Result<(), Failure> {
+        self.told.push(Told::Idle);
+        Ok(())
+    }
+
     fn now(&self) -> Now {
         self.now
     }
 }
 
 impl Collected {
+    /// Takes what was said of event time.
+    pub(crate) fn told(&mut self) -> Vec<Told> {
+        std::mem::take(&mut self.told)
+    }
+
     /// Takes all rows of batches of `Rows<T>`, in order.
     pub(crate) fn rows<T: Record>(&mut self) -> Vec<T> {
         self.batches.drain(..).flat_map(|batch| Rows::<T>::of(batch).0).collect()
@@ -85,6 +109,7 @@ pub(crate) fn context(execution_mode: ExecutionMode) -> OperatorContext {
         max_parallelism: 128,
         execution_mode,
         restored_from: None,
+        auto_watermark_interval: Duration::from_millis(200),
         temporary_dir: std::env::temp_dir(),
         side_outputs: BTreeMap::new(),
     }

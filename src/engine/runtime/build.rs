@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::chain::{Chain, ChainOperator, Finishing, Routes, StepContext, Target};
 use super::counters::Counters;
@@ -32,6 +33,8 @@ pub struct Blueprint {
     pub flushing: Flushing,
     /// Where checkpoints lie.
     pub storage: Arc<dyn CheckpointStorage>,
+    /// How often event time is told.
+    pub auto_watermark_interval: Duration,
     /// Where operators' futures run.
     pub(crate) async_port: AsyncPort,
 }
@@ -183,6 +186,7 @@ impl Blueprint {
             max_parallelism: task.max_parallelism,
             execution_mode: self.plan.resolved_mode(),
             restored_from: task.restored_from,
+            auto_watermark_interval: self.auto_watermark_interval,
             temporary_dir: self.temporary_dir.clone(),
             side_outputs,
         })

@@ -47,6 +47,7 @@ impl Worker {
             flushing: Flushing::new(start.plan.resolved_mode(), Some(Duration::from_millis(5))),
             plan: Arc::new(start.plan.clone()),
             program: spec.program.clone(),
+            auto_watermark_interval: Duration::from_millis(200),
             temporary_dir: PathBuf::new(),
             storage: Arc::new(spec.storage.clone()),
             async_port: AsyncPort::at_once(),

@@ -133,6 +133,7 @@ impl Graph {
             temporary_dir: PathBuf::new(),
             flushing: Flushing { interval: Some(Duration::from_millis(5)), when_idle: true },
             storage: Arc::new(LocalStorage),
+            auto_watermark_interval: Duration::from_millis(200),
             async_port: self.async_port.clone(),
         }
     }
