@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::DataStreamSink;
 use super::KeyedStream;
+use super::StreamExecutionEnvironment;
 use super::graph_builder::{Node, SharedGraph, Upstream};
 use crate::engine::connectors::{CollectSink, DiscardSink, FileSink, PrintSink, SerializationSchema, SocketSink};
 use crate::engine::operators::{
@@ -168,6 +169,11 @@ impl<T: Record> DataStream<T> {
         node.output = Some(Arc::new(RowsType::<U>::new()));
         let index = self.add(node);
         DataStream::of_node(self.graph.clone(), index)
+    }
+
+    /// The environment that the stream was made in.
+    pub(crate) fn environment(&self) -> StreamExecutionEnvironment {
+        StreamExecutionEnvironment::of_graph(self.graph.clone())
     }
 
     pub(super) fn graph(&self) -> &SharedGraph {

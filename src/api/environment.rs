@@ -27,6 +27,10 @@ pub struct StreamExecutionEnvironment {
 }
 
 impl StreamExecutionEnvironment {
+    pub(super) fn of_graph(graph: SharedGraph) -> Self {
+        Self { graph }
+    }
+
     /// An environment without sources.
     pub fn new() -> Self {
         Self::default()

@@ -1,8 +1,14 @@
-//! Harnesses: for users one operator without a job, [`KeyedOneInputHarness`]; for us a simulated cluster, [`simulation`].
+//! What tests of programs need: a source that follows a script, [`TestStream`]; jobs in virtual time, [`execute`] and
+//! [`execute_and_collect`]; one operator without a job, [`KeyedOneInputHarness`]. The chapter [`testing`](crate::guide::testing) of
+//! the guide shows them together. For us a simulated cluster, [`simulation`].
 
 #[cfg(test)]
 pub(crate) mod allocations;
 mod harness;
 pub mod simulation;
+mod test_stream;
+mod virtual_time;
 
 pub use harness::KeyedOneInputHarness;
+pub use test_stream::TestStream;
+pub use virtual_time::{execute, execute_and_collect};
