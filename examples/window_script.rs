@@ -152,7 +152,10 @@ fn script(steps: &[Step]) -> anyhow::Result<TestStream<i64>> {
             Step::Watermark(time) => script.advance_watermark_to(EventTime(*time)),
             Step::ProcessingTime(ms) => script.advance_processing_time_to(Duration::from_millis(*ms)),
             Step::End => {
-                anyhow::ensure!(number == steps.len(), "step {number} is \"end\", and more follow; it must be the last");
+                anyhow::ensure!(
+                    number == steps.len(),
+                    "step {number} is \"end\", and more follow; it must be the last"
+                );
                 script
             }
         };

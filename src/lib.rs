@@ -78,21 +78,23 @@ pub mod web;
 pub mod worker;
 
 pub use api::{
-    AsyncDataStream, BroadcastConnectedStream, ConnectedStreams, DataStream, DataStreamSink,
-    KeyedBroadcastConnectedStream, KeyedConnectedStreams, KeyedStream, StreamExecutionEnvironment, WindowedStream,
-    text,
+    AllWindowedStream, AsyncDataStream, BroadcastConnectedStream, ConnectedStreams, DataStream, DataStreamSink,
+    IntervalJoinedStreams, JoinedStreams, JoinedWindows, KeyedBroadcastConnectedStream, KeyedConnectedStreams,
+    KeyedStream, StreamExecutionEnvironment, WindowedStream, text,
 };
 pub use engine::connectors;
 pub use engine::operators::{
     Accumulator, AccumulatorHandle, AggregateFunction, AggregatingState, BroadcastContext, BroadcastProcessFunction,
     CoProcessFunction, Collector, Emission, KeyedBroadcastContext, KeyedBroadcastProcessFunction,
     KeyedCoProcessFunction, KeyedContext, KeyedProcessFunction, KeyedRuntimeContext, OutputTag, ProcessContext,
-    ProcessFunction, RuntimeContext, Timer, TimerService,
+    ProcessFunction, RuntimeContext, Timer, TimerService, TimestampAssigner, WatermarkGenerator, WatermarkOutput,
+    WatermarkStrategy,
 };
 pub use engine::operators::{
     AverageAccumulator, DoubleCounter, DoubleMaximum, DoubleMinimum, Histogram, IntCounter, IntMaximum, IntMinimum,
     ListAccumulator, LongCounter, LongMaximum, LongMinimum,
 };
+pub use engine::operators::{JoinContext, ProcessJoinFunction};
 pub use engine::record::Str;
 pub use engine::state::{BroadcastState, ListState, MapState, ReducingState, ValueState};
 pub use graph::accumulator::{AccumulatorValue, Number};
@@ -108,8 +110,9 @@ pub mod windows {
     };
     pub use crate::engine::operators::{
         Accumulation, AfterWatermark, ContinuousEventTimeTrigger, CountTrigger, DefaultTrigger, Early,
-        EventTimeTrigger, Pane, PaneInfo, Panes, ProcessWindowFunction, ProcessingTimeTrigger, PurgingTrigger, RowKind,
-        TimeWindow, Timing, Trigger, TriggerContext, TriggerResult, WindowContext, WindowRuntimeContext, WindowState,
+        EventTimeTrigger, JoinSide, Pane, PaneInfo, Panes, ProcessWindowFunction, ProcessingTimeTrigger,
+        PurgingTrigger, RowKind, TimeWindow, Timing, Trigger, TriggerContext, TriggerResult, WindowContext,
+        WindowRuntimeContext, WindowState,
     };
 }
 
@@ -126,7 +129,7 @@ pub mod prelude {
         AggregateFunction, AggregatingState, BroadcastContext, BroadcastProcessFunction, CoProcessFunction, Collector,
         Emission, KeyedBroadcastContext, KeyedBroadcastProcessFunction, KeyedCoProcessFunction, KeyedContext,
         KeyedProcessFunction, KeyedRuntimeContext, OutputTag, ProcessContext, ProcessFunction, RuntimeContext, Timer,
-        TimerService,
+        TimerService, WatermarkGenerator, WatermarkOutput, WatermarkStrategy,
     };
     pub use crate::engine::record::Str;
     pub use crate::engine::state::{BroadcastState, ListState, MapState, ReducingState, ValueState};

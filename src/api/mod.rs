@@ -11,6 +11,7 @@
 //! are plain closures; a type error points at the line that holds it.
 
 mod aggregates;
+mod all_windowed_stream;
 mod async_data_stream;
 mod broadcast;
 mod connected_streams;
@@ -19,6 +20,7 @@ mod data_stream_sink;
 mod environment;
 mod fallible;
 mod graph_builder;
+mod joins;
 mod keyed_stream;
 mod process;
 #[cfg(test)]
@@ -28,12 +30,14 @@ mod watermarks;
 mod window_assigners;
 mod windowed_stream;
 
+pub use all_windowed_stream::AllWindowedStream;
 pub use async_data_stream::AsyncDataStream;
 pub use broadcast::{BroadcastConnectedStream, KeyedBroadcastConnectedStream};
 pub use connected_streams::{ConnectedStreams, KeyedConnectedStreams};
 pub use data_stream::DataStream;
 pub use data_stream_sink::DataStreamSink;
 pub use environment::StreamExecutionEnvironment;
+pub use joins::{IntervalJoinedStreams, JoinedStreams, JoinedWindows};
 pub use keyed_stream::KeyedStream;
 pub use window_assigners::{
     DynamicSessionWindows, EventTimeSessionWindows, GlobalWindows, ProcessingTimeSessionWindows,

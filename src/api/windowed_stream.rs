@@ -32,9 +32,18 @@ aggregates!([K: Key, T: Record, W: Trigger<T>] WindowedStream<K, T, W>, "by key 
 
 impl<K: Key, T: Record> WindowedStream<K, T> {
     pub(super) fn new(stream: KeyedStream<K, T>, windows: impl WindowAssigner<T>) -> Self {
+        let (name, windowing) = Self::windowing(stream.stream(), windows);
+        Self { stream, name, windowing }
+    }
+
+    /// These windows with the trigger of their time; `near` is a stream of their graph.
+    pub(super) fn windowing<N: Record>(
+        near: &DataStream<N>,
+        windows: impl WindowAssigner<T>,
+    ) -> (String, Windowing<T, DefaultTrigger>) {
         let name = windows.name();
         let assigner = windows.assigner().unwrap_or_else(|mistake| {
-            stream.stream().graph().lock().mistake(mistake);
+            near.graph().lock().mistake(mistake);
             Assigner::Global
         });
         let trigger = match assigner.domain() {
@@ -42,8 +51,7 @@ impl<K: Key, T: Record> WindowedStream<K, T> {
             TimeDomain::Processing => DefaultTrigger::ProcessingTime(ProcessingTimeTrigger::default()),
         };
         let (accumulation, late) = (Accumulation::default(), Late::Dropped);
-        let windowing = Windowing { assigner, trigger, allowed_lateness_ms: 0, accumulation, late };
-        Self { stream, name, windowing }
+        (name, Windowing { assigner, trigger, allowed_lateness_ms: 0, accumulation, late })
     }
 }
 
@@ -126,6 +134,14 @@ impl<K: Key, T: Record, W: Trigger<T>> WindowedStream<K, T, W> {
         let finish = function.clone();
         let result = processed(window_function, move |part| result_of::<T, A>(&finish, &part));
         self.windows(Part::One, Custom(function), result)
+    }
+
+    /// The sums without their keys.
+    pub(super) fn sum_alone<V: Record + AddAssign, F>(&self, value: F) -> DataStream<V>
+    where
+        F: Fn(&T) -> V + Clone + Send + Sync + 'static,
+    {
+        self.fold(move |record| value(&record), Sum, ValueOnly)
     }
 
     fn fold<V: Record, G: Aggregate<V>, S: Shape<K, V>>(

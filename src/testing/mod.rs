@@ -4,6 +4,8 @@
 
 #[cfg(test)]
 pub(crate) mod allocations;
+#[cfg(test)]
+mod dataflow_model;
 mod harness;
 pub mod simulation;
 mod test_stream;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::operators::{
-    Boundedness, Discovery, NextDiscovery, OperatorContext, Output, Polled, Source, SourceReader, SplitEnumerator, Waker,
+    Boundedness, Discovery, NextDiscovery, OperatorContext, Output, Polled, Source, SourceReader, SplitEnumerator,
+    Waker,
 };
 use crate::engine::record::{Record, Rows};
 use crate::graph::task::{Failure, Split};

@@ -119,7 +119,9 @@ impl Running {
             }
             let until = self.tasks.iter().filter(|task| !task.ended).filter_map(|task| task.until).min();
             self.now = until.filter(|until| *until > self.now).ok_or_else(|| {
-                Failure::permanent("the job waits for something other than the clock, which virtual time cannot bring about")
+                Failure::permanent(
+                    "the job waits for something other than the clock, which virtual time cannot bring about",
+                )
             })?;
         }
         Ok(())
@@ -167,7 +169,9 @@ impl Running {
             source.waiting.extend(found.splits);
             source.next = found.next;
             if source.waiting.is_empty() && source.next != NextDiscovery::Complete {
-                return Err(Failure::permanent("a source looks for its input again and again, which virtual time does not do"));
+                return Err(Failure::permanent(
+                    "a source looks for its input again and again, which virtual time does not do",
+                ));
             }
         }
         let mail = source.waiting.pop_front().map_or(Mail::NoMoreSplits, Mail::AssignSplit);

@@ -9,3 +9,4 @@ mod partitioning;
 mod pipelines;
 mod process;
 mod settings;
+mod windows;

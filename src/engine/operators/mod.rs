@@ -19,6 +19,7 @@ mod broadcast_process;
 mod by_key;
 mod co_process;
 mod flat_map;
+mod interval_join;
 mod keyed_aggregate;
 mod keyed_context;
 mod keyed_process;
@@ -68,6 +69,8 @@ pub(crate) use co_process::{CoFlatMap, CoProcess, KeyedCoProcess};
 pub use co_process::{CoProcessFunction, KeyedCoProcessFunction};
 pub use flat_map::Collector;
 pub(crate) use flat_map::FlatMap;
+pub(crate) use interval_join::{Interval, IntervalJoin};
+pub use interval_join::{JoinContext, ProcessJoinFunction};
 pub(crate) use keyed_aggregate::KeyedAggregate;
 pub use keyed_context::{KeyedContext, Timer, TimerService};
 pub(crate) use keyed_process::KeyedProcess;
@@ -90,12 +93,12 @@ pub use watermark_strategy::{
 
 pub use window::{
     Accumulation, AfterWatermark, ContinuousEventTimeTrigger, CountTrigger, DefaultTrigger, Early, EventTimeTrigger,
-    Pane, PaneInfo, Panes, ProcessWindowFunction, ProcessingTimeTrigger, PurgingTrigger, RowKind, TimeWindow, Timing,
-    Trigger, TriggerContext, TriggerResult, WindowContext, WindowRuntimeContext, WindowState,
+    JoinSide, Pane, PaneInfo, Panes, ProcessWindowFunction, ProcessingTimeTrigger, PurgingTrigger, RowKind, TimeWindow,
+    Timing, Trigger, TriggerContext, TriggerResult, WindowContext, WindowRuntimeContext, WindowState,
 };
 pub(crate) use window::{
-    Aligned, Assigner, Folded, Gap, Gathered, Late, Processed, Shaped, SlidingWindow, TimeDomain, TumblingWindow,
-    WindowAggregate, WindowOperator, WindowResult, Windowing, millis, result_of,
+    Aligned, Assigner, Folded, Gap, Gathered, GatheredSides, Late, Processed, Shaped, SlidingWindow, TimeDomain,
+    TumblingWindow, WindowAggregate, WindowOperator, WindowResult, Windowing, millis, result_of,
 };
 
 pub use super::record::Waker;

@@ -18,6 +18,7 @@ mod operator;
 mod pane;
 mod rules;
 mod schedule;
+mod sides;
 mod sliding;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,8 @@ pub use self::function::{Panes, ProcessWindowFunction, WindowContext, WindowRunt
 pub(crate) use self::operator::WindowOperator;
 pub use self::pane::{Accumulation, Pane, PaneInfo, RowKind, Timing};
 pub(crate) use self::rules::{Late, Windowing};
+pub(crate) use self::sides::GatheredSides;
+pub use self::sides::JoinSide;
 pub(crate) use self::sliding::SlidingWindow;
 pub use self::time_window::TimeWindow;
 pub(crate) use self::time_window::{Aligned, Assigner, Gap, TimeDomain, millis};
