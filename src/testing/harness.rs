@@ -6,11 +6,11 @@ use std::time::Duration;
 use crate::engine::operators::{
     KeySelector, KeyedProcess, KeyedProcessFunction, Operator, OperatorContext, Output, OutputTag, key_selector,
 };
-use crate::engine::record::{Batch, Key, Keyed, Record, Rows};
+use crate::engine::record::{Batch, Key, Keyed, Record, Rows, Times};
 use crate::graph::plan::ExecutionMode;
 use crate::graph::task::Failure;
 use crate::ids::{ExecutionAttemptId, JobId, VertexId};
-use crate::time::Now;
+use crate::time::{EventTime, Now};
 
 /// Runs a [`KeyedProcessFunction`] in a test, by hand: records go in, the clock is set, and what was emitted is looked at.
 /// Flink's `KeyedOneInputStreamOperatorTestHarness`.
@@ -105,6 +105,29 @@ impl<K: Key, I: Record, O: Record> KeyedOneInputHarness<K, I, O> {
         let (mut hashes, mut keys) = (Vec::new(), Vec::new());
         (self.keys)(&records, &mut hashes, &mut keys);
         self.operator.process(0, Box::new(Keyed::from_columns(hashes, keys, records)), &mut self.emitted)
+    }
+
+    /// Gives records with their timestamps to the function, as one batch.
+    ///
+    /// # Errors
+    /// What would fail the subtask.
+    pub fn process_timed_elements(&mut self, records: impl IntoIterator<Item = (I, EventTime)>) -> Result<(), Failure> {
+        let (records, times): (Vec<I>, Vec<EventTime>) = records.into_iter().unzip();
+        if records.is_empty() {
+            return Ok(());
+        }
+        let (mut hashes, mut keys) = (Vec::new(), Vec::new());
+        (self.keys)(&records, &mut hashes, &mut keys);
+        let batch = Keyed::from_columns(hashes, keys, records).with_times(Times::of(times));
+        self.operator.process(0, Box::new(batch), &mut self.emitted)
+    }
+
+    /// Says how far event time has come, and fires the timers that are due then.
+    ///
+    /// # Errors
+    /// What would fail the subtask.
+    pub fn process_watermark(&mut self, watermark: EventTime) -> Result<(), Failure> {
+        self.operator.on_watermark(watermark, &mut self.emitted)
     }
 
     /// Sets the clock, and fires the timers that are due then.

@@ -156,13 +156,25 @@ struct ScriptReader<T> {
 }
 
 impl<T: Record + Sync> SourceReader for ScriptReader<T> {
-    fn assign(&mut self, _split: Split) -> Result<(), Failure> {
-        self.next = 0;
+    fn assign(&mut self, split: Split) -> Result<(), Failure> {
+        let next = split.payload.as_u64().and_then(|next| usize::try_from(next).ok()).unwrap_or(0);
+        (self.next, self.began) = (next.min(self.steps.len()), None);
         Ok(())
     }
 
+    fn position(&self) -> Result<serde_json::Value, Failure> {
+        Ok(self.next.into())
+    }
+
     fn poll(&mut self, out: &mut dyn Output) -> Result<Polled, Failure> {
-        let began = *self.began.get_or_insert(out.now());
+        let began = *self.began.get_or_insert_with(|| {
+            // Behind a restart the clock goes on where the script had come to.
+            let passed = self.steps[..self.next].iter().rev().find_map(|step| match step {
+                Step::ProcessingTime(since) => Some(*since),
+                Step::Elements(_) | Step::Watermark(_) | Step::Idle => None,
+            });
+            out.now() - passed.unwrap_or_default()
+        });
         let Some(step) = self.steps.get(self.next) else { return Ok(Polled::SplitFinished) };
         match step {
             Step::Elements(elements) => {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::DataStream;
 use crate::StreamExecutionEnvironment;
+use crate::engine::checkpoint::LocalStorage;
 use crate::engine::connectors::CollectSink;
 use crate::engine::network::Network;
 use crate::engine::operators::{AsyncPort, NextDiscovery, ProgramCode, SplitEnumerator};
@@ -57,6 +58,7 @@ pub fn execute(env: &StreamExecutionEnvironment, name: &str) -> Result<(), Error
         plan: Arc::new(plan),
         program,
         temporary_dir: std::env::temp_dir().join(format!("flott-virtual-{:08x}", fastrand::u32(..))),
+        storage: Arc::new(LocalStorage),
         auto_watermark_interval: Duration::from_millis(200),
         async_port: AsyncPort::at_once(),
     };
@@ -240,6 +242,8 @@ fn deployments(graph: &JobGraph) -> Vec<TaskDeployment> {
             max_parallelism: vertex.max_parallelism,
             inputs: inputs.collect(),
             outputs: outputs.collect(),
+            restored_from: None,
+            restore: Vec::new(),
         }
     };
     let subtasks = |index: usize| (0..graph.vertices[index].parallelism).map(move |subtask| (index, subtask));

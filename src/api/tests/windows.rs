@@ -59,7 +59,7 @@ fn model(size: i64, slide: i64) -> Vec<(u8, TimeWindow, u64)> {
     let mut sums = std::collections::BTreeMap::new();
     for (key, value, time) in records() {
         let last = time - time.rem_euclid(slide);
-        for start in (last - size + 1..=last).filter(|start| start.rem_euclid(slide) == 0) {
+        for start in (time - size + 1..=last).filter(|start| start.rem_euclid(slide) == 0) {
             *sums.entry((key, TimeWindow::new(start, start + size))).or_insert(0) += value;
         }
     }

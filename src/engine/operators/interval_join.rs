@@ -11,9 +11,10 @@ use std::marker::PhantomData;
 use serde::{Deserialize, Serialize};
 
 use super::side_output::SideOutputs;
-use super::window::Late;
-use super::{Collector, Operator, OperatorContext, Output};
-use crate::engine::record::{Batch, Key, KeyRef, Keyed, KeyedTable, Record};
+use super::window::{Late, WATERMARK, restore_watermark};
+use super::{Collector, Operator, OperatorContext, Output, Restore, Snapshot};
+use crate::engine::record::{Batch, Key, KeyRef, Keyed, KeyedTable, Record, key_hash};
+use crate::engine::state::each_entry;
 use crate::graph::task::Failure;
 use crate::time::EventTime;
 
@@ -71,6 +72,9 @@ struct Sides<A, B> {
     right: BTreeMap<i64, Vec<B>>,
 }
 
+/// Name of the state in snapshots.
+const SIDES: &str = "sides";
+
 /// Flink's `IntervalJoinOperator`.
 pub(crate) struct IntervalJoin<K, A, B, O, F> {
     interval: Interval<A, B>,
@@ -80,6 +84,7 @@ pub(crate) struct IntervalJoin<K, A, B, O, F> {
     expiry: BTreeMap<i64, Vec<(u64, K)>>,
     sides: SideOutputs,
     watermark: EventTime,
+    max_parallelism: u32,
     types: PhantomData<fn() -> O>,
 }
 
@@ -94,7 +99,16 @@ where
     /// Gives pairs to `function`.
     pub(crate) fn new(interval: Interval<A, B>, function: F) -> Self {
         let (table, expiry, sides) = (KeyedTable::new(), BTreeMap::new(), SideOutputs::default());
-        Self { interval, function, table, expiry, sides, watermark: EventTime::MIN, types: PhantomData }
+        Self {
+            interval,
+            function,
+            table,
+            expiry,
+            sides,
+            watermark: EventTime::MIN,
+            max_parallelism: 1,
+            types: PhantomData,
+        }
     }
 
     fn take_left(&mut self, batch: Box<dyn Batch>, out: &mut Collector<'_, O>) -> Result<(), Failure> {
@@ -214,6 +228,7 @@ where
 {
     fn open(&mut self, context: &OperatorContext) -> Result<(), Failure> {
         self.sides = SideOutputs::new(&context.side_outputs);
+        self.max_parallelism = context.max_parallelism;
         Ok(())
     }
 
@@ -228,8 +243,28 @@ where
     }
 
     fn on_watermark(&mut self, watermark: EventTime, _out: &mut dyn Output) -> Result<(), Failure> {
-        self.watermark = watermark;
-        self.expire(watermark.0);
+        self.watermark = self.watermark.max(watermark);
+        self.expire(self.watermark.0);
         Ok(())
+    }
+
+    fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
+        into.unkeyed(WATERMARK, vec![self.watermark]);
+        into.keyed(SIDES, self.max_parallelism, vec![self.table.freeze()]);
+        Ok(())
+    }
+
+    fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
+        restore_watermark(from, &mut self.watermark)?;
+        let Self { table, expiry, interval, .. } = self;
+        from.visit(SIDES, &mut |_, entries, bytes| {
+            each_entry(SIDES, entries, bytes, |(key, held): (K, Sides<A, B>)| {
+                let hash = key_hash(&key);
+                let left = held.left.keys().map(|time| time.saturating_add(interval.upper_ms.max(0)));
+                let right = held.right.keys().map(|time| time.saturating_sub(interval.lower_ms.min(0)));
+                left.chain(right).for_each(|until| expiry.entry(until).or_default().push((hash, key.clone())));
+                table.put(hash, key, held);
+            })
+        })
     }
 }

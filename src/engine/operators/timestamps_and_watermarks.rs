@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use super::watermark_strategy::{Generator, TimestampAssigner, WatermarkGenerator, WatermarkOutput, WatermarkStrategy};
-use super::{Operator, OperatorContext, Output};
+use super::window::{WATERMARK, restore_watermark};
+use super::{Operator, OperatorContext, Output, Restore, Snapshot};
 use crate::engine::record::{Batch, Record, Rows, Times};
 use crate::graph::plan::ExecutionMode;
 use crate::graph::task::Failure;
@@ -167,6 +168,15 @@ impl<T: Record, A: TimestampAssigner<T>> Operator for TimestampsAndWatermarks<T,
 
     fn generates_watermarks(&self) -> bool {
         true
+    }
+
+    fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
+        into.unkeyed(WATERMARK, vec![self.emitted]);
+        Ok(())
+    }
+
+    fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
+        restore_watermark(from, &mut self.emitted)
     }
 
     fn next_timer(&self) -> Option<Now> {

@@ -116,6 +116,11 @@ impl<K: Key> KeyedStates<K> {
         Ok(())
     }
 
+    /// The names of the states.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tables.iter().map(|table| table.name.as_str())
+    }
+
     /// Number of key groups over all subtasks.
     pub(crate) fn max_parallelism(&self) -> u32 {
         self.max_parallelism

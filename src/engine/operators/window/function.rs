@@ -6,10 +6,10 @@ use super::super::aggregate::{Aggregate, Shape};
 use super::super::aggregate_function::Part;
 use super::super::runtime_context::KeyedRuntimeContext;
 use super::super::side_output::SideOutputs;
-use super::super::{AggregateFunction, Collector, OperatorContext, OutputTag};
+use super::super::{AggregateFunction, Collector, OperatorContext, OutputTag, Restore, Snapshot};
 use super::{Pane, PaneInfo, TimeWindow};
 use crate::engine::record::{Key, KeyRef, Record, key_hash};
-use crate::engine::state::{KeyAt, KeyContext, KeyedStates};
+use crate::engine::state::{KeyAt, KeyContext, KeyedStates, each_entry};
 use crate::graph::task::Failure;
 use crate::time::{EventTime, Now};
 
@@ -218,8 +218,49 @@ impl<K: Key> WindowCore<K> {
         };
         result.open(&mut ctx)?;
         ctx.key.close()?;
-        ctx.window.close()
+        ctx.window.close()?;
+        match self.key_states.names().find(|name| self.window_states.names().any(|other| other == *name)) {
+            Some(name) => Err(Failure::permanent(format!(
+                "state \"{name}\" is obtained by key and by window; rename one of both"
+            ))),
+            None => Ok(()),
+        }
     }
+
+    /// Event time has come so far; behind a restart it first comes again to where it was.
+    pub(super) fn advance(&mut self, watermark: EventTime) -> EventTime {
+        self.watermark = self.watermark.max(watermark);
+        self.watermark
+    }
+
+    /// Number of key groups.
+    pub(super) fn max_parallelism(&self) -> u32 {
+        self.key_states.max_parallelism()
+    }
+
+    /// What the user's function and event time hold now.
+    pub(super) fn snapshot(&mut self, into: &mut Snapshot) {
+        self.key_states.freeze(into);
+        self.window_states.freeze(into);
+        into.unkeyed(WATERMARK, vec![self.watermark]);
+    }
+
+    /// Behind `open`.
+    pub(super) fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
+        self.key_states.restore(from)?;
+        self.window_states.restore(from)?;
+        restore_watermark(from, &mut self.watermark)
+    }
+}
+
+/// Name of the watermark in snapshots.
+pub(in super::super) const WATERMARK: &str = "_watermark";
+
+/// So that what has been emitted, or was late, is so again: Flink begins anew here.
+pub(in super::super) fn restore_watermark(from: &mut dyn Restore, watermark: &mut EventTime) -> Result<(), Failure> {
+    from.visit(WATERMARK, &mut |_, entries, bytes| {
+        each_entry(WATERMARK, entries, bytes, |stood: EventTime| *watermark = stood.max(*watermark))
+    })
 }
 
 /// Folds the records of a window.

@@ -22,12 +22,15 @@ mod sides;
 mod sliding;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_restart;
 mod time_window;
 mod trigger;
 mod tumbling;
 
 pub(crate) use self::function::{Folded, Gathered, Processed, Shaped, WindowAggregate, WindowResult, result_of};
 pub use self::function::{Panes, ProcessWindowFunction, WindowContext, WindowRuntimeContext, WindowState};
+pub(super) use self::function::{WATERMARK, restore_watermark};
 pub(crate) use self::operator::WindowOperator;
 pub use self::pane::{Accumulation, Pane, PaneInfo, RowKind, Timing};
 pub(crate) use self::rules::{Late, Windowing};

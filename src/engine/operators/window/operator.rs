@@ -1,14 +1,18 @@
 //! Windows of any kind, with any trigger: panes by key. Flink's `WindowOperator`.
 
-use super::super::{Collector, Operator, OperatorContext, Output};
+use super::super::{Collector, Operator, OperatorContext, Output, Restore, Snapshot};
 use super::function::{WindowAggregate, WindowResult};
 use super::rules::{At, Fate, KeyPanes, OpenPane, Rules, Windowing};
 use super::schedule::Entry;
 use super::trigger::Trigger;
 use super::{Assigner, TimeDomain, no_timestamp};
-use crate::engine::record::{Batch, Key, KeyRef, Keyed, KeyedTable, Record};
+use crate::engine::record::{Batch, Key, KeyRef, Keyed, KeyedTable, Record, key_hash};
+use crate::engine::state::each_entry;
 use crate::graph::task::Failure;
 use crate::time::{EventTime, Now};
+
+/// Name of the state in snapshots.
+const PANES: &str = "panes";
 
 /// Divides the records of each key into windows, each with an accumulator and a trigger of its own.
 pub(crate) struct WindowOperator<K, T, A: WindowAggregate<T>, W, R> {
@@ -128,7 +132,7 @@ where
 
     fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<(), Failure> {
         self.rules.now = out.now();
-        self.rules.core.watermark = watermark;
+        let watermark = self.rules.core.advance(watermark);
         let mut collector = Collector::new(out);
         while !collector.has_failed()
             && let Some((time, entries)) = self.rules.events.pop(watermark)
@@ -149,6 +153,24 @@ where
     fn on_processing_time(&mut self, now: Now, out: &mut dyn Output) -> Result<(), Failure> {
         self.rules.now = now;
         self.fire_clock(now, out)
+    }
+
+    fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
+        self.rules.core.snapshot(into);
+        into.keyed(PANES, self.rules.core.max_parallelism(), vec![self.table.freeze()]);
+        Ok(())
+    }
+
+    fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
+        let Self { table, rules } = self;
+        rules.core.restore(from)?;
+        from.visit(PANES, &mut |_, entries, bytes| {
+            each_entry(PANES, entries, bytes, |(key, mut panes): (K, KeyPanes<A::Accumulator, W>)| {
+                let hash = key_hash(&key);
+                panes.iter_mut().for_each(|pane| rules.adopt(&At { hash, key: KeyRef::Value(&key) }, pane));
+                table.put(hash, key, panes);
+            })
+        })
     }
 
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {

@@ -1,5 +1,7 @@
 //! What becomes of a key's panes: they are opened, merged, emitted and given up.
 
+use serde::{Deserialize, Serialize};
+
 use super::super::{Collector, OutputTag};
 use super::function::{WindowAggregate, WindowContext, WindowCore, WindowResult};
 use super::schedule::{Entry, Schedule};
@@ -26,6 +28,7 @@ pub(crate) struct Windowing<T, W> {
 }
 
 /// What is held for a key and window.
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct OpenPane<A, W> {
     pub(super) id: u64,
     window: TimeWindow,
@@ -39,8 +42,10 @@ pub(super) struct OpenPane<A, W> {
     /// What a further emission takes back.
     #[expect(clippy::box_collection, reason = "one word instead of three in the many panes that take nothing back")]
     emitted: Option<Box<Vec<(TimeWindow, A)>>>,
-    /// Its entries in the schedules.
+    /// Its entries in the schedules, which are made anew behind a restart.
+    #[serde(skip)]
     pub(super) event_due: Option<EventTime>,
+    #[serde(skip)]
     pub(super) processing_due: Option<Now>,
 }
 
@@ -93,6 +98,13 @@ where
     W: Trigger<T>,
     R: WindowResult<K, A::Accumulator>,
 {
+    /// Takes a pane of a checkpoint in.
+    pub(super) fn adopt(&mut self, at: &At<'_, K>, pane: &mut OpenPane<A::Accumulator, W>) {
+        self.next_id += 1;
+        pane.id = self.next_id;
+        self.schedule(at, pane, Behind::default());
+    }
+
     pub(super) fn new(windowing: Windowing<T, W>, aggregate: A, result: R) -> Self {
         Self {
             windowing,

@@ -15,12 +15,17 @@ use std::marker::PhantomData;
 use serde::{Deserialize, Serialize};
 
 use super::super::aggregate::Aggregate;
-use super::super::{Collector, Operator, OperatorContext, Output};
+use super::super::{Collector, Operator, OperatorContext, Output, Restore, Snapshot};
 use super::function::{WindowContext, WindowCore, WindowResult};
 use super::{Aligned, PaneInfo, TimeDomain, TimeWindow, no_timestamp};
 use crate::engine::record::{Batch, Key, KeyRef, Keyed, KeyedTable, Record, key_hash};
+use crate::engine::state::each_entry;
 use crate::graph::task::Failure;
 use crate::time::{EventTime, Now};
+
+/// Names of the states in snapshots.
+const SLICES: &str = "slices";
+const EMITTED: &str = "emitted";
 
 /// The slices of a key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -139,6 +144,8 @@ pub(crate) struct SlidingWindow<K, V, G: Aggregate<V>, R> {
     table: KeyedTable<K, Slices<G::Accumulator>>,
     /// The end of the first window that may have something to emit.
     next_end: Option<i64>,
+    /// The last moment of the last window that was emitted.
+    emitted: i64,
     types: PhantomData<fn(V)>,
 }
 
@@ -153,7 +160,18 @@ where
     pub(crate) fn new(windows: Aligned, domain: TimeDomain, aggregate: G, result: R) -> Self {
         let slice_ms = divisor(windows.size_ms, windows.slide_ms);
         let (core, table) = (WindowCore::new(), KeyedTable::new());
-        Self { windows, slice_ms, domain, aggregate, result, core, table, next_end: None, types: PhantomData }
+        Self {
+            windows,
+            slice_ms,
+            domain,
+            aggregate,
+            result,
+            core,
+            table,
+            next_end: None,
+            emitted: i64::MIN,
+            types: PhantomData,
+        }
     }
 
     /// The start of the slice that a record belongs to; none: no window is open that it is in.
@@ -200,7 +218,7 @@ where
     /// Emits the windows whose last moment is `passed` or before.
     fn fire(&mut self, passed: i64, out: &mut dyn Output) -> Result<(), Failure> {
         while let Some(end) = self.next_end.filter(|end| end - 1 <= passed) {
-            self.next_end = None;
+            (self.next_end, self.emitted) = (None, end - 1);
             let window = TimeWindow::new(end - self.windows.size_ms, end);
             if let Some(first) = self.emit(window, out)? {
                 self.expect(first, end - 1);
@@ -281,7 +299,7 @@ where
     }
 
     fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<(), Failure> {
-        self.core.watermark = watermark;
+        let watermark = self.core.advance(watermark);
         if self.domain == TimeDomain::Event { self.fire(watermark.0, out) } else { Ok(()) }
     }
 
@@ -292,6 +310,30 @@ where
 
     fn on_processing_time(&mut self, now: Now, out: &mut dyn Output) -> Result<(), Failure> {
         self.fire(i64::try_from(now.as_millis()).unwrap_or(i64::MAX) - 1, out)
+    }
+
+    fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
+        self.core.snapshot(into);
+        into.unkeyed(EMITTED, vec![self.emitted]);
+        into.keyed(SLICES, self.core.max_parallelism(), vec![self.table.freeze()]);
+        Ok(())
+    }
+
+    fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
+        self.core.restore(from)?;
+        let mut emitted = i64::MIN;
+        from.visit(EMITTED, &mut |_, entries, bytes| {
+            each_entry(EMITTED, entries, bytes, |moment: i64| emitted = emitted.max(moment))
+        })?;
+        self.emitted = emitted;
+        from.visit(SLICES, &mut |_, entries, bytes| {
+            each_entry(SLICES, entries, bytes, |(key, slices): (K, Slices<G::Accumulator>)| {
+                if let Some(first) = slices.first() {
+                    self.expect(first, emitted);
+                }
+                self.table.put(key_hash(&key), key, slices);
+            })
+        })
     }
 
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {

@@ -14,13 +14,13 @@ use crate::engine::record::{Batch, Keyed, Times, key_hash};
 use crate::graph::plan::ExecutionMode;
 use crate::time::{EventTime, Now};
 
-type Emitted = Pane<u8, u64>;
+pub(super) type Emitted = Pane<u8, u64>;
 /// Key, value, time.
 type Row = (u8, u64, i64);
 
-const LATE: OutputTag<u64> = OutputTag::new("late");
+pub(super) const LATE: OutputTag<u64> = OutputTag::new("late");
 
-fn batch(rows: &[Row]) -> Box<dyn Batch> {
+pub(super) fn batch(rows: &[Row]) -> Box<dyn Batch> {
     let hashes = rows.iter().map(|row| key_hash(&row.0)).collect();
     let (keys, values) = rows.iter().map(|row| (row.0, row.1)).unzip::<u8, u64, Vec<_>, Vec<_>>();
     let times = rows.iter().map(|row| EventTime(row.2)).collect();
@@ -31,7 +31,7 @@ fn panes<A>(input: fn(A) -> u64) -> Processed<Panes, fn(A) -> u64, u64, Emitted>
     Processed { function: Panes, input, types: PhantomData }
 }
 
-fn general<W: Trigger<u64>>(
+pub(super) fn general<W: Trigger<u64>>(
     assigner: Assigner<u64>,
     trigger: W,
     lateness_ms: i64,
@@ -50,16 +50,16 @@ fn opened(mut operator: Box<dyn Operator>) -> Box<dyn Operator> {
     operator
 }
 
-fn default_trigger() -> DefaultTrigger {
+pub(super) fn default_trigger() -> DefaultTrigger {
     DefaultTrigger::EventTime(EventTimeTrigger::default())
 }
 
-fn aligned(size: i64, slide: i64, offset: i64) -> Aligned {
+pub(super) fn aligned(size: i64, slide: i64, offset: i64) -> Aligned {
     let millis = |ms: i64| Duration::from_millis(ms as u64);
     Aligned::new(millis(size), millis(slide), millis(offset))
 }
 
-fn simple(windows: Aligned) -> Box<dyn Operator> {
+pub(super) fn simple(windows: Aligned) -> Box<dyn Operator> {
     let result = panes(<Reduce<fn(u64, u64) -> u64> as Aggregate<u64>>::value);
     let reduce = Reduce((|a, b| a + b) as fn(u64, u64) -> u64);
     opened(if windows.slide_ms >= windows.size_ms {
@@ -70,13 +70,13 @@ fn simple(windows: Aligned) -> Box<dyn Operator> {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Rows(Vec<Row>),
     Watermark(i64),
 }
 
 /// Records around a watermark that advances: some before it, most behind.
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let rows = proptest::collection::vec((0u8..4, 1u64..100, -25i64..40), 1..30);
     let step = prop_oneof![3 => rows.prop_map(Step::Rows), 1 => (0i64..25).prop_map(Step::Watermark)];
     proptest::collection::vec(step, 1..30).prop_map(|steps| {
@@ -95,7 +95,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Runs the steps; what each emits, sorted within a step, and all that was late.
-fn run(operator: &mut dyn Operator, steps: &[Step]) -> (Vec<Vec<Emitted>>, Vec<u64>) {
+pub(super) fn run(operator: &mut dyn Operator, steps: &[Step]) -> (Vec<Vec<Emitted>>, Vec<u64>) {
     let (mut out, mut late) = (Collected::default(), Vec::new());
     let emitted = steps.iter().map(|step| {
         match step {

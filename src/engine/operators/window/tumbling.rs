@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use super::super::aggregate::Aggregate;
-use super::super::{Collector, Operator, OperatorContext, Output};
+use super::super::{Collector, Operator, OperatorContext, Output, Restore, Snapshot};
 use super::function::{WindowContext, WindowCore, WindowResult};
 use super::{Aligned, PaneInfo, TimeDomain, TimeWindow, no_timestamp};
-use crate::engine::record::{Batch, Key, Keyed, KeyedTable, Record, key_hash};
+use crate::engine::record::{Batch, Key, Keyed, KeyedTable, Record, key_group, key_hash};
+use crate::engine::state::each_entry;
 use crate::graph::task::Failure;
 use crate::time::{EventTime, Now};
+
+/// Name of the state in snapshots.
+const PANES: &str = "panes";
 
 /// Folds the values of each key and window; emits a window when its end has come. Open windows of processing time are emitted at the
 /// end of the input.
@@ -163,7 +167,7 @@ where
     }
 
     fn on_watermark(&mut self, watermark: EventTime, out: &mut dyn Output) -> Result<(), Failure> {
-        self.core.watermark = watermark;
+        let watermark = self.core.advance(watermark);
         if self.domain == TimeDomain::Event { self.fire(watermark.0, out) } else { Ok(()) }
     }
 
@@ -174,6 +178,28 @@ where
 
     fn on_processing_time(&mut self, now: Now, out: &mut dyn Output) -> Result<(), Failure> {
         self.fire(i64::try_from(now.as_millis()).unwrap_or(i64::MAX) - 1, out)
+    }
+
+    fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
+        self.core.snapshot(into);
+        let max_parallelism = self.core.max_parallelism();
+        let mut entries = Vec::with_capacity(self.panes.values().map(KeyedTable::len).sum());
+        for (start, pane) in &self.panes {
+            let group = |key| key_group(key_hash(key), max_parallelism);
+            entries.extend(pane.iter().map(|(key, folded)| (group(key), (*start, key.clone(), folded.clone()))));
+        }
+        into.grouped(PANES, entries);
+        Ok(())
+    }
+
+    fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
+        self.core.restore(from)?;
+        let panes = &mut self.panes;
+        from.visit(PANES, &mut |_, entries, bytes| {
+            each_entry(PANES, entries, bytes, |(start, key, folded): (i64, K, G::Accumulator)| {
+                panes.entry(start).or_default().put(key_hash(&key), key, folded);
+            })
+        })
     }
 
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {
