@@ -28,13 +28,16 @@ pub struct JoinedStreams<K, A, B> {
 /// use flott::prelude::*;
 ///
 /// let env = StreamExecutionEnvironment::new();
-/// let strategy = || WatermarkStrategy::for_monotonous_timestamps();
 /// let orders = env
 ///     .from_collection([(7u64, Str::from("tea"), 1_000i64), (8, "milk".into(), 2_000)])
-///     .assign_timestamps_and_watermarks(strategy().with_timestamp_assigner(|order: &(u64, Str, i64)| EventTime(order.2)));
+///     .assign_timestamps_and_watermarks(
+///         WatermarkStrategy::for_monotonous_timestamps().with_timestamp_assigner(|order: &(u64, Str, i64)| EventTime(order.2)),
+///     );
 /// let payments = env
 ///     .from_collection([(7u64, 300u64, 4_000i64), (8, 150, 62_000)])
-///     .assign_timestamps_and_watermarks(strategy().with_timestamp_assigner(|paid: &(u64, u64, i64)| EventTime(paid.2)));
+///     .assign_timestamps_and_watermarks(
+///         WatermarkStrategy::for_monotonous_timestamps().with_timestamp_assigner(|paid: &(u64, u64, i64)| EventTime(paid.2)),
+///     );
 /// let paid = orders
 ///     .key_by(|order| order.0)
 ///     .join(&payments.key_by(|payment| payment.0))
