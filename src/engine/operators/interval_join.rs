@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::side_output::SideOutputs;
 use super::window::{Late, WATERMARK, restore_watermark};
 use super::{Collector, Operator, OperatorContext, Output, Restore, Snapshot};
-use crate::engine::record::{Batch, Key, KeyRef, Keyed, KeyedTable, Record, key_hash};
-use crate::engine::state::each_entry;
+use crate::engine::record::{Batch, Key, KeyRef, Keyed, KeyedTable, Record};
 use crate::graph::task::Failure;
 use crate::time::EventTime;
 
@@ -256,15 +255,13 @@ where
 
     fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
         restore_watermark(from, &mut self.watermark)?;
-        let Self { table, expiry, interval, .. } = self;
-        from.visit(SIDES, &mut |_, entries, bytes| {
-            each_entry(SIDES, entries, bytes, |(key, held): (K, Sides<A, B>)| {
-                let hash = key_hash(&key);
-                let left = held.left.keys().map(|time| time.saturating_add(interval.upper_ms.max(0)));
-                let right = held.right.keys().map(|time| time.saturating_sub(interval.lower_ms.min(0)));
-                left.chain(right).for_each(|until| expiry.entry(until).or_default().push((hash, key.clone())));
-                table.put(hash, key, held);
-            })
-        })
+        let Self { table, expiry, interval, max_parallelism, .. } = self;
+        let mut take = |hash, (key, held): (K, Sides<A, B>)| {
+            let left = held.left.keys().map(|time| time.saturating_add(interval.upper_ms.max(0)));
+            let right = held.right.keys().map(|time| time.saturating_sub(interval.lower_ms.min(0)));
+            left.chain(right).for_each(|until| expiry.entry(until).or_default().push((hash, key.clone())));
+            table.put(hash, key, held);
+        };
+        from.visit(SIDES, &mut |section| section.each_keyed(*max_parallelism, |entry| &entry.0, &mut take))
     }
 }

@@ -9,7 +9,7 @@ use super::super::side_output::SideOutputs;
 use super::super::{AggregateFunction, Collector, OperatorContext, OutputTag, Restore, Snapshot};
 use super::{Pane, PaneInfo, TimeWindow};
 use crate::engine::record::{Key, KeyRef, Record, key_hash};
-use crate::engine::state::{KeyAt, KeyContext, KeyedStates, each_entry};
+use crate::engine::state::{KeyAt, KeyContext, KeyedStates};
 use crate::graph::task::Failure;
 use crate::time::{EventTime, Now};
 
@@ -258,9 +258,7 @@ pub(in super::super) const WATERMARK: &str = "_watermark";
 
 /// So that what has been emitted, or was late, is so again: Flink begins anew here.
 pub(in super::super) fn restore_watermark(from: &mut dyn Restore, watermark: &mut EventTime) -> Result<(), Failure> {
-    from.visit(WATERMARK, &mut |_, entries, bytes| {
-        each_entry(WATERMARK, entries, bytes, |stood: EventTime| *watermark = stood.max(*watermark))
-    })
+    from.visit(WATERMARK, &mut |section| section.each(|stood: EventTime| *watermark = stood.max(*watermark)))
 }
 
 /// Folds the records of a window.

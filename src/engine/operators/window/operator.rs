@@ -6,8 +6,7 @@ use super::rules::{At, Fate, KeyPanes, OpenPane, Rules, Windowing};
 use super::schedule::Entry;
 use super::trigger::Trigger;
 use super::{Assigner, TimeDomain, no_timestamp};
-use crate::engine::record::{Batch, Key, KeyRef, Keyed, KeyedTable, Record, key_hash};
-use crate::engine::state::each_entry;
+use crate::engine::record::{Batch, Key, KeyRef, Keyed, KeyedTable, Record};
 use crate::graph::task::Failure;
 use crate::time::{EventTime, Now};
 
@@ -164,12 +163,16 @@ where
     fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
         let Self { table, rules } = self;
         rules.core.restore(from)?;
-        from.visit(PANES, &mut |_, entries, bytes| {
-            each_entry(PANES, entries, bytes, |(key, mut panes): (K, KeyPanes<A::Accumulator, W>)| {
-                let hash = key_hash(&key);
-                panes.iter_mut().for_each(|pane| rules.adopt(&At { hash, key: KeyRef::Value(&key) }, pane));
-                table.put(hash, key, panes);
-            })
+        let max_parallelism = rules.core.max_parallelism();
+        from.visit(PANES, &mut |section| {
+            section.each_keyed(
+                max_parallelism,
+                |(key, _): &(K, KeyPanes<A::Accumulator, W>)| key,
+                |hash, (key, mut panes)| {
+                    panes.iter_mut().for_each(|pane| rules.adopt(&At { hash, key: KeyRef::Value(&key) }, pane));
+                    table.put(hash, key, panes);
+                },
+            )
         })
     }
 

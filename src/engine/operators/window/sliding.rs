@@ -19,7 +19,6 @@ use super::super::{Collector, Operator, OperatorContext, Output, Restore, Snapsh
 use super::function::{WindowContext, WindowCore, WindowResult};
 use super::{Aligned, PaneInfo, TimeDomain, TimeWindow, no_timestamp};
 use crate::engine::record::{Batch, Key, KeyRef, Keyed, KeyedTable, Record, key_hash};
-use crate::engine::state::each_entry;
 use crate::graph::task::Failure;
 use crate::time::{EventTime, Now};
 
@@ -322,17 +321,22 @@ where
     fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
         self.core.restore(from)?;
         let mut emitted = i64::MIN;
-        from.visit(EMITTED, &mut |_, entries, bytes| {
-            each_entry(EMITTED, entries, bytes, |moment: i64| emitted = emitted.max(moment))
-        })?;
+        from.visit(EMITTED, &mut |section| section.each(|moment: i64| emitted = emitted.max(moment)))?;
         self.emitted = emitted;
-        from.visit(SLICES, &mut |_, entries, bytes| {
-            each_entry(SLICES, entries, bytes, |(key, slices): (K, Slices<G::Accumulator>)| {
-                if let Some(first) = slices.first() {
-                    self.expect(first, emitted);
-                }
-                self.table.put(key_hash(&key), key, slices);
-            })
+        let watermark = if self.domain == TimeDomain::Event { self.core.watermark.0 } else { i64::MIN };
+        let passed = emitted.max(watermark);
+        let max_parallelism = self.core.max_parallelism();
+        from.visit(SLICES, &mut |section| {
+            section.each_keyed(
+                max_parallelism,
+                |(key, _): &(K, Slices<G::Accumulator>)| key,
+                |hash, (key, slices)| {
+                    if let Some(first) = slices.first() {
+                        self.expect(first, passed);
+                    }
+                    self.table.put(hash, key, slices);
+                },
+            )
         })
     }
 

@@ -8,7 +8,6 @@ use super::super::{Collector, Operator, OperatorContext, Output, Restore, Snapsh
 use super::function::{WindowContext, WindowCore, WindowResult};
 use super::{Aligned, PaneInfo, TimeDomain, TimeWindow, no_timestamp};
 use crate::engine::record::{Batch, Key, Keyed, KeyedTable, Record, key_group, key_hash};
-use crate::engine::state::each_entry;
 use crate::graph::task::Failure;
 use crate::time::{EventTime, Now};
 
@@ -188,17 +187,21 @@ where
             let group = |key| key_group(key_hash(key), max_parallelism);
             entries.extend(pane.iter().map(|(key, folded)| (group(key), (*start, key.clone(), folded.clone()))));
         }
-        into.grouped(PANES, entries);
+        into.grouped(PANES, &["start", "key", "value"], entries);
         Ok(())
     }
 
     fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
         self.core.restore(from)?;
-        let panes = &mut self.panes;
-        from.visit(PANES, &mut |_, entries, bytes| {
-            each_entry(PANES, entries, bytes, |(start, key, folded): (i64, K, G::Accumulator)| {
-                panes.entry(start).or_default().put(key_hash(&key), key, folded);
-            })
+        let (panes, max_parallelism) = (&mut self.panes, self.core.max_parallelism());
+        from.visit(PANES, &mut |section| {
+            section.each_keyed(
+                max_parallelism,
+                |(_, key, _): &(i64, K, G::Accumulator)| key,
+                |hash, (start, key, folded)| {
+                    panes.entry(start).or_default().put(hash, key, folded);
+                },
+            )
         })
     }
 
