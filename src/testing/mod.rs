@@ -9,6 +9,8 @@ mod dataflow_model;
 mod harness;
 pub mod simulation;
 mod test_stream;
+#[cfg(test)]
+mod tests_joins;
 mod virtual_time;
 
 pub use harness::KeyedOneInputHarness;
