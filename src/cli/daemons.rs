@@ -4,10 +4,12 @@
 //! settings ─► config ─► bind ─► start (service + handle) ─► links ∪ REST on the port ─► ready file ─► run until TERM or INT
 //! ```
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use axum::Router;
@@ -20,7 +22,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::arguments::Daemon;
 use crate::config::{Configuration, NodeManagerConfig, ResourceManagerConfig, TaskManagerConfig, options};
-use crate::process::forgo_huge_pages;
+use crate::process::{forgo_huge_pages, give_back_own_program};
 use crate::protocol::roles::{NM_HOST, TASK_MANAGER, TaskManagerEnvironment};
 use crate::rpc::http::{BindError, Server};
 use crate::storage::files;
@@ -30,6 +32,11 @@ use crate::{jobmanager, nodemanager, resourcemanager, rest, taskmanager};
 
 /// Threads of a daemon's runtime. Daemons decide on one of them and only wait for the network on the others.
 const RUNTIME_THREADS: usize = 2;
+
+/// What ran within so long of the start belongs to it.
+const STARTED_AFTER: Duration = Duration::from_secs(1);
+/// Then it is looked again so often.
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(60);
 
 /// A daemon's HTTP side: servers and what they serve.
 struct Front {
@@ -167,12 +174,14 @@ async fn serve<E: Into<anyhow::Error>>(
         servers.spawn(server.serve(front.router.clone(), stop_serving.clone()));
     }
     ready()?;
-    tokio::pin!(service);
+    let idle = give_back_now_and_then();
+    tokio::pin!(service, idle);
     let outcome = tokio::select! {
         biased;
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
         outcome = &mut service => Some(outcome),
+        never = &mut idle => match never {},
     };
     let outcome = match outcome {
         Some(outcome) => outcome,
@@ -187,6 +196,16 @@ async fn serve<E: Into<anyhow::Error>>(
         served.context("a server's task ended badly")??;
     }
     outcome.map_err(Into::into)
+}
+
+/// Gives back what only the start needed, and later what only a few requests did.
+async fn give_back_now_and_then() -> Infallible {
+    let mut after = STARTED_AFTER;
+    loop {
+        tokio::time::sleep(after).await;
+        give_back_own_program();
+        after = GIVE_BACK_EVERY;
+    }
 }
 
 /// Says that the daemon is ready, and where.

@@ -25,6 +25,7 @@ mod platform;
 mod spawn;
 mod table;
 mod tree;
+mod trim;
 
 pub use self::elf::{ExecutableKind, NotRunnable, check_runnable, inspect};
 pub use self::error::SpawnError;
@@ -37,3 +38,4 @@ pub use self::platform::{GlibcVersion, Platform};
 pub use self::spawn::{Child, Command, Ended, Leads, Output, StandardInput};
 pub use self::table::{Entry, Table, Usage};
 pub use self::tree::{Signal, end_tree, marked, signal_group, signal_process, signal_tree};
+pub use self::trim::give_back_own_program;
