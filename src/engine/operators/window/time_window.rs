@@ -17,7 +17,7 @@ pub struct TimeWindow {
 }
 
 impl TimeWindow {
-    /// All of time: the one window of [`GlobalWindows`]. Flink's `GlobalWindow`.
+    /// All of time: the one window of `GlobalWindows`. Flink's `GlobalWindow`.
     pub const GLOBAL: Self = Self { start: EventTime::MIN, end: EventTime::MAX };
 
     /// The window from `start_ms` to `end_ms`.
