@@ -87,7 +87,7 @@ impl JobManagerConfig {
             address,
             port: configuration.get(&JOBMANAGER_RPC_PORT)?,
             bind_host,
-            storage_dir: dir(configuration, &STORAGE_DIR, "storage")?,
+            storage_dir: storage_dir(configuration)?,
             slot_request_timeout: configuration.get(&SLOT_REQUEST_TIMEOUT)?,
             slot_idle_timeout: configuration.get(&SLOT_IDLE_TIMEOUT)?,
             taskmanager_timeout: configuration.get(&TASKMANAGER_TIMEOUT)?,
@@ -209,6 +209,17 @@ fn tmp_dirs(configuration: &Configuration) -> Vec<PathBuf> {
         .map(PathBuf::from)
         .collect();
     if dirs.is_empty() { vec![env::temp_dir()] } else { dirs }
+}
+
+/// What outlives an application's processes does not lie in the directory of one of its containers, which goes with that: by
+/// default it lies below the machine's temporary directory, whatever the container is told is its own.
+fn storage_dir(configuration: &Configuration) -> Result<PathBuf, Error> {
+    let in_container = env::var_os("CONTAINER_ID").is_some();
+    if in_container && !configuration.is_set(&STORAGE_DIR) {
+        let own = format!("flott-{}", rustix::process::getuid().as_raw());
+        return Ok(PathBuf::from("/tmp").join(own).join("storage"));
+    }
+    dir(configuration, &STORAGE_DIR, "storage")
 }
 
 #[cfg(test)]
