@@ -42,63 +42,59 @@ pub struct KeyedTable<K, S> {
 #[derive(Clone)]
 struct Part<K, S> {
     depth: u32,
-    held: Held<K, S>,
-}
-
-/// A segment that is the table's own, or that it shares with whoever froze it: copied when it is written to next.
-#[derive(Clone)]
-enum Held<K, S> {
-    Own(Segment<K, S>),
-    Shared(Arc<Segment<K, S>>),
+    /// Without a slot while it is frozen: so whoever finds a key here need not ask, and whoever does not asks on.
+    segment: Segment<K, S>,
+    /// The segment, while it is shared with whoever froze it; copied when it is written to next.
+    frozen: Option<Arc<Segment<K, S>>>,
 }
 
 impl<K: Key, S: Clone> Part<K, S> {
+    fn new(depth: u32, segment: Segment<K, S>) -> Self {
+        Self { depth, segment, frozen: None }
+    }
+
+    /// The segment, frozen or not.
     #[inline]
-    fn segment(&self) -> &Segment<K, S> {
-        match &self.held {
-            Held::Own(segment) => segment,
-            Held::Shared(segment) => segment,
-        }
+    fn read(&self) -> &Segment<K, S> {
+        self.frozen.as_deref().unwrap_or(&self.segment)
     }
 
     /// The segment, to be written to.
-    #[inline]
-    fn own(&mut self) -> &mut Segment<K, S> {
-        if let Held::Shared(_) = self.held {
-            self.unshare();
+    fn write(&mut self) -> &mut Segment<K, S> {
+        if self.frozen.is_some() {
+            self.thaw();
         }
-        match &mut self.held {
-            Held::Own(segment) => segment,
-            Held::Shared(_) => unreachable!("it was unshared above"),
+        &mut self.segment
+    }
+
+    /// Looks for a key that `is` the one. The segment may be written to behind it.
+    #[inline]
+    fn find_to_write(&mut self, hash: u64, is: impl Fn(&K) -> bool) -> Place {
+        match self.segment.find_by(hash, &is) {
+            Place::Free(_) if self.frozen.is_some() => {
+                self.thaw();
+                self.segment.find_by(hash, is)
+            }
+            place => place,
         }
     }
 
     #[cold]
-    fn unshare(&mut self) {
-        if let Held::Shared(shared) = std::mem::replace(&mut self.held, Held::Own(Segment::new())) {
-            self.held = Held::Own(Arc::unwrap_or_clone(shared));
+    fn thaw(&mut self) {
+        if let Some(frozen) = self.frozen.take() {
+            self.segment = Arc::unwrap_or_clone(frozen);
         }
     }
 
-    fn into_segment(self) -> Segment<K, S> {
-        match self.held {
-            Held::Own(segment) => segment,
-            Held::Shared(segment) => Arc::unwrap_or_clone(segment),
-        }
+    fn freeze(&mut self) -> Arc<Segment<K, S>> {
+        let Self { segment, frozen, .. } = self;
+        let frozen = frozen.get_or_insert_with(|| Arc::new(std::mem::replace(segment, Segment::new())));
+        Arc::clone(frozen)
     }
 
-    fn share(&mut self) -> Arc<Segment<K, S>> {
-        match std::mem::replace(&mut self.held, Held::Own(Segment::new())) {
-            Held::Own(segment) => {
-                let segment = Arc::new(segment);
-                self.held = Held::Shared(Arc::clone(&segment));
-                segment
-            }
-            Held::Shared(segment) => {
-                self.held = Held::Shared(Arc::clone(&segment));
-                segment
-            }
-        }
+    fn into_segment(mut self) -> Segment<K, S> {
+        self.thaw();
+        self.segment
     }
 }
 
@@ -138,7 +134,7 @@ fn place_bits(hash: u64) -> u64 {
 impl<K: Key, S: Clone> KeyedTable<K, S> {
     /// An empty table. It owns next to no memory.
     pub fn new() -> Self {
-        let segments = vec![Part { depth: 0, held: Held::Own(Segment::new()) }];
+        let segments = vec![Part::new(0, Segment::new())];
         Self { directory: Vec::new(), depth: 0, segments, len: 0, bytes: 0 }
     }
 
@@ -158,7 +154,7 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
             return;
         }
         for hash in hashes {
-            self.segments[self.part_of(*hash)].segment().prefetch(*hash);
+            self.segments[self.part_of(*hash)].read().prefetch(*hash);
         }
     }
 
@@ -166,9 +162,8 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
     #[inline]
     pub fn get_or_insert_with(&mut self, hash: u64, key: KeyRef<'_, K>, new: impl FnOnce() -> S) -> (&K, &mut S) {
         let part = self.part_of(hash);
-        let segment = self.segments[part].own();
-        let (key, state) = match segment.find(hash, key) {
-            Place::Found(slot) => self.segments[part].own().entry_mut(slot),
+        let (key, state) = match self.segments[part].find_to_write(hash, |other| key.matches(other)) {
+            Place::Found(slot) => self.segments[part].segment.entry_mut(slot),
             Place::Free(slot) => self.insert(part, slot, hash, key.to_owned(), new()),
         };
         (key, state)
@@ -185,9 +180,9 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
         add: impl FnOnce(&mut S, V),
     ) -> (&K, &mut S) {
         let part = self.part_of(hash);
-        let (key, state) = match self.segments[part].own().find(hash, key) {
+        let (key, state) = match self.segments[part].find_to_write(hash, |other| key.matches(other)) {
             Place::Found(slot) => {
-                let entry = self.segments[part].own().entry_mut(slot);
+                let entry = self.segments[part].segment.entry_mut(slot);
                 add(&mut entry.1, value);
                 entry
             }
@@ -207,9 +202,8 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
         add: impl FnOnce(&mut S, V),
     ) {
         let part = self.part_of(hash);
-        let segment = self.segments[part].own();
-        match segment.find_by(hash, |other| *other == key) {
-            Place::Found(slot) => add(&mut segment.entry_mut(slot).1, value),
+        match self.segments[part].find_to_write(hash, |other| *other == key) {
+            Place::Found(slot) => add(&mut self.segments[part].segment.entry_mut(slot).1, value),
             Place::Free(slot) => {
                 self.insert(part, slot, hash, key, start(value));
             }
@@ -221,26 +215,25 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
         self.fold_owned(hash, key, state, |state| state, |held, state| *held = state);
     }
 
-    /// Adds a key whose place is known, unless its segment has to grow first.
+    /// Adds a key whose place [`Part::find_to_write`] told, unless its segment has to grow first.
     #[inline]
     fn insert(&mut self, part: usize, slot: usize, hash: u64, key: K, state: S) -> &mut (K, S) {
         self.len += 1;
         let (mut part, mut slot) = (part, slot);
-        while self.segments[part].own().is_full() {
+        while self.segments[part].segment.is_full() {
             self.grow(part);
             part = self.part_of(hash);
-            slot = match self.segments[part].own().find_by(hash, |_| false) {
+            slot = match self.segments[part].segment.find_by(hash, |_| false) {
                 Place::Free(slot) | Place::Found(slot) => slot,
             };
         }
-        self.segments[part].own().insert(slot, hash, key, state)
+        self.segments[part].segment.insert(slot, hash, key, state)
     }
 
     #[cold]
     fn grow(&mut self, part: usize) {
-        let depth = self.segments[part].depth;
-        let segment = self.segments[part].own();
-        if !segment.is_largest() || depth >= DEPTH_MAX {
+        let Part { depth, segment, .. } = &mut self.segments[part];
+        if !segment.is_largest() || *depth >= DEPTH_MAX {
             self.bytes -= segment.bytes();
             segment.double();
             self.bytes += segment.bytes();
@@ -262,14 +255,14 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
         }
         split.depth += 1;
         let shift = 64 - split.depth;
-        let whole = std::mem::replace(split.own(), Segment::new());
+        let whole = std::mem::replace(&mut split.segment, Segment::new());
         self.bytes -= whole.bytes();
         let (lower, upper) = whole.split(|hash| place_bits(hash) >> shift & 1 == 1);
         self.bytes += lower.bytes() + upper.bytes();
-        split.held = Held::Own(lower);
+        split.segment = lower;
         let (depth, bit) = (split.depth, self.depth - split.depth);
         let new = self.segments.len();
-        self.segments.push(Part { depth, held: Held::Own(upper) });
+        self.segments.push(Part::new(depth, upper));
         let new = u32::try_from(new).expect("a directory of 2^24 entries names fewer segments");
         for (place, entry) in self.directory.iter_mut().enumerate() {
             if *entry as usize == part && place >> bit & 1 == 1 {
@@ -280,7 +273,7 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
 
     /// The state of a key that is there.
     pub fn get(&self, hash: u64, key: KeyRef<'_, K>) -> Option<&S> {
-        let segment = self.segments[self.part_of(hash)].segment();
+        let segment = self.segments[self.part_of(hash)].read();
         match segment.find(hash, key) {
             Place::Found(slot) => Some(&segment.entry(slot).1),
             Place::Free(_) => None,
@@ -291,8 +284,8 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
     pub fn get_mut(&mut self, hash: u64, key: KeyRef<'_, K>) -> Option<&mut S> {
         let part = self.part_of(hash);
         // Looked for before it is copied: most keys that are not there are not put there either.
-        match self.segments[part].segment().find(hash, key) {
-            Place::Found(slot) => Some(&mut self.segments[part].own().entry_mut(slot).1),
+        match self.segments[part].read().find(hash, key) {
+            Place::Found(slot) => Some(&mut self.segments[part].write().entry_mut(slot).1),
             Place::Free(_) => None,
         }
     }
@@ -300,10 +293,10 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
     /// Takes a key out.
     pub fn remove(&mut self, hash: u64, key: KeyRef<'_, K>) -> Option<(K, S)> {
         let part = self.part_of(hash);
-        match self.segments[part].segment().find(hash, key) {
+        match self.segments[part].read().find(hash, key) {
             Place::Found(slot) => {
                 self.len -= 1;
-                Some(self.segments[part].own().remove(slot))
+                Some(self.segments[part].write().remove(slot))
             }
             Place::Free(_) => None,
         }
@@ -326,12 +319,12 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
 
     /// All keys and states, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &S)> {
-        self.segments.iter().flat_map(|part| part.segment().iter()).map(|(key, state)| (key, state))
+        self.segments.iter().flat_map(|part| part.read().iter()).map(|(key, state)| (key, state))
     }
 
     /// All keys and states, to change.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut S)> {
-        self.segments.iter_mut().flat_map(|part| part.own().iter_mut())
+        self.segments.iter_mut().flat_map(|part| part.write().iter_mut())
     }
 
     /// What the table holds now, to be read while the table changes on.
@@ -341,8 +334,8 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
         // In the order of the directory, which is that of the key groups.
         for place in 0..self.directory.len().max(1) {
             let part = self.directory.get(place).map_or(0, |part| *part as usize);
-            if last != Some(part) && !self.segments[part].segment().is_empty() {
-                segments.push(self.segments[part].share());
+            if last != Some(part) && !self.segments[part].read().is_empty() {
+                segments.push(self.segments[part].freeze());
             }
             last = Some(part);
         }
@@ -352,7 +345,7 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
     /// Takes everything out; the memory stays for what comes.
     pub fn drain(&mut self) -> impl ExactSizeIterator<Item = (K, S)> + '_ {
         let left = std::mem::take(&mut self.len);
-        Counted { entries: self.segments.iter_mut().flat_map(|part| part.own().drain()), left }
+        Counted { entries: self.segments.iter_mut().flat_map(|part| part.write().drain()), left }
     }
 
     /// Takes everything out, and gives the memory up behind it.

@@ -44,8 +44,8 @@ fn a_drain_that_is_given_up_leaves_nothing_behind() {
 fn segments_split_and_the_directory_finds_every_key() {
     let table = table_of(0..100_000);
     assert!(table.segments.len() >= 16, "{}", table.segments.len());
-    assert!(table.segments.iter().all(|part| part.segment().bytes() <= 256 << 10));
-    assert_eq!(table.bytes, table.segments.iter().map(|part| part.segment().bytes()).sum::<usize>());
+    assert!(table.segments.iter().all(|part| part.read().bytes() <= 256 << 10));
+    assert_eq!(table.bytes, table.segments.iter().map(|part| part.read().bytes()).sum::<usize>());
     for key in 0..100_000u64 {
         assert_eq!(table.get(key_hash(&key), KeyRef::Value(&key)), Some(&(key + 1)));
     }
@@ -56,7 +56,7 @@ fn segments_split_and_the_directory_finds_every_key() {
 fn a_segment_holds_neighbouring_key_groups() {
     let table = table_of(0..100_000);
     let groups = |part: &Part<u64, u64>| -> std::collections::BTreeSet<u32> {
-        part.segment().iter().map(|(key, _)| crate::engine::record::key_group(key_hash(key), 128)).collect()
+        part.read().iter().map(|(key, _)| crate::engine::record::key_group(key_hash(key), 128)).collect()
     };
     for part in &table.segments {
         let groups = groups(part);
@@ -73,7 +73,7 @@ fn keys_of_one_key_group_cost_no_more_than_others() {
         *table.get_or_insert_with(key_hash(key), KeyRef::Value(key), || 0).1 += key;
     }
     assert!(keys.iter().all(|key| table.get(key_hash(key), KeyRef::Value(key)) == Some(key)));
-    assert_eq!(table.bytes, table.segments.iter().map(|part| part.segment().bytes()).sum::<usize>());
+    assert_eq!(table.bytes, table.segments.iter().map(|part| part.read().bytes()).sum::<usize>());
     assert!(table.bytes() < table_of(0..20_000).bytes() * 3 / 2, "{} bytes", table.bytes());
 }
 
@@ -113,5 +113,43 @@ proptest! {
             prop_assert_eq!(table.len(), map.len());
         }
         prop_assert_eq!(table.iter().map(|(key, state)| (*key, *state)).collect::<BTreeMap<_, _>>(), map);
+    }
+
+    #[test]
+    fn what_is_frozen_stays_and_the_table_goes_on(
+        ops in proptest::collection::vec((0u8..8, 0u16..400), 0..2000),
+        keep in any::<bool>(),
+    ) {
+        let (mut table, mut map) = (KeyedTable::<u16, u64>::new(), BTreeMap::<u16, u64>::new());
+        let mut frozen: Vec<(FrozenTable<u16, u64>, BTreeMap<u16, u64>)> = Vec::new();
+        for ((op, key), at) in ops.into_iter().zip(0..) {
+            let (hash, key_ref) = (key_hash(&key), KeyRef::Value(&key));
+            prop_assert_eq!(table.get(hash, key_ref), map.get(&key));
+            match op {
+                0 if at % 20 == 0 => {
+                    if !keep {
+                        frozen.clear();
+                    }
+                    frozen.push((table.freeze(), map.clone()));
+                }
+                1 => prop_assert_eq!(table.remove(hash, key_ref), map.remove(&key).map(|state| (key, state))),
+                2 => prop_assert_eq!(table.get_mut(hash, key_ref).map(|state| std::mem::replace(state, at)), {
+                    map.get_mut(&key).map(|state| std::mem::replace(state, at))
+                }),
+                3 => *table.get_or_insert_with(hash, key_ref, || 0).1 = *map.entry(key).insert_entry(at).get(),
+                _ => {
+                    *map.entry(key).or_default() += at;
+                    table.fold_owned(hash, key, at, |value| value, |state, value| *state += value);
+                }
+            }
+            prop_assert_eq!(table.len(), map.len());
+        }
+        prop_assert_eq!(table.iter().map(|(key, state)| (*key, *state)).collect::<BTreeMap<_, _>>(), map.clone());
+        for (frozen, expected) in frozen {
+            prop_assert_eq!(frozen.len(), expected.len());
+            let entries = frozen.pieces().flatten().map(|(_, entry)| *entry).collect::<BTreeMap<_, _>>();
+            prop_assert_eq!(entries, expected);
+        }
+        prop_assert_eq!(table.drain().collect::<BTreeMap<_, _>>(), map);
     }
 }
