@@ -33,6 +33,7 @@ mod mailbox;
 mod network;
 mod panics;
 mod ports;
+mod running;
 mod snapshot;
 mod snapshots;
 mod source;

@@ -1,0 +1,109 @@
+//! Effects of the core, performed in order.
+
+use tracing::{info, warn};
+
+use super::Service;
+use crate::ids::JobId;
+use crate::jobmanager::checkpoint_store::CheckpointStore;
+use crate::jobmanager::error::Error;
+use crate::jobmanager::event::Effect;
+use crate::jobmanager::job::Job;
+use crate::jobmanager::job_master::{JobMaster, Outcome};
+use crate::jobmanager::preparation::blocking;
+use crate::jobmanager::shutdown::final_status;
+use crate::protocol::job::JobStatus;
+
+impl Service {
+    pub(super) async fn perform(&mut self, effect: Effect) -> Result<(), Error> {
+        match effect {
+            Effect::Prepare(submission) => {
+                let job = submission.job;
+                let preparation = self.preparation.clone();
+                let child = self.children.spawn(async move { preparation.run(*submission).await.map(Some) });
+                self.preparations.insert(job, child);
+            }
+            Effect::AbortPreparation { job } => {
+                if let Some(child) = self.preparations.remove(&job) {
+                    child.abort();
+                }
+            }
+            // A later attempt decides now: what becomes of the job here is nobody's business.
+            Effect::Persist { .. } if self.ending.is_fenced() => {}
+            // Awaited here: nothing behind it leaves, and no request is answered, before it is durable.
+            Effect::Persist { job, record } => {
+                let store = self.store.clone();
+                blocking(move || store.put(job, &record)).await?;
+            }
+            Effect::WriteManifest { manifest, counts } => {
+                let checkpoints = self.checkpoints.clone();
+                self.children.spawn(async move { checkpoints.written(manifest, counts).await.map(Some) });
+            }
+            Effect::DiscardCheckpoint { job, directory } => self.discard_checkpoint(job, directory).await?,
+            Effect::CheckpointFailed { job, checkpoint, failure } => {
+                warn!(%job, %checkpoint, %failure, "checkpoint failed");
+            }
+            Effect::ToTaskManager { task_manager, message } => self.links.to_task_manager(&task_manager, message),
+            Effect::DropTaskManager { task_manager, why } => {
+                warn!(%task_manager, %why, "TaskManager lost");
+                let fenced = self.resource_manager.is_some();
+                self.links.drop_task_manager(&task_manager, &why, fenced);
+            }
+            Effect::ToWorker { worker, message } => self.links.to_worker(&worker, message),
+            Effect::AskContainers { count } => {
+                if let Some((resource_manager, _)) = &self.resource_manager {
+                    info!(count, "asking for TaskManager containers");
+                    resource_manager.ask(count);
+                }
+            }
+            Effect::ReleaseContainer(container) => {
+                if let Some((resource_manager, _)) = &self.resource_manager {
+                    resource_manager.release(container);
+                }
+            }
+            Effect::Launch(allocation) => {
+                let launch = self.task_managers.clone().launch(*allocation);
+                self.children.spawn(async move { Ok(launch.await) });
+            }
+            Effect::Wake { at } => drop(self.wakes.insert(at)),
+            Effect::StatusChanged { job, from, to } => self.log_status(job, from, to),
+            Effect::Ended { job, outcome } => self.job_ended(job, &outcome),
+            Effect::Closed { job } => {
+                self.open.remove(&job);
+                self.preparations.remove(&job);
+                self.finish_if_drained();
+            }
+        }
+        Ok(())
+    }
+
+    /// Beside everything else, except when the job has ended: this process may be about to, too.
+    async fn discard_checkpoint(&mut self, job: JobId, directory: String) -> Result<(), Error> {
+        let has_ended = self.core.job(job).and_then(Job::master).is_none_or(|master| master.outcome().is_some());
+        let discard = blocking(move || {
+            CheckpointStore::discard(&directory);
+            Ok(())
+        });
+        if has_ended {
+            return discard.await;
+        }
+        self.children.spawn(async move { discard.await.map(|()| None) });
+        Ok(())
+    }
+
+    fn log_status(&self, job: JobId, from: JobStatus, to: JobStatus) {
+        let failures = self.core.job(job).and_then(Job::master).map(JobMaster::failures).unwrap_or_default();
+        match failures.last().filter(|_| from == JobStatus::Restarting) {
+            Some(last) => info!(%job, %from, %to, after = %last.failure, "job status changed"),
+            None => info!(%job, %from, %to, "job status changed"),
+        }
+    }
+
+    fn job_ended(&mut self, job: JobId, outcome: &Outcome) {
+        let why = outcome.failure.as_ref().map(ToString::to_string).unwrap_or_default();
+        info!(%job, status = %outcome.status, %why, "job ended");
+        if self.per_job {
+            self.ending.drain(final_status(outcome), self.clock.now());
+            self.finish_if_drained();
+        }
+    }
+}
