@@ -38,6 +38,8 @@ impl Service {
                 let checkpoints = self.checkpoints.clone();
                 self.children.spawn(async move { checkpoints.written(manifest, counts).await.map(Some) });
             }
+            // What lies there may be what the later attempt goes on from.
+            Effect::DiscardCheckpoint { .. } if self.ending.is_fenced() => {}
             Effect::DiscardCheckpoint { job, directory } => self.discard_checkpoint(job, directory).await?,
             Effect::CheckpointFailed { job, checkpoint, failure } => {
                 warn!(%job, %checkpoint, %failure, "checkpoint failed");

@@ -115,6 +115,12 @@ impl JobFiles {
         }
     }
 
+    /// Whether a job that has not ended goes on from the checkpoint in this directory, if its JobManager dies now.
+    pub(super) fn goes_on_from(&self, directory: &str) -> bool {
+        let latest = self.checkpoints.last().and_then(|entry| entry.1.as_ref());
+        self.verdict.is_none() && latest.is_some_and(|manifest| manifest.directory == directory)
+    }
+
     /// Whether prepared output belongs to a checkpoint that is complete.
     pub(super) fn is_checkpointed(&self, payload: &serde_json::Value) -> bool {
         let manifests = self.checkpoints.iter().filter_map(|entry| entry.1.as_ref());

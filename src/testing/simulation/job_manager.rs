@@ -196,7 +196,14 @@ impl JobManager {
             Effect::WriteManifest { manifest, counts } => {
                 world.later(1..80, me, Done::WriteManifest(manifest, counts));
             }
-            Effect::DiscardCheckpoint { directory, .. } => {
+            // It may be the later attempt's beginning.
+            Effect::DiscardCheckpoint { .. } if self.ending.is_fenced() => {}
+            Effect::DiscardCheckpoint { job, directory } => {
+                if world.disks.job(self.attempt.application, job).goes_on_from(&directory) {
+                    world
+                        .ledger
+                        .violated(format!("{} removes {directory}, from which job {} goes on", self.name, job.0));
+                }
                 let scenario = world.scenario.clone();
                 if let Some(spec) = scenario.job_of_program(&self.submission.program.name) {
                     spec.storage.discard(&directory);
