@@ -153,6 +153,8 @@ struct Local {
     worker: Option<(WorkerId, TaskExecutor)>,
     slots: u32,
     wakes: BTreeSet<Now>,
+    /// The last checkpoint has come to nothing.
+    checkpoints_fail: bool,
     closed: bool,
 }
 
@@ -168,6 +170,7 @@ impl Local {
             worker: None,
             slots: 0,
             wakes: BTreeSet::new(),
+            checkpoints_fail: false,
             closed: false,
         }
     }
@@ -212,6 +215,7 @@ impl Local {
             // The loop waits for it: checkpoints of a local run are rare and small against what it does.
             Effect::WriteManifest { manifest, .. } => {
                 let failure = write_manifest(&manifest).err();
+                self.checkpoints_fail &= failure.is_some();
                 self.queue.push_back(Event::ManifestWritten { manifest, failure });
             }
             Effect::DiscardCheckpoint { directory } => {
@@ -220,7 +224,10 @@ impl Local {
                 }
             }
             Effect::CheckpointFailed { checkpoint, failure } => {
-                tracing::warn!(%checkpoint, %failure, "checkpoint failed");
+                // Said once in a row: nothing becomes visible meanwhile.
+                if !std::mem::replace(&mut self.checkpoints_fail, true) {
+                    eprintln!("checkpoint {checkpoint} failed, the job runs on: {failure}");
+                }
             }
             Effect::Wake { at } => {
                 self.wakes.insert(at);
