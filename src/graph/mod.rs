@@ -11,6 +11,7 @@
 
 pub mod accumulator;
 pub mod checkpoint;
+mod deployment;
 pub mod explain;
 mod invalid_plan;
 pub mod job_graph;

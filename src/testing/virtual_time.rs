@@ -19,9 +19,7 @@ use crate::engine::record::Record;
 use crate::engine::runtime::{Blueprint, Connect, Flushing, Mail, Step, Stepped, TaskEvent};
 use crate::graph::job_graph::{JobGraph, Settings};
 use crate::graph::plan::NodeIndex;
-use crate::graph::task::{
-    Committable, ExecutionState, Failure, InputDeployment, OutputDeployment, Producer, Split, TaskDeployment,
-};
+use crate::graph::task::{Committable, ExecutionState, Failure, Split, TaskDeployment};
 use crate::ids::{ExecutionAttemptId, JobId, TaskManagerId, WorkerId};
 use crate::launch::{Error, Job};
 use crate::time::Now;
@@ -213,39 +211,5 @@ fn deployments(graph: &JobGraph) -> Vec<TaskDeployment> {
     let attempt =
         |vertex: usize, subtask| ExecutionAttemptId { vertex: graph.vertices[vertex].id, subtask, attempt: 0 };
     let worker = WorkerId { task_manager: TaskManagerId("virtual".to_owned()), job, incarnation: 1 };
-    let producer = |vertex, subtask| Producer {
-        attempt: attempt(vertex, subtask),
-        worker: worker.clone(),
-        data_address: String::new(),
-    };
-    let task = |index: usize, subtask: u32| {
-        let vertex = &graph.vertices[index];
-        let inputs = graph.edges.iter().filter(|edge| edge.target == index).map(|edge| InputDeployment {
-            edge: edge.id,
-            producers: (0..graph.vertices[edge.source].parallelism)
-                .filter(|producer| graph.consumers(edge, *producer).contains(&subtask))
-                .map(|number| producer(edge.source, number))
-                .collect(),
-        });
-        let outputs = graph.edges.iter().filter(|edge| edge.source == index).map(|edge| OutputDeployment {
-            edge: edge.id,
-            partitioner: edge.partitioner,
-            consumers: graph.consumers(edge, subtask).map(|number| attempt(edge.target, number)).collect(),
-            max_parallelism: graph.vertices[edge.target].max_parallelism,
-        });
-        TaskDeployment {
-            job,
-            attempt: attempt(index, subtask),
-            name: vertex.name.clone(),
-            operators: vertex.operators.clone(),
-            parallelism: vertex.parallelism,
-            max_parallelism: vertex.max_parallelism,
-            inputs: inputs.collect(),
-            outputs: outputs.collect(),
-            restored_from: None,
-            restore: Vec::new(),
-        }
-    };
-    let subtasks = |index: usize| (0..graph.vertices[index].parallelism).map(move |subtask| (index, subtask));
-    (0..graph.vertices.len()).flat_map(subtasks).map(|(index, subtask)| task(index, subtask)).collect()
+    graph.subtasks().map(|at| graph.deployment(job, at, attempt, |_, _| (worker.clone(), String::new()))).collect()
 }

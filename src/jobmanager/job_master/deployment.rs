@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::execution::ExecutionGraph;
 use crate::graph::job_graph::JobGraph;
-use crate::graph::task::{InputDeployment, OutputDeployment, Producer, TaskDeployment};
-use crate::ids::{ExecutionAttemptId, JobId, TaskManagerId, WorkerId};
+use crate::graph::task::TaskDeployment;
+use crate::ids::{JobId, TaskManagerId, WorkerId};
 
 /// Which TaskManager each subtask runs on: `[vertex][subtask]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,70 +53,12 @@ pub(super) fn deployments(
     assignment: &Assignment,
     addresses: &Addresses,
 ) -> BTreeMap<WorkerId, Vec<TaskDeployment>> {
-    let plan = Deployer { graph, execution, assignment, addresses };
+    let place = |vertex: usize, subtask: u32| &addresses[assignment.of(vertex, subtask as usize)];
+    let attempt = |vertex: usize, subtask: u32| execution.id(graph, (vertex, subtask as usize));
     let mut tasks: BTreeMap<WorkerId, Vec<TaskDeployment>> = BTreeMap::new();
-    for (vertex, spec) in graph.vertices.iter().enumerate() {
-        for subtask in 0..spec.parallelism {
-            let (worker, _) = plan.address(vertex, subtask);
-            tasks.entry(worker.clone()).or_default().push(TaskDeployment {
-                job,
-                attempt: plan.attempt(vertex, subtask),
-                name: spec.name.clone(),
-                operators: spec.operators.clone(),
-                parallelism: spec.parallelism,
-                max_parallelism: spec.max_parallelism,
-                inputs: plan.inputs(vertex, subtask),
-                outputs: plan.outputs(vertex, subtask),
-                restored_from: None,
-                restore: Vec::new(),
-            });
-        }
+    for (vertex, subtask) in graph.subtasks() {
+        let task = graph.deployment(job, (vertex, subtask), attempt, |vertex, subtask| place(vertex, subtask).clone());
+        tasks.entry(place(vertex, subtask).0.clone()).or_default().push(task);
     }
     tasks
-}
-
-struct Deployer<'a> {
-    graph: &'a JobGraph,
-    execution: &'a ExecutionGraph,
-    assignment: &'a Assignment,
-    addresses: &'a Addresses,
-}
-
-impl Deployer<'_> {
-    fn attempt(&self, vertex: usize, subtask: u32) -> ExecutionAttemptId {
-        self.execution.id(self.graph, (vertex, subtask as usize))
-    }
-
-    fn address(&self, vertex: usize, subtask: u32) -> &(WorkerId, String) {
-        &self.addresses[self.assignment.of(vertex, subtask as usize)]
-    }
-
-    fn inputs(&self, vertex: usize, subtask: u32) -> Vec<InputDeployment> {
-        let edges = self.graph.edges.iter().filter(|edge| edge.target == vertex);
-        let gate = |edge: &crate::graph::job_graph::JobEdge| {
-            let senders = (0..self.graph.vertices[edge.source].parallelism)
-                .filter(|producer| self.graph.consumers(edge, *producer).contains(&subtask));
-            let producer = |index: u32| {
-                let (worker, data_address) = self.address(edge.source, index).clone();
-                Producer { attempt: self.attempt(edge.source, index), worker, data_address }
-            };
-            InputDeployment { edge: edge.id, producers: senders.map(producer).collect() }
-        };
-        edges.map(gate).collect()
-    }
-
-    fn outputs(&self, vertex: usize, subtask: u32) -> Vec<OutputDeployment> {
-        let edges = self.graph.edges.iter().filter(|edge| edge.source == vertex);
-        let partition = |edge: &crate::graph::job_graph::JobEdge| OutputDeployment {
-            edge: edge.id,
-            partitioner: edge.partitioner,
-            consumers: self
-                .graph
-                .consumers(edge, subtask)
-                .map(|consumer| self.attempt(edge.target, consumer))
-                .collect(),
-            max_parallelism: self.graph.vertices[edge.target].max_parallelism,
-        };
-        edges.map(partition).collect()
-    }
 }

@@ -16,7 +16,7 @@ use crate::graph::plan::{
     Chaining, ExecutionMode, NodeIndex, NodeKind, OperatorCode, PLAN_VERSION, Partitioner, Plan, PlanEdge, PlanNode,
     operator_id,
 };
-use crate::graph::task::{Failure, InputDeployment, OutputDeployment, Producer, TaskDeployment};
+use crate::graph::task::{Failure, InputDeployment, OutputDeployment, TaskDeployment};
 use crate::ids::{ExecutionAttemptId, JobId, TaskManagerId, WorkerId};
 use crate::time::{EventTime, Now};
 
@@ -88,42 +88,8 @@ impl Graph {
         let attempt =
             |vertex: usize, subtask| ExecutionAttemptId { vertex: graph.vertices[vertex].id, subtask, attempt: 0 };
         let worker = WorkerId { task_manager: TaskManagerId("tm".to_owned()), job: JobId(1), incarnation: 1 };
-        let producer = |vertex, subtask| Producer {
-            attempt: attempt(vertex, subtask),
-            worker: worker.clone(),
-            data_address: String::new(),
-        };
-        let mut tasks = Vec::new();
-        for (index, vertex) in graph.vertices.iter().enumerate() {
-            for subtask in 0..vertex.parallelism {
-                let inputs = graph.edges.iter().filter(|edge| edge.target == index).map(|edge| InputDeployment {
-                    edge: edge.id,
-                    producers: (0..graph.vertices[edge.source].parallelism)
-                        .filter(|producer| graph.consumers(edge, *producer).contains(&subtask))
-                        .map(|number| producer(edge.source, number))
-                        .collect(),
-                });
-                let outputs = graph.edges.iter().filter(|edge| edge.source == index).map(|edge| OutputDeployment {
-                    edge: edge.id,
-                    partitioner: edge.partitioner,
-                    consumers: graph.consumers(edge, subtask).map(|number| attempt(edge.target, number)).collect(),
-                    max_parallelism: graph.vertices[edge.target].max_parallelism,
-                });
-                tasks.push(TaskDeployment {
-                    job: JobId(1),
-                    attempt: attempt(index, subtask),
-                    name: vertex.name.clone(),
-                    operators: vertex.operators.clone(),
-                    parallelism: vertex.parallelism,
-                    max_parallelism: vertex.max_parallelism,
-                    inputs: inputs.collect(),
-                    outputs: outputs.collect(),
-                    restored_from: None,
-                    restore: Vec::new(),
-                });
-            }
-        }
-        tasks
+        let place = |_, _| (worker.clone(), String::new());
+        graph.subtasks().map(|at| graph.deployment(JobId(1), at, attempt, place)).collect()
     }
 
     pub(crate) fn blueprint(&self) -> Blueprint {
