@@ -38,8 +38,9 @@ impl Service {
                 let checkpoints = self.checkpoints.clone();
                 self.children.spawn(async move { checkpoints.written(manifest, counts).await.map(Some) });
             }
-            // What lies there may be what the later attempt goes on from.
-            Effect::DiscardCheckpoint { .. } if self.ending.is_fenced() => {}
+            // Its job is cancelled by the end of this process, not by a user: what lies there may be gone on from, by a later attempt or
+            // by hand.
+            Effect::DiscardCheckpoint { .. } if self.ending.begun() => {}
             Effect::DiscardCheckpoint { job, directory } => self.discard_checkpoint(job, directory).await?,
             Effect::CheckpointFailed { job, checkpoint, failure } => {
                 warn!(%job, %checkpoint, %failure, "checkpoint failed");

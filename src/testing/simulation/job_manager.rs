@@ -196,8 +196,8 @@ impl JobManager {
             Effect::WriteManifest { manifest, counts } => {
                 world.later(1..80, me, Done::WriteManifest(manifest, counts));
             }
-            // It may be the later attempt's beginning.
-            Effect::DiscardCheckpoint { .. } if self.ending.is_fenced() => {}
+            // It may be the later attempt's beginning, or what somebody goes on from by hand.
+            Effect::DiscardCheckpoint { .. } if self.ending.begun() => {}
             Effect::DiscardCheckpoint { job, directory } => {
                 if world.disks.job(self.attempt.application, job).goes_on_from(&directory) {
                     world
