@@ -83,6 +83,7 @@ pub use api::{
     KeyedStream, StreamExecutionEnvironment, WindowedStream, text,
 };
 pub use engine::connectors;
+pub use engine::operators::ExpiringStates;
 pub use engine::operators::{
     Accumulator, AccumulatorHandle, AggregateFunction, AggregatingState, BroadcastContext, BroadcastProcessFunction,
     CoProcessFunction, Collector, Emission, KeyedBroadcastContext, KeyedBroadcastProcessFunction,
@@ -96,7 +97,9 @@ pub use engine::operators::{
 };
 pub use engine::operators::{JoinContext, ProcessJoinFunction};
 pub use engine::record::Str;
-pub use engine::state::{BroadcastState, ListState, MapState, ReducingState, ValueState};
+pub use engine::state::{
+    BroadcastState, ListState, MapState, ReducingState, StateTtlConfig, StateVisibility, UpdateType, ValueState,
+};
 pub use graph::accumulator::{AccumulatorValue, Number};
 pub use graph::plan::ExecutionMode;
 pub use launch::{Error, JobResult, parse};
@@ -132,7 +135,9 @@ pub mod prelude {
         TimerService, WatermarkGenerator, WatermarkOutput, WatermarkStrategy,
     };
     pub use crate::engine::record::Str;
-    pub use crate::engine::state::{BroadcastState, ListState, MapState, ReducingState, ValueState};
+    pub use crate::engine::state::{
+        BroadcastState, ListState, MapState, ReducingState, StateTtlConfig, StateVisibility, UpdateType, ValueState,
+    };
     pub use crate::graph::plan::ExecutionMode;
     pub use crate::graph::task::Failure;
     pub use crate::time::{EventTime, Now};

@@ -17,6 +17,7 @@ use crate::engine::state::{Restore, Section, Sections, Snapshot, TakeSection};
 use crate::graph::task::{Failure, StateFile};
 use crate::ids::OperatorId;
 use crate::rpc::io_cause;
+use crate::time::Now;
 
 const MAGIC: &[u8; 8] = b"FLOTTST1";
 const END_MAGIC: &[u8; 4] = b"FST1";
@@ -180,9 +181,9 @@ impl RestoredStates {
         Ok(Self { files: files.iter().map(open).collect::<Result<_, Failure>>()?, groups })
     }
 
-    /// What they hold for one operator.
-    pub fn operator(&mut self, operator: OperatorId) -> RestoredOperator<'_> {
-        RestoredOperator { states: self, operator, asked: Vec::new() }
+    /// What they hold for one operator, which is restored now.
+    pub fn operator(&mut self, operator: OperatorId, now: Now) -> RestoredOperator<'_> {
+        RestoredOperator { states: self, operator, now, asked: Vec::new() }
     }
 }
 
@@ -190,6 +191,7 @@ impl RestoredStates {
 pub struct RestoredOperator<'a> {
     states: &'a mut RestoredStates,
     operator: OperatorId,
+    now: Now,
     asked: Vec<String>,
 }
 
@@ -208,6 +210,10 @@ impl RestoredOperator<'_> {
 }
 
 impl Restore for RestoredOperator<'_> {
+    fn now(&self) -> Now {
+        self.now
+    }
+
     fn visit(&mut self, state: &str, section: TakeSection<'_>) -> Result<(), Failure> {
         self.asked.push(state.to_owned());
         let RestoredStates { files, groups } = &mut *self.states;
@@ -304,7 +310,7 @@ mod tests {
     fn read(file: &StateFile, groups: Range<u32>) -> Result<BTreeMap<u64, u64>, Failure> {
         let mut states = RestoredStates::open(&LocalStorage, std::slice::from_ref(file), groups.clone())?;
         let mut found = BTreeMap::new();
-        states.operator(OPERATOR).visit("count", &mut |section| {
+        states.operator(OPERATOR, Now(0)).visit("count", &mut |section| {
             assert!(groups.contains(&section.group.unwrap()));
             section.each_keyed(128, |(key, _)| key, |_, (key, value)| assert!(found.insert(key, value).is_none()))
         })?;
@@ -346,7 +352,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = write(directory.path(), &mut counts(3));
         let mut states = RestoredStates::open(&LocalStorage, &[file], 0..128).unwrap();
-        let mut operator = states.operator(OPERATOR);
+        let mut operator = states.operator(OPERATOR, Now(0));
         operator.visit("count", &mut |_| Ok(())).unwrap();
         assert_eq!(operator.unclaimed(), ["rules"]);
     }
@@ -362,7 +368,7 @@ mod tests {
             std::fs::write(&file.path, &damaged).unwrap();
             let read =
                 RestoredStates::open(&LocalStorage, std::slice::from_ref(&file), 0..128).and_then(|mut states| {
-                    let mut operator = states.operator(OPERATOR);
+                    let mut operator = states.operator(OPERATOR, Now(0));
                     operator.visit("count", &mut |_| Ok(()))?;
                     operator.visit("rules", &mut |_| Ok(()))
                 });

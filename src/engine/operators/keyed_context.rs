@@ -201,7 +201,9 @@ impl<K: Key> KeyedCore<K> {
     ) -> Result<(), Failure> {
         let now = out.now();
         let mut collector = Collector::new(out);
+        self.states.set_now(now);
         let mut batch = Keyed::<K, T>::of(batch);
+        let records = batch.len();
         let (times, mut row, mut event) = (batch.take_times(), 0, EventClock::at(self.watermark));
         self.sides.at(None);
         batch.for_each(|hash, key, record| {
@@ -218,6 +220,7 @@ impl<K: Key> KeyedCore<K> {
             element(record, &mut ctx, &mut collector);
             self.sides.hand_on_full(&mut collector);
         });
+        self.states.clean_up(records);
         self.sides.hand_on(&mut collector);
         collector.finish()
     }
@@ -226,6 +229,7 @@ impl<K: Key> KeyedCore<K> {
     pub(super) fn with_key(&mut self, key: &K, now: Now, apply: impl FnOnce(&mut KeyedContext<'_, K>)) {
         let at = KeyAt { hash: key_hash(key), key: KeyRef::Value(key) };
         let event = EventClock::at(self.watermark);
+        self.states.set_now(now);
         apply(&mut KeyedContext { core: self, at, key: OnceCell::new(), now, event });
     }
 
@@ -321,6 +325,7 @@ impl<K: Key> KeyedCore<K> {
         out: &mut dyn Output,
         mut on_timer: impl FnMut(Timer, &mut KeyedContext<'_, K>, &mut Collector<'_, O>),
     ) -> Result<(), Failure> {
+        self.states.set_now(now);
         let mut collector = Collector::new(out);
         for _ in 0..count_max {
             let Some((timer, hash, key)) = due(&mut self.timers) else { break };

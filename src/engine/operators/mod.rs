@@ -81,7 +81,7 @@ pub(crate) use partition_custom::{PartitionCustom, router};
 pub(crate) use process::Process;
 pub use process::{ProcessContext, ProcessFunction};
 pub use program::{OperatorContext, ProgramCode, ProgramGraph, ProgramOperator};
-pub use runtime_context::{KeyedRuntimeContext, RuntimeContext};
+pub use runtime_context::{ExpiringStates, KeyedRuntimeContext, RuntimeContext};
 pub use side_output::OutputTag;
 pub use sink::{ErasedSink, Sink, SinkWriter};
 pub use source::{Boundedness, Discovery, ErasedSource, NextDiscovery, Polled, Source, SourceReader, SplitEnumerator};

@@ -3,7 +3,7 @@
 use super::{Accumulator, AccumulatorHandle, AggregateFunction, AggregatingState, OperatorContext};
 use crate::engine::record::{Key, Record};
 use crate::engine::state::{
-    BroadcastState, BroadcastStates, KeyedStates, ListState, MapState, ReducingState, ValueState,
+    BroadcastState, BroadcastStates, KeyedStates, ListState, MapState, ReducingState, StateTtlConfig, ValueState,
 };
 use crate::graph::task::Failure;
 
@@ -80,19 +80,29 @@ impl<'a, K: Key> KeyedRuntimeContext<'a, K> {
         self.context.accumulator(name)
     }
 
+    /// For states that are forgotten when nobody touches them: `ctx.time_to_live(hour).value_state("seen")`. What is obtained is
+    /// used like any other. Flink's `StateDescriptor.enableTimeToLive`.
+    pub fn time_to_live(&mut self, ttl: StateTtlConfig) -> ExpiringStates<'_, 'a, K> {
+        ExpiringStates { context: self, ttl: Some(ttl) }
+    }
+
+    fn lasting(&mut self) -> ExpiringStates<'_, 'a, K> {
+        ExpiringStates { context: self, ttl: None }
+    }
+
     /// The state of this name that holds one value a key.
     pub fn value_state<V: Record>(&mut self, name: &str) -> ValueState<V> {
-        note(ValueState::register(self.states, name), &mut self.context.mistake)
+        self.lasting().value_state(name)
     }
 
     /// The state of this name that holds a list a key.
     pub fn list_state<V: Record>(&mut self, name: &str) -> ListState<V> {
-        note(ListState::register(self.states, name), &mut self.context.mistake)
+        self.lasting().list_state(name)
     }
 
     /// The state of this name that holds a map a key.
     pub fn map_state<UK: Key, UV: Record>(&mut self, name: &str) -> MapState<UK, UV> {
-        note(MapState::register(self.states, name), &mut self.context.mistake)
+        self.lasting().map_state(name)
     }
 
     /// The state of this name that folds what is added for a key into one value by `function`.
@@ -100,12 +110,12 @@ impl<'a, K: Key> KeyedRuntimeContext<'a, K> {
     where
         F: Fn(V, V) -> V + Send + Sync + 'static,
     {
-        note(ReducingState::register(self.states, name, function), &mut self.context.mistake)
+        self.lasting().reducing_state(name, function)
     }
 
     /// The state of this name that folds what is added for a key by `function`.
     pub fn aggregating_state<I, F: AggregateFunction<I>>(&mut self, name: &str, function: F) -> AggregatingState<I, F> {
-        AggregatingState::new(self.value_state(name), function)
+        self.lasting().aggregating_state(name, function)
     }
 
     /// The broadcast state of this name: of a function behind `connect_broadcast`.
@@ -116,6 +126,47 @@ impl<'a, K: Key> KeyedRuntimeContext<'a, K> {
     /// Says what went wrong.
     pub(super) fn close(self) -> Result<(), Failure> {
         self.context.close()
+    }
+}
+
+/// States of a keyed function that have a time to live, to be obtained in its `open`: see [`StateTtlConfig`].
+pub struct ExpiringStates<'c, 'a, K> {
+    context: &'c mut KeyedRuntimeContext<'a, K>,
+    /// None: they have not.
+    ttl: Option<StateTtlConfig>,
+}
+
+impl<K: Key> ExpiringStates<'_, '_, K> {
+    /// As [`KeyedRuntimeContext::value_state`].
+    pub fn value_state<V: Record>(&mut self, name: &str) -> ValueState<V> {
+        let state = ValueState::register(self.context.states, name, self.ttl);
+        note(state, &mut self.context.context.mistake)
+    }
+
+    /// As [`KeyedRuntimeContext::list_state`]. Each element has a time of its own.
+    pub fn list_state<V: Record>(&mut self, name: &str) -> ListState<V> {
+        let state = ListState::register(self.context.states, name, self.ttl);
+        note(state, &mut self.context.context.mistake)
+    }
+
+    /// As [`KeyedRuntimeContext::map_state`]. Each entry has a time of its own.
+    pub fn map_state<UK: Key, UV: Record>(&mut self, name: &str) -> MapState<UK, UV> {
+        let state = MapState::register(self.context.states, name, self.ttl);
+        note(state, &mut self.context.context.mistake)
+    }
+
+    /// As [`KeyedRuntimeContext::reducing_state`]. Each value that is added begins its time anew.
+    pub fn reducing_state<V: Record, F>(&mut self, name: &str, function: F) -> ReducingState<V>
+    where
+        F: Fn(V, V) -> V + Send + Sync + 'static,
+    {
+        let state = ReducingState::register(self.context.states, name, self.ttl, function);
+        note(state, &mut self.context.context.mistake)
+    }
+
+    /// As [`KeyedRuntimeContext::aggregating_state`]. Each value that is added begins its time anew.
+    pub fn aggregating_state<I, F: AggregateFunction<I>>(&mut self, name: &str, function: F) -> AggregatingState<I, F> {
+        AggregatingState::new(self.value_state(name), function)
     }
 }
 

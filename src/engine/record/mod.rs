@@ -54,7 +54,7 @@ pub use keyed::{Keyed, KeyedType};
 pub(crate) use open_rows::OpenRows;
 pub(crate) use routed::{Routed, Router};
 pub use rows::{Rows, RowsType};
-pub use table::{FrozenTable, KeyedTable};
+pub use table::{FrozenTable, KeyedTable, Swept};
 pub use text::Str;
 pub use text_column::TextColumn;
 pub use times::Times;

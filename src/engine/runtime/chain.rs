@@ -184,7 +184,7 @@ impl Chain {
     pub(super) fn restore(&mut self, states: &mut RestoredStates) -> Result<(), Failure> {
         for (position, operator) in self.operators.iter_mut().enumerate() {
             self.context.current.set(position);
-            let mut restored = states.operator(operator.id);
+            let mut restored = states.operator(operator.id, self.context.now.get());
             operator.code.restore(&mut restored).map_err(|failure| operator.blame(failure))?;
             for state in restored.unclaimed() {
                 let operator = &operator.context.name;

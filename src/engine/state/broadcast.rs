@@ -107,7 +107,7 @@ impl<UK: Key, UV: Record> BroadcastState<UK, UV> {
         if let Some(at) = states.maps.iter().position(|map| map.name == name) {
             let (known, wanted) = (states.maps[at].type_name, type_name::<(UK, UV)>());
             return match any(&*states.maps[at].map).is::<KeyedTable<UK, UV>>() {
-                true => Ok(Self { slot: Slot::new(at) }),
+                true => Ok(Self { slot: Slot::new(at, false) }),
                 false => Err(format!(
                     "broadcast state \"{name}\" holds {known}, and was asked for as {wanted}; rename one of both"
                 )),
@@ -115,7 +115,7 @@ impl<UK: Key, UV: Record> BroadcastState<UK, UV> {
         }
         let map = Box::new(KeyedTable::<UK, UV>::new());
         states.maps.push(NamedMap { name: name.to_owned(), type_name: type_name::<(UK, UV)>(), map });
-        Ok(Self { slot: Slot::new(states.maps.len() - 1) })
+        Ok(Self { slot: Slot::new(states.maps.len() - 1, false) })
     }
 
     /// The value at `key`.

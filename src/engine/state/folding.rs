@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::expiring::{StateTtlConfig, TimedValue};
 use super::handle::{Slot, keyed_state};
 use super::keyed::{FOREIGN, KeyContext, KeyedStates};
 use crate::engine::record::{Key, Record};
@@ -19,7 +20,7 @@ pub struct ReducingState<V> {
     function: Option<ReduceFunction<V>>,
 }
 
-keyed_state!(ReducingState<V: Record>);
+keyed_state!(ReducingState<V: Record>, TimedValue<Option<V>>);
 
 impl<V> Default for ReducingState<V> {
     /// A handle that `open` will replace.
@@ -38,14 +39,22 @@ impl<V: Record> ReducingState<V> {
     pub(crate) fn register<K: Key>(
         states: &mut KeyedStates<K>,
         name: &str,
+        ttl: Option<StateTtlConfig>,
         function: impl Fn(V, V) -> V + Send + Sync + 'static,
     ) -> Result<Self, String> {
-        Ok(Self { slot: states.register(name)?, function: Some(Arc::new(function)) })
+        Ok(Self {
+            slot: states.register_expiring::<Option<V>, TimedValue<Option<V>>>(name, ttl)?,
+            function: Some(Arc::new(function)),
+        })
     }
 
     /// What was added for the current key since it was cleared, folded.
     pub fn get<'c, C: KeyContext>(&self, ctx: &'c C) -> Option<&'c V> {
         let (states, at) = ctx.keyed();
+        if let Some(slot) = self.slot.expiring::<TimedValue<Option<V>>>() {
+            let (table, part) = states.expiring(slot, at.hash);
+            return table.value(part, at, states.now())?.as_ref();
+        }
         states.part(self.slot, at.hash).get(at.hash, at.key)?.as_ref()
     }
 
@@ -59,12 +68,22 @@ impl<V: Record> ReducingState<V> {
                 None => Some(value),
             };
         };
+        if let Some(slot) = self.slot.expiring::<TimedValue<Option<V>>>() {
+            let now = states.now();
+            let (table, part) = states.expiring_mut(slot, at.hash);
+            return fold(table.value_or_insert_with(part, at, now, || None), value);
+        }
         states.part_mut(self.slot, at.hash).fold(at.hash, at.key, value, Some, fold);
     }
 
     /// Takes the current key's value away, and the memory it took.
     pub fn clear<C: KeyContext>(&self, ctx: &mut C) {
         let (states, at) = ctx.keyed_mut();
+        if let Some(slot) = self.slot.expiring::<TimedValue<Option<V>>>() {
+            let (table, part) = states.expiring_mut(slot, at.hash);
+            table.remove(part, at);
+            return;
+        }
         states.part_mut(self.slot, at.hash).remove(at.hash, at.key);
     }
 }

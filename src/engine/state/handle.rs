@@ -5,13 +5,21 @@ use std::marker::PhantomData;
 /// Which state of a store, and what it holds for a key. Unbound until obtained.
 pub(super) struct Slot<S> {
     index: u32,
+    /// Whether the state is one that expires, and so lies in another kind of table.
+    expires: bool,
     stored: PhantomData<fn() -> S>,
 }
 
 impl<S> Slot<S> {
-    pub(super) fn new(index: usize) -> Self {
+    pub(super) fn new(index: usize, expires: bool) -> Self {
         let index = u32::try_from(index).expect("a function has fewer than 2^32 states");
-        Self { index, stored: PhantomData }
+        Self { index, expires, stored: PhantomData }
+    }
+
+    /// As one that expires and then holds a `T`, if it is one.
+    #[inline]
+    pub(super) fn expiring<T>(self) -> Option<Slot<T>> {
+        self.expires.then_some(Slot { index: self.index, expires: true, stored: PhantomData })
     }
 
     #[inline]
@@ -31,7 +39,7 @@ impl<S> Copy for Slot<S> {}
 impl<S> Default for Slot<S> {
     /// Of no store.
     fn default() -> Self {
-        Self { index: u32::MAX, stored: PhantomData }
+        Self { index: u32::MAX, expires: false, stored: PhantomData }
     }
 }
 
@@ -63,10 +71,13 @@ macro_rules! handle {
 
 /// [`KeyedState`](super::KeyedState) of handles with a slot.
 macro_rules! keyed_state {
-    ($name:ident<$($parameter:ident: $bound:ident),*>) => {
+    ($name:ident<$($parameter:ident: $bound:ident),*>, $timed:ty) => {
         impl<$($parameter: $bound),*> super::KeyedState for $name<$($parameter),*> {
             fn keys<K: Key>(&self, states: &KeyedStates<K>) -> Vec<K> {
-                states.keys(self.slot)
+                match self.slot.expiring::<$timed>() {
+                    Some(slot) => states.expiring_keys(slot),
+                    None => states.keys(self.slot),
+                }
             }
         }
     };

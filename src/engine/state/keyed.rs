@@ -2,11 +2,13 @@
 
 use std::any::{Any, type_name};
 
+use super::expiring::{ExpiringTable, StateTtlConfig, Timed};
 use super::handle::Slot;
-use super::section::Section;
+use super::section::{Section, Times};
 use super::snapshot::{Restore, Snapshot};
 use crate::engine::record::{Key, KeyRef, KeyedTable, Record, key_group, key_groups_of};
 use crate::graph::task::Failure;
+use crate::time::Now;
 
 /// The keyed state of one subtask: a table a state, each in parts by key group.
 pub struct KeyedStates<K> {
@@ -16,6 +18,10 @@ pub struct KeyedStates<K> {
     /// The key groups of the subtask.
     groups: u32,
     tables: Vec<NamedTable>,
+    /// Whether any of them expires.
+    expire: bool,
+    /// The processing time.
+    now: Now,
     key: std::marker::PhantomData<fn() -> K>,
 }
 
@@ -25,23 +31,56 @@ struct NamedTable {
     table: Box<dyn AnyTable>,
 }
 
-/// A [`StateTable`] of any types.
+/// A [`StateTable`] or [`ExpiringTable`] of any types.
 trait AnyTable: Any + Send {
-    fn freeze(&mut self, name: &str, max_parallelism: u32, into: &mut Snapshot);
+    fn freeze(&mut self, name: &str, max_parallelism: u32, now: Now, into: &mut Snapshot);
 
     /// Puts a section's entries in; `part` is the table's of the section's key group.
-    fn load(&mut self, part: usize, max_parallelism: u32, section: &Section<'_>) -> Result<(), Failure>;
+    fn load(&mut self, part: usize, max_parallelism: u32, section: &Section<'_>, now: Now) -> Result<(), Failure>;
+
+    /// Takes out some of what is not alive, as `records` records pay for.
+    fn clean_up(&mut self, records: usize, now: Now) {
+        let _ = (records, now);
+    }
 }
 
 impl<K: Key, S: Record> AnyTable for StateTable<K, S> {
-    fn freeze(&mut self, name: &str, max_parallelism: u32, into: &mut Snapshot) {
+    fn freeze(&mut self, name: &str, max_parallelism: u32, _now: Now, into: &mut Snapshot) {
         let parts = self.parts.iter_mut().filter(|part| !part.is_empty());
         into.keyed(name, max_parallelism, parts.map(KeyedTable::freeze).collect());
     }
 
-    fn load(&mut self, part: usize, max_parallelism: u32, section: &Section<'_>) -> Result<(), Failure> {
+    fn load(&mut self, part: usize, max_parallelism: u32, section: &Section<'_>, _now: Now) -> Result<(), Failure> {
         let part = &mut self.parts[part];
-        section.each_keyed(max_parallelism, |(key, _): &(K, S)| key, |hash, (key, state)| part.put(hash, key, state))
+        let mut put = |hash, key, state| part.put(hash, key, state);
+        // A state that expired lives on as one that does not.
+        match section.times() {
+            None => section.each_keyed(max_parallelism, |(key, _)| key, |hash, (key, state)| put(hash, key, state)),
+            Some(Times::One) => section.each_keyed(
+                max_parallelism,
+                |(key, _, _): &(K, S, Now)| key,
+                |hash, (key, state, _)| put(hash, key, state),
+            ),
+            Some(Times::Each) => section.each_keyed(
+                max_parallelism,
+                |(key, _, _): &(K, S, Vec<Now>)| key,
+                |hash, (key, state, _)| put(hash, key, state),
+            ),
+        }
+    }
+}
+
+impl<K: Key, S: Timed> AnyTable for ExpiringTable<K, S> {
+    fn freeze(&mut self, name: &str, max_parallelism: u32, now: Now, into: &mut Snapshot) {
+        ExpiringTable::freeze(self, name, max_parallelism, now, into);
+    }
+
+    fn load(&mut self, part: usize, max_parallelism: u32, section: &Section<'_>, now: Now) -> Result<(), Failure> {
+        ExpiringTable::load(self, part, max_parallelism, section, now)
+    }
+
+    fn clean_up(&mut self, records: usize, now: Now) {
+        ExpiringTable::clean_up(self, records, now);
     }
 }
 
@@ -55,7 +94,8 @@ impl<K: Key> KeyedStates<K> {
     pub(crate) fn new(max_parallelism: u32, parallelism: u32, subtask: u32) -> Self {
         let groups = key_groups_of(max_parallelism, parallelism, subtask);
         let (first, groups) = (groups.start, groups.end - groups.start);
-        Self { max_parallelism, first, groups, tables: Vec::new(), key: std::marker::PhantomData }
+        let (tables, expire, now) = (Vec::new(), false, Now(0));
+        Self { max_parallelism, first, groups, tables, expire, now, key: std::marker::PhantomData }
     }
 
     /// The state of this name, which is made if it is new.
@@ -64,18 +104,91 @@ impl<K: Key> KeyedStates<K> {
     /// When it was obtained as another kind or type before, in words.
     pub(super) fn register<S: Record>(&mut self, name: &str) -> Result<Slot<S>, String> {
         if let Some(at) = self.tables.iter().position(|table| table.name == name) {
-            let (known, wanted) = (self.tables[at].type_name, type_name::<S>());
             return match any(&*self.tables[at].table).is::<StateTable<K, S>>() {
-                true => Ok(Slot::new(at)),
-                false => {
-                    Err(format!("state \"{name}\" holds {known}, and was asked for as {wanted}; rename one of both"))
-                }
+                true => Ok(Slot::new(at, false)),
+                false => Err(self.held_otherwise::<S>(at, "without a time to live")),
             };
         }
         let parts = (0..self.groups).map(|_| KeyedTable::new()).collect();
-        let table = Box::new(StateTable::<K, S> { parts });
+        self.add::<S>(name, Box::new(StateTable::<K, S> { parts }));
+        Ok(Slot::new(self.tables.len() - 1, false))
+    }
+
+    /// As [`KeyedStates::register`], a state that expires if `ttl` says so: it then holds an `E` instead of an `S`.
+    ///
+    /// # Errors
+    /// As there, and a time to live that is none, or another one than before.
+    pub(super) fn register_expiring<S: Record, E: Timed>(
+        &mut self,
+        name: &str,
+        ttl: Option<StateTtlConfig>,
+    ) -> Result<Slot<S>, String> {
+        let Some(ttl) = ttl else { return self.register(name) };
+        ttl.check(name)?;
+        if let Some(at) = self.tables.iter().position(|table| table.name == name) {
+            let known = any(&*self.tables[at].table).downcast_ref::<ExpiringTable<K, E>>();
+            return match known.is_some_and(|known| known.config == ttl) {
+                true => Ok(Slot::new(at, true)),
+                false => Err(self.held_otherwise::<S>(at, "with this time to live")),
+            };
+        }
+        self.add::<S>(name, Box::new(ExpiringTable::<K, E>::new(ttl, self.groups)));
+        self.expire = true;
+        Ok(Slot::new(self.tables.len() - 1, true))
+    }
+
+    fn add<S>(&mut self, name: &str, table: Box<dyn AnyTable>) {
         self.tables.push(NamedTable { name: name.to_owned(), type_name: type_name::<S>(), table });
-        Ok(Slot::new(self.tables.len() - 1))
+    }
+
+    fn held_otherwise<S>(&self, at: usize, how: &str) -> String {
+        let (NamedTable { name, type_name: known, .. }, wanted) = (&self.tables[at], type_name::<S>());
+        if *known == wanted {
+            return format!("state \"{name}\" was asked for before, and not {how}; rename one of both");
+        }
+        format!("state \"{name}\" holds {known}, and was asked for as {wanted}; rename one of both")
+    }
+
+    /// Sets the processing time, by which states expire.
+    #[inline]
+    pub(crate) fn set_now(&mut self, now: Now) {
+        self.now = now;
+    }
+
+    /// The processing time.
+    #[inline]
+    pub(super) fn now(&self) -> Now {
+        self.now
+    }
+
+    /// So many records have been processed: takes out some of what has expired.
+    #[inline]
+    pub(crate) fn clean_up(&mut self, records: usize) {
+        if self.expire {
+            self.tables.iter_mut().for_each(|table| table.table.clean_up(records, self.now));
+        }
+    }
+
+    /// The table of a state that expires, and which part of it keys of this hash are in.
+    #[inline]
+    pub(super) fn expiring<E: Timed>(&self, slot: Slot<E>, hash: u64) -> (&ExpiringTable<K, E>, usize) {
+        let table = self.tables.get(slot.index()).and_then(|table| any(&*table.table).downcast_ref());
+        (table.expect(FOREIGN), self.part_of(hash))
+    }
+
+    /// As [`KeyedStates::expiring`], to be written to.
+    #[inline]
+    pub(super) fn expiring_mut<E: Timed>(&mut self, slot: Slot<E>, hash: u64) -> (&mut ExpiringTable<K, E>, usize) {
+        let part = self.part_of(hash);
+        let table = self.tables.get_mut(slot.index());
+        let table = table.and_then(|table| (&mut *table.table as &mut dyn Any).downcast_mut());
+        (table.expect(FOREIGN), part)
+    }
+
+    /// All keys that have something to show in a state that expires.
+    pub(super) fn expiring_keys<E: Timed>(&self, slot: Slot<E>) -> Vec<K> {
+        let table = self.tables.get(slot.index()).and_then(|table| any(&*table.table).downcast_ref());
+        ExpiringTable::<K, E>::keys(table.expect(FOREIGN), self.now)
     }
 
     #[inline]
@@ -93,7 +206,7 @@ impl<K: Key> KeyedStates<K> {
     /// What all states hold now.
     pub(crate) fn freeze(&mut self, into: &mut Snapshot) {
         for NamedTable { name, table, .. } in &mut self.tables {
-            table.freeze(name, self.max_parallelism, into);
+            table.freeze(name, self.max_parallelism, self.now, into);
         }
     }
 
@@ -104,10 +217,12 @@ impl<K: Key> KeyedStates<K> {
     pub(crate) fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
         let groups = self.first..self.first + self.groups;
         let max_parallelism = self.max_parallelism;
+        self.now = from.now();
+        let now = self.now;
         for NamedTable { name, table, .. } in &mut self.tables {
             from.visit(name, &mut |section| match section.group {
                 Some(group) if groups.contains(&group) => {
-                    table.load((group - groups.start) as usize, max_parallelism, &section)
+                    table.load((group - groups.start) as usize, max_parallelism, &section, now)
                 }
                 Some(_) => Ok(()),
                 None => Err(Failure::permanent(format!("state \"{name}\" of the checkpoint is not keyed"))),

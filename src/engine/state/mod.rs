@@ -16,6 +16,7 @@
 //! it comes here, and a key that has no state takes no memory.
 
 mod broadcast;
+mod expiring;
 mod folding;
 mod handle;
 mod keyed;
@@ -32,6 +33,7 @@ mod timers;
 mod value;
 
 pub use broadcast::{BroadcastRead, BroadcastState, BroadcastStates, BroadcastWrite};
+pub use expiring::{StateTtlConfig, StateVisibility, UpdateType};
 pub use folding::ReducingState;
 pub use keyed::{KeyAt, KeyContext, KeyedState, KeyedStates};
 pub use list::ListState;

@@ -23,6 +23,20 @@ pub struct Section<'a> {
     pub parts: &'a [String],
 }
 
+/// When an entry was touched: what the last part of entries that expire is.
+pub(super) const TOUCHED: &str = "touched";
+/// When each element of a list or entry of a map was.
+pub(super) const EACH_TOUCHED: &str = "each touched";
+
+/// The times of touches that entries have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Times {
+    /// One an entry.
+    One,
+    /// One for each element.
+    Each,
+}
+
 /// How entries are read.
 enum Reading {
     /// They are of the very type.
@@ -32,6 +46,15 @@ enum Reading {
 }
 
 impl Section<'_> {
+    /// The times that entries have, if they have any: if they were of a state that expires.
+    pub(super) fn times(&self) -> Option<Times> {
+        match self.parts.last().map(String::as_str) {
+            Some(TOUCHED) => Some(Times::One),
+            Some(EACH_TOUCHED) => Some(Times::Each),
+            Some(_) | None => None,
+        }
+    }
+
     /// Calls `take` with each entry.
     ///
     /// # Errors

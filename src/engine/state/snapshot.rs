@@ -11,10 +11,12 @@ use std::any::type_name;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::expiring::{Life, Timed};
 use super::schema::Schema;
 use super::section::Section;
 use crate::engine::record::{FrozenTable, Key, Record, key_group};
 use crate::graph::task::Failure;
+use crate::time::Now;
 
 /// The parts of an entry of keyed state.
 const KEY_AND_VALUE: &[&str] = &["key", "value"];
@@ -60,6 +62,9 @@ pub type TakeSection<'a> = &'a mut dyn FnMut(Section<'_>) -> Result<(), Failure>
 
 /// What a checkpoint holds for one subtask of one operator. Each state is asked for once.
 pub trait Restore {
+    /// The processing time, by which state may have expired meanwhile.
+    fn now(&self) -> Now;
+
     /// Gives every section of a state that concerns the subtask: those of its key groups, and those of none.
     ///
     /// # Errors
@@ -71,6 +76,18 @@ impl Snapshot {
     /// Adds a keyed state.
     pub fn keyed<K: Key, S: Record>(&mut self, name: &str, max_parallelism: u32, tables: Vec<FrozenTable<K, S>>) {
         self.add::<(K, S)>(name, KEY_AND_VALUE, Box::new(FrozenTables { max_parallelism, tables }));
+    }
+
+    /// Adds a keyed state that expires: of its entries, those that are alive.
+    pub(super) fn expiring<K: Key, S: Timed>(
+        &mut self,
+        name: &str,
+        max_parallelism: u32,
+        tables: Vec<FrozenTable<K, S>>,
+        life: Life,
+    ) {
+        let entries = Box::new(FrozenExpiring { max_parallelism, tables, life });
+        self.add::<(K, S::Plain, S::Times)>(name, S::PARTS, entries);
     }
 
     /// Adds entries of key groups, which are tuples of these parts.
@@ -116,6 +133,27 @@ impl<K: Key, S: Record> Frozen for FrozenTables<K, S> {
     }
 }
 
+struct FrozenExpiring<K, S> {
+    max_parallelism: u32,
+    tables: Vec<FrozenTable<K, S>>,
+    life: Life,
+}
+
+impl<K: Key, S: Timed> Frozen for FrozenExpiring<K, S> {
+    fn write(&self, out: &mut dyn Sections) -> Result<(), Failure> {
+        let mut groups = Groups::default();
+        for piece in self.tables.iter().flat_map(FrozenTable::pieces) {
+            for (hash, (key, state)) in piece {
+                let encode =
+                    |bytes| state.encode(key, self.life, bytes).map_err(|error| unwritable::<S::Plain>(&error));
+                groups.add_with(key_group(hash, self.max_parallelism), encode)?;
+            }
+            groups.flush(out)?;
+        }
+        Ok(())
+    }
+}
+
 struct Grouped<T>(Vec<(u32, T)>);
 
 impl<T: Record> Frozen for Grouped<T> {
@@ -146,9 +184,19 @@ struct Groups(BTreeMap<u32, (u64, Vec<u8>)>);
 
 impl Groups {
     fn add<T: Record>(&mut self, group: u32, entry: &T) -> Result<(), Failure> {
+        self.add_with(group, |bytes| Ok((true, encoded(entry, bytes)?)))
+    }
+
+    /// Adds an entry where `encode` says that it has put one behind the bytes.
+    fn add_with(
+        &mut self,
+        group: u32,
+        encode: impl FnOnce(Vec<u8>) -> Result<(bool, Vec<u8>), Failure>,
+    ) -> Result<(), Failure> {
         let (entries, bytes) = self.0.entry(group).or_default();
-        *bytes = encoded(entry, std::mem::take(bytes))?;
-        *entries += 1;
+        let (added, longer) = encode(std::mem::take(bytes))?;
+        *bytes = longer;
+        *entries += u64::from(added);
         Ok(())
     }
 
@@ -165,6 +213,9 @@ impl Groups {
 }
 
 fn encoded<T: Record>(entry: &T, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
-    postcard::to_extend(entry, bytes)
-        .map_err(|error| Failure::permanent(format!("{error}: a state of type {} cannot be written", type_name::<T>())))
+    postcard::to_extend(entry, bytes).map_err(|error| unwritable::<T>(&error))
+}
+
+fn unwritable<T>(error: &postcard::Error) -> Failure {
+    Failure::permanent(format!("{error}: a state of type {} cannot be written", type_name::<T>()))
 }

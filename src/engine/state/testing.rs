@@ -1,7 +1,13 @@
-//! A store with one current key, for tests of handles.
+//! A store with one current key, and a checkpoint in memory, for tests.
 
-use super::{KeyAt, KeyContext, KeyedStates};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::schema::Schema;
+use super::{FrozenState, KeyAt, KeyContext, KeyedStates, Restore, Section, Sections, Snapshot, TakeSection};
 use crate::engine::record::{Key, KeyRef, key_hash};
+use crate::graph::task::Failure;
+use crate::time::Now;
 
 /// A context whose key is set by hand.
 pub(crate) struct Store<K> {
@@ -30,5 +36,57 @@ impl<K: Key> KeyContext for Store<K> {
 
     fn keyed_mut(&mut self) -> (&mut KeyedStates<K>, KeyAt<'_, K>) {
         (&mut self.states, KeyAt { hash: key_hash(&self.key), key: KeyRef::Value(&self.key) })
+    }
+}
+
+/// What a checkpoint holds, in memory; and the time of its restore.
+#[derive(Default)]
+pub(crate) struct Kept {
+    states: BTreeMap<String, State>,
+    pub(crate) now: Now,
+}
+
+struct State {
+    schema: Arc<Schema>,
+    parts: Vec<String>,
+    sections: Vec<(Option<u32>, u64, Vec<u8>)>,
+}
+
+impl Kept {
+    /// Of what was frozen.
+    pub(crate) fn of(snapshot: Snapshot, now: Now) -> Self {
+        let mut states = BTreeMap::new();
+        for FrozenState { name, schema, parts, entries } in snapshot.into_states() {
+            let parts = parts.iter().map(|part| (*part).to_owned()).collect();
+            let mut state = State { schema, parts, sections: Vec::new() };
+            entries.write(&mut state).unwrap();
+            assert!(states.insert(name, state).is_none(), "names of states are unique");
+        }
+        Self { states, now }
+    }
+
+    /// Number of entries of a state.
+    pub(crate) fn entries(&self, state: &str) -> u64 {
+        self.states.get(state).map_or(0, |state| state.sections.iter().map(|section| section.1).sum())
+    }
+}
+
+impl Sections for State {
+    fn section(&mut self, group: Option<u32>, entries: u64, bytes: &[u8]) -> Result<(), Failure> {
+        self.sections.push((group, entries, bytes.to_vec()));
+        Ok(())
+    }
+}
+
+impl Restore for Kept {
+    fn now(&self) -> Now {
+        self.now
+    }
+
+    fn visit(&mut self, state: &str, section: TakeSection<'_>) -> Result<(), Failure> {
+        let Some(State { schema, parts, sections }) = self.states.get(state) else { return Ok(()) };
+        sections.iter().try_for_each(|(group, entries, bytes)| {
+            section(Section { state, group: *group, entries: *entries, bytes, schema, parts })
+        })
     }
 }

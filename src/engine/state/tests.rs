@@ -65,10 +65,10 @@ impl Handles {
     fn new(store: &mut Store<u16>) -> Self {
         let states = &mut store.states;
         Self {
-            value: ValueState::register(states, "value").unwrap(),
-            list: ListState::register(states, "list").unwrap(),
-            map: MapState::register(states, "map").unwrap(),
-            reduced: ReducingState::register(states, "reduced", |a: u32, b: u32| a ^ b).unwrap(),
+            value: ValueState::register(states, "value", None).unwrap(),
+            list: ListState::register(states, "list", None).unwrap(),
+            map: MapState::register(states, "map", None).unwrap(),
+            reduced: ReducingState::register(states, "reduced", None, |a: u32, b: u32| a ^ b).unwrap(),
         }
     }
 
@@ -151,7 +151,7 @@ fn a_handle_that_was_not_obtained_is_refused() {
 #[should_panic(expected = "used by the function that obtained it in `open`")]
 fn a_handle_of_another_function_is_refused() {
     let (mut one, mut other) = (Store::new(7u64), Store::new(7u64));
-    let count = ValueState::<u64>::register(&mut one.states, "count").unwrap();
-    ValueState::<String>::register(&mut other.states, "name").unwrap();
+    let count = ValueState::<u64>::register(&mut one.states, "count", None).unwrap();
+    ValueState::<String>::register(&mut other.states, "name", None).unwrap();
     count.update(&mut other, 1);
 }

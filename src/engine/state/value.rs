@@ -1,5 +1,6 @@
 //! One value a key.
 
+use super::expiring::{StateTtlConfig, TimedValue};
 use super::handle::{Slot, handle, keyed_state};
 use super::keyed::{KeyContext, KeyedStates};
 use crate::engine::record::{Key, Record};
@@ -40,11 +41,20 @@ pub struct ValueState<V> {
 }
 
 handle!(ValueState<V>);
-keyed_state!(ValueState<V: Record>);
+keyed_state!(ValueState<V: Record>, TimedValue<V>);
 
 impl<V: Record> ValueState<V> {
-    pub(crate) fn register<K: Key>(states: &mut KeyedStates<K>, name: &str) -> Result<Self, String> {
-        Ok(Self { slot: states.register(name)? })
+    pub(crate) fn register<K: Key>(
+        states: &mut KeyedStates<K>,
+        name: &str,
+        ttl: Option<StateTtlConfig>,
+    ) -> Result<Self, String> {
+        Ok(Self { slot: states.register_expiring::<V, TimedValue<V>>(name, ttl)? })
+    }
+
+    #[cfg(test)]
+    pub(super) fn slot(&self) -> Slot<V> {
+        self.slot
     }
 
     /// The value of the current key, if it has one.
@@ -54,6 +64,10 @@ impl<V: Record> ValueState<V> {
     #[inline]
     pub fn value<'c, C: KeyContext>(&self, ctx: &'c C) -> Option<&'c V> {
         let (states, at) = ctx.keyed();
+        if let Some(slot) = self.slot.expiring::<TimedValue<V>>() {
+            let (table, part) = states.expiring(slot, at.hash);
+            return table.value(part, at, states.now());
+        }
         states.part(self.slot, at.hash).get(at.hash, at.key)
     }
 
@@ -61,6 +75,11 @@ impl<V: Record> ValueState<V> {
     #[inline]
     pub fn update<C: KeyContext>(&self, ctx: &mut C, value: V) {
         let (states, at) = ctx.keyed_mut();
+        if let Some(slot) = self.slot.expiring::<TimedValue<V>>() {
+            let now = states.now();
+            let (table, part) = states.expiring_mut(slot, at.hash);
+            return table.put_value(part, at, now, value);
+        }
         let part = states.part_mut(self.slot, at.hash);
         part.fold(at.hash, at.key, value, |value| value, |held, value| *held = value);
     }
@@ -69,6 +88,11 @@ impl<V: Record> ValueState<V> {
     #[inline]
     pub fn get_or_insert_with<'c, C: KeyContext>(&self, ctx: &'c mut C, make: impl FnOnce() -> V) -> &'c mut V {
         let (states, at) = ctx.keyed_mut();
+        if let Some(slot) = self.slot.expiring::<TimedValue<V>>() {
+            let now = states.now();
+            let (table, part) = states.expiring_mut(slot, at.hash);
+            return table.value_or_insert_with(part, at, now, make);
+        }
         states.part_mut(self.slot, at.hash).get_or_insert_with(at.hash, at.key, make).1
     }
 
@@ -89,6 +113,11 @@ impl<V: Record> ValueState<V> {
     /// As [`ValueState::clear`], returning what there was.
     pub fn take<C: KeyContext>(&self, ctx: &mut C) -> Option<V> {
         let (states, at) = ctx.keyed_mut();
+        if let Some(slot) = self.slot.expiring::<TimedValue<V>>() {
+            let now = states.now();
+            let (table, part) = states.expiring_mut(slot, at.hash);
+            return table.take_value(part, at, now);
+        }
         states.part_mut(self.slot, at.hash).remove(at.hash, at.key).map(|entry| entry.1)
     }
 }

@@ -104,11 +104,11 @@ impl<'a, K: Key> WindowRuntimeContext<'a, K> {
 
 /// What a window function sees besides its input.
 pub struct WindowContext<'a, K> {
-    pub(super) core: &'a mut WindowCore<K>,
-    pub(super) hash: u64,
-    pub(super) key: (K, TimeWindow),
-    pub(super) pane: PaneInfo,
-    pub(super) now: Now,
+    core: &'a mut WindowCore<K>,
+    hash: u64,
+    key: (K, TimeWindow),
+    pane: PaneInfo,
+    now: Now,
 }
 
 impl<K: Key> WindowContext<'_, K> {
@@ -225,6 +225,21 @@ impl<K: Key> WindowCore<K> {
             ))),
             None => Ok(()),
         }
+    }
+
+    /// The context in which a window is emitted or given up. Each pays for looking at some state that may have expired.
+    pub(super) fn context(
+        &mut self,
+        hash: u64,
+        key: (K, TimeWindow),
+        pane: PaneInfo,
+        now: Now,
+    ) -> WindowContext<'_, K> {
+        self.key_states.set_now(now);
+        self.window_states.set_now(now);
+        self.key_states.clean_up(1);
+        self.window_states.clean_up(1);
+        WindowContext { core: self, hash, key, pane, now }
     }
 
     /// Event time has come so far; behind a restart it first comes again to where it was.

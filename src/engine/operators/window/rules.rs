@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::{Collector, OutputTag};
-use super::function::{WindowAggregate, WindowContext, WindowCore, WindowResult};
+use super::function::{WindowAggregate, WindowCore, WindowResult};
 use super::schedule::{Entry, Schedule};
 use super::trigger::{Trigger, TriggerContext, TriggerResult};
 use super::{Accumulation, Assigner, PaneInfo, RowKind, TimeDomain, TimeWindow, Timing};
@@ -316,7 +316,7 @@ where
         let Self { result, core, .. } = self;
         out.at(Some(window.max_timestamp()));
         core.sides.at(Some(window.max_timestamp()));
-        let ctx = WindowContext { core, hash: at.hash, key: (at.key.to_owned(), window), pane, now: self.now };
+        let ctx = core.context(at.hash, (at.key.to_owned(), window), pane, self.now);
         result.emit(value, ctx, out);
     }
 
@@ -403,8 +403,8 @@ where
             self.schedule(at, pane, behind);
         } else if R::CLEARS {
             let info = PaneInfo { index: pane.index, ..PaneInfo::ONLY };
-            let (key, core) = ((at.key.to_owned(), pane.window), &mut self.core);
-            self.result.clear(WindowContext { core, hash: at.hash, key, pane: info, now: self.now });
+            let key = (at.key.to_owned(), pane.window);
+            self.result.clear(self.core.context(at.hash, key, info, self.now));
         }
         fate
     }

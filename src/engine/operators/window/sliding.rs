@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::aggregate::Aggregate;
 use super::super::{Collector, Operator, OperatorContext, Output, Restore, Snapshot};
-use super::function::{WindowContext, WindowCore, WindowResult};
+use super::function::{WindowCore, WindowResult};
 use super::{Aligned, PaneInfo, TimeDomain, TimeWindow, no_timestamp};
 use crate::engine::record::{Batch, Key, KeyRef, Keyed, KeyedTable, Record, key_hash};
 use crate::graph::task::Failure;
@@ -244,10 +244,10 @@ where
             let Some(value) = value else { continue };
             let hash = if R::CLEARS { key_hash(key) } else { 0 };
             let pane = PaneInfo::ONLY;
-            let ctx = WindowContext { core: &mut *core, hash, key: (key.clone(), window), pane, now };
+            let ctx = core.context(hash, (key.clone(), window), pane, now);
             result.emit(value, ctx, &mut collector);
             if R::CLEARS {
-                result.clear(WindowContext { core: &mut *core, hash, key: (key.clone(), window), pane, now });
+                result.clear(core.context(hash, (key.clone(), window), pane, now));
             }
             core.sides.hand_on_full(&mut collector);
             if collector.has_failed() {

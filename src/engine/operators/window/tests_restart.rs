@@ -1,56 +1,20 @@
 //! Windows that go on from a checkpoint.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use proptest::prelude::*;
 
 use super::super::testing::Collected;
-use super::super::{Operator, Restore, Snapshot};
+use super::super::{Operator, Snapshot};
 use super::tests::{Emitted, LATE, Step, aligned, batch, default_trigger, general, run, simple, steps};
 use super::*;
-use crate::engine::state::schema::Schema;
-use crate::engine::state::{Section, Sections, TakeSection};
-use crate::graph::task::Failure;
-use crate::time::EventTime;
-
-/// What a checkpoint holds, in memory.
-#[derive(Default)]
-struct Kept(BTreeMap<String, (Arc<Schema>, Vec<Entries>)>);
-
-/// Of a key group, how many, and their bytes.
-type Entries = (Option<u32>, u64, Vec<u8>);
-
-/// The sections of one state.
-struct State<'a>(&'a mut Vec<Entries>);
-
-impl Sections for State<'_> {
-    fn section(&mut self, group: Option<u32>, entries: u64, bytes: &[u8]) -> Result<(), Failure> {
-        self.0.push((group, entries, bytes.to_vec()));
-        Ok(())
-    }
-}
-
-impl Restore for Kept {
-    fn visit(&mut self, state: &str, section: TakeSection<'_>) -> Result<(), Failure> {
-        let Some((schema, sections)) = self.0.get(state) else { return Ok(()) };
-        sections.iter().try_for_each(|(group, entries, bytes)| {
-            section(Section { state, group: *group, entries: *entries, bytes, schema, parts: &[] })
-        })
-    }
-}
+use crate::engine::state::testing::Kept;
+use crate::time::{EventTime, Now};
 
 /// What is left of an operator that is stopped: another one made of its checkpoint.
 fn restarted(operator: &mut dyn Operator, make: &dyn Fn() -> Box<dyn Operator>) -> Box<dyn Operator> {
-    let (mut snapshot, mut kept) = (Snapshot::default(), Kept::default());
+    let mut snapshot = Snapshot::default();
     operator.snapshot(&mut snapshot).unwrap();
-    for state in snapshot.into_states() {
-        let mut sections = Vec::new();
-        state.entries.write(&mut State(&mut sections)).unwrap();
-        assert!(kept.0.insert(state.name, (state.schema, sections)).is_none(), "names of states are unique");
-    }
     let mut again = make();
-    again.restore(&mut kept).unwrap();
+    again.restore(&mut Kept::of(snapshot, Now(0))).unwrap();
     again
 }
 

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use super::super::aggregate::Aggregate;
 use super::super::{Collector, Operator, OperatorContext, Output, Restore, Snapshot};
-use super::function::{WindowContext, WindowCore, WindowResult};
+use super::function::{WindowCore, WindowResult};
 use super::{Aligned, PaneInfo, TimeDomain, TimeWindow, no_timestamp};
 use crate::engine::record::{Batch, Key, Keyed, KeyedTable, Record, key_group, key_hash};
 use crate::graph::task::Failure;
@@ -113,10 +113,10 @@ where
             let hash = if R::CLEARS { key_hash(&key) } else { 0 };
             let again = R::CLEARS.then(|| key.clone());
             let pane = PaneInfo::ONLY;
-            let ctx = WindowContext { core: &mut *core, hash, key: (key, window), pane, now };
+            let ctx = core.context(hash, (key, window), pane, now);
             result.emit(folded, ctx, &mut collector);
             if let Some(key) = again {
-                result.clear(WindowContext { core: &mut *core, hash, key: (key, window), pane, now });
+                result.clear(core.context(hash, (key, window), pane, now));
             }
             core.sides.hand_on_full(&mut collector);
             if collector.has_failed() {

@@ -327,6 +327,44 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
         self.segments.iter_mut().flat_map(|part| part.write().iter_mut())
     }
 
+    /// Looks at up to `slots` places for entries from where `swept` stands on. Where an entry `is_due`, `shrink` makes less of it,
+    /// and it is taken out if nothing is left. Returns how many of `slots` are left over at the end of the table, where `swept` goes
+    /// back to its beginning.
+    ///
+    /// What moves meanwhile may be looked at twice, or not until the next time round.
+    pub fn sweep(
+        &mut self,
+        swept: &mut Swept,
+        mut slots: usize,
+        is_due: impl Fn(&S) -> bool,
+        mut shrink: impl FnMut(&mut S) -> bool,
+    ) -> usize {
+        while slots > 0 {
+            let Some(part) = self.segments.get_mut(swept.segment) else {
+                *swept = Swept::default();
+                return slots;
+            };
+            if swept.slot >= part.read().slots() {
+                *swept = Swept { segment: swept.segment + 1, slot: 0 };
+                continue;
+            }
+            slots -= 1;
+            if !part.read().slot(swept.slot).is_some_and(|entry| is_due(&entry.1)) {
+                swept.slot += 1;
+                continue;
+            }
+            let segment = part.write();
+            if shrink(&mut segment.entry_mut(swept.slot).1) {
+                // Another entry may have moved here: the slot is looked at again.
+                segment.remove(swept.slot);
+                self.len -= 1;
+            } else {
+                swept.slot += 1;
+            }
+        }
+        0
+    }
+
     /// What the table holds now, to be read while the table changes on.
     pub fn freeze(&mut self) -> FrozenTable<K, S> {
         let mut segments = Vec::with_capacity(self.segments.len());
@@ -356,6 +394,13 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
             left: table.len,
         }
     }
+}
+
+/// Where a walk over a table's places for entries has got to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Swept {
+    segment: usize,
+    slot: usize,
 }
 
 /// Tables below this size are in the second-level cache anyway.

@@ -122,6 +122,16 @@ impl<K: Key, S> Segment<K, S> {
         self.slots[slot].as_mut().expect("a tagged slot holds an entry")
     }
 
+    /// How many slots there are.
+    pub(super) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The entry in a slot, if there is one.
+    pub(super) fn slot(&self, slot: usize) -> Option<&(K, S)> {
+        self.slots.get(slot).and_then(Option::as_ref)
+    }
+
     /// As [`Segment::entry_mut`].
     pub(super) fn entry(&self, slot: usize) -> &(K, S) {
         self.slots[slot].as_ref().expect("a tagged slot holds an entry")

@@ -153,3 +153,28 @@ proptest! {
         prop_assert_eq!(table.drain().collect::<BTreeMap<_, _>>(), map);
     }
 }
+
+#[test]
+fn a_sweep_goes_round_the_table_in_steps_and_takes_out_what_is_due() {
+    let mut table = table_of(0..50_000);
+    let frozen = table.freeze();
+    let (mut swept, mut steps) = (Swept::default(), 0);
+    // Every third is due, and every ninth goes for good when its state is made less of.
+    let due = |state: &u64| state.is_multiple_of(3);
+    let mut shrink = |state: &mut u64| {
+        let gone = state.is_multiple_of(9);
+        *state += 1;
+        gone
+    };
+    while table.sweep(&mut swept, 1000, due, &mut shrink) == 0 {
+        steps += 1;
+    }
+    assert!(steps > 50, "{steps}");
+    let left: BTreeMap<u64, u64> = table.iter().map(|(key, state)| (*key, *state)).collect();
+    let expected = (1..=50_000u64).filter(|state| !state.is_multiple_of(9));
+    let expected = expected.map(|state| (state - 1, if due(&state) { state + 1 } else { state }));
+    // What moved may not have been looked at this time.
+    while table.sweep(&mut swept, 1000, due, &mut shrink) == 0 {}
+    assert_eq!((left.len(), left), (table.len(), expected.collect()));
+    assert_eq!(frozen.pieces().map(Iterator::count).sum::<usize>(), 50_000);
+}
