@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::{EdgeId, NodeIndex, Partitioner};
 use crate::ids::{CheckpointId, ExecutionAttemptId, JobId, OperatorId, WorkerId};
 use crate::rpc::ErrorKind;
+use crate::time::EventTime;
 
 /// One subtask to run. Flink's `TaskDeploymentDescriptor`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -210,6 +211,9 @@ pub struct TaskMetrics {
     /// Milliseconds spent waiting for room downstream.
     #[serde(default)]
     pub backpressured_ms: u64,
+    /// How far event time has come in what it reads; `None` before the first watermark, and for sources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_watermark: Option<EventTime>,
 }
 
 /// What one sink subtask has prepared and wants published: opaque to the JobManager, meant for the sink's committer.

@@ -359,6 +359,8 @@ impl VertexResult {
         metrics.busy_ms += more.busy_ms;
         metrics.idle_ms += more.idle_ms;
         metrics.backpressured_ms += more.backpressured_ms;
+        // Event time is where the slowest is.
+        metrics.input_watermark = metrics.input_watermark.into_iter().chain(more.input_watermark).min();
     }
 }
 

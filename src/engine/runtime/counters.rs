@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::graph::task::TaskMetrics;
-use crate::time::Now;
+use crate::time::{EventTime, Now};
 
 /// What the time since a step counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ impl Spent {
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     values: [AtomicU64; 9],
+    /// Its distance from the beginning of time, which itself stands for none.
+    input_watermark: AtomicU64,
     /// When the last step was, in milliseconds, and what the time since then counts as: a subtask that waits makes no steps.
     since: AtomicU64,
     spent: AtomicU64,
@@ -47,6 +49,7 @@ impl Counters {
             busy_ms,
             idle_ms,
             backpressured_ms,
+            input_watermark,
         } = *metrics;
         let values = [
             records_in,
@@ -62,6 +65,8 @@ impl Counters {
         for (counter, value) in self.values.iter().zip(values) {
             counter.store(value, Ordering::Relaxed);
         }
+        let watermark = input_watermark.unwrap_or(EventTime::MIN).0;
+        self.input_watermark.store(watermark.wrapping_sub(i64::MIN).cast_unsigned(), Ordering::Relaxed);
         self.since.store(since.as_millis(), Ordering::Relaxed);
         self.spent.store(spent as u64, Ordering::Relaxed);
     }
@@ -89,6 +94,8 @@ impl Counters {
             idle_ms,
             backpressured_ms,
         ] = self.values.each_ref().map(|counter| counter.load(Ordering::Relaxed));
+        let watermark = self.input_watermark.load(Ordering::Relaxed).cast_signed().wrapping_add(i64::MIN);
+        let input_watermark = (watermark > i64::MIN).then_some(EventTime(watermark));
         TaskMetrics {
             records_in,
             bytes_in,
@@ -99,6 +106,7 @@ impl Counters {
             busy_ms,
             idle_ms,
             backpressured_ms,
+            input_watermark,
         }
     }
 
@@ -131,6 +139,17 @@ mod tests {
             counters.publish(&TaskMetrics::default(), Now(100), spent);
             let TaskMetrics { busy_ms, idle_ms, backpressured_ms, .. } = counters.read_at(Now(107));
             assert_eq!((busy_ms, idle_ms, backpressured_ms), expected);
+        }
+    }
+
+    #[test]
+    fn a_watermark_is_read_as_it_was_published_and_none_before() {
+        let counters = Counters::default();
+        assert_eq!(counters.read().input_watermark, None);
+        for time in [-1, 0, 1_795_366_943_267, i64::MAX, i64::MIN + 1] {
+            let metrics = TaskMetrics { input_watermark: Some(EventTime(time)), ..TaskMetrics::default() };
+            counters.publish(&metrics, Now(1), Spent::Busy);
+            assert_eq!(counters.read(), metrics);
         }
     }
 }

@@ -7,7 +7,7 @@ use super::ports::Gate;
 use super::valve::{Progress, WatermarkValve};
 use crate::engine::record::{Barrier, Batch, Element};
 use crate::graph::task::Failure;
-use crate::time::Now;
+use crate::time::{EventTime, Now};
 
 /// What the gates have to say next.
 pub(super) enum Incoming {
@@ -110,6 +110,11 @@ impl Inputs {
     /// What has become of event time since the last call; to be asked until nothing has.
     pub(super) fn progress(&mut self) -> Option<Progress> {
         self.valve.next()
+    }
+
+    /// How far event time has come; `None` before the first watermark.
+    pub(super) fn watermark(&self) -> Option<EventTime> {
+        Some(self.valve.announced()).filter(|time| *time > EventTime::MIN)
     }
 
     /// Bytes taken from all gates.

@@ -280,6 +280,7 @@ impl Running {
             Head::Inputs(inputs) => {
                 metrics.bytes_in = inputs.bytes_in();
                 metrics.hot_key_permille = self.hot_keys.permille();
+                metrics.input_watermark = inputs.watermark();
             }
         }
     }

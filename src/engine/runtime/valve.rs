@@ -99,9 +99,8 @@ impl WatermarkValve {
         active.map(|channel| channel.watermark).filter(|watermark| *watermark >= self.announced).min()
     }
 
-    /// What a channel said last.
-    #[cfg(test)]
-    fn announced(&self) -> EventTime {
+    /// How far it has come.
+    pub(super) fn announced(&self) -> EventTime {
         self.announced
     }
 }
