@@ -9,10 +9,14 @@ use tokio::sync::{mpsc, oneshot};
 use super::core::Core;
 use super::error::Refused;
 use super::job_master::Trigger;
+use super::preparation::Preparation;
 use super::uploads::Uploads;
 use crate::config::Configuration;
+use crate::graph::explain::Explanation;
+use crate::graph::task::Failure;
 use crate::ids::JobId;
-use crate::protocol::job::JobSubmission;
+use crate::protocol::description::Description;
+use crate::protocol::job::{JobSubmission, Program};
 use crate::time::Now;
 
 /// Requests that wait for the service; when full, callers wait.
@@ -59,11 +63,10 @@ pub struct About {
 }
 
 impl About {
-    /// The last bytes of a file of [`About::log_dir`]. Blocking.
-    pub fn log_end(&self, name: &str, bytes_max: u64) -> Option<Vec<u8>> {
+    /// Bytes of a file of [`About::log_dir`], counted from its end where negative. Blocking.
+    pub fn log(&self, name: &str, start: i64, end: Option<i64>, bytes_max: u64) -> Option<Vec<u8>> {
         let path = self.log_dir.as_ref()?.join(name);
-        let start = -i64::try_from(bytes_max).unwrap_or(i64::MAX);
-        crate::process::read_range(&path, start, None, bytes_max).ok().map(|(content, _, _)| content)
+        crate::process::read_range(&path, start, end, bytes_max).ok().map(|(content, _, _)| content)
     }
 }
 
@@ -72,6 +75,7 @@ impl About {
 pub struct Handle {
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) about: Arc<About>,
+    pub(super) preparation: Preparation,
 }
 
 impl Handle {
@@ -92,6 +96,22 @@ impl Handle {
     /// [`Refused::Conflict`] if there is a job of that id.
     pub async fn submit(&self, submission: JobSubmission) -> Result<(), Refused> {
         self.ask(|reply| Request::Submit(Box::new(submission), reply)).await?
+    }
+
+    /// What a submission would run, without running it.
+    ///
+    /// # Errors
+    /// Why it could not be run: its program cannot be fetched or planned, or the configuration makes no sense.
+    pub async fn explain(&self, submission: &JobSubmission) -> Result<Explanation, Failure> {
+        self.preparation.explain(submission).await
+    }
+
+    /// What a program tells of itself.
+    ///
+    /// # Errors
+    /// It tells nothing, for it does not use [`flott::parse`](crate::parse) or is no program of ours.
+    pub async fn describe(&self, program: &Program) -> Result<Description, Failure> {
+        self.preparation.describe(program).await
     }
 
     /// Begins to cancel a job. Cancelling a cancelled job is fine.

@@ -12,11 +12,13 @@ use super::programs::Programs;
 use super::recovery::Recovery;
 use super::store::Store;
 use crate::config::{Configuration, JobConfig};
+use crate::graph::explain::Explanation;
 use crate::graph::job_graph::{self, JobGraph};
 use crate::graph::plan::Plan;
 use crate::graph::task::Failure;
 use crate::ids::JobId;
-use crate::protocol::job::JobSubmission;
+use crate::protocol::description::Description;
+use crate::protocol::job::{JobSubmission, Program};
 use crate::storage::files::path_of_uri;
 
 /// All that preparing a job takes. Cheap to clone.
@@ -74,6 +76,19 @@ impl Preparation {
             }
             Err(failure) => Ok(Event::PlanFailed { job, failure }),
         }
+    }
+
+    /// What a submission would run, without storing or starting it.
+    pub(super) async fn explain(&self, submission: &JobSubmission) -> Result<Explanation, Failure> {
+        let plan = self.plan(submission).await?;
+        let (_, prepared) = self.resolve(plan, submission)?;
+        Ok(Explanation::new(prepared.plan, prepared.graph))
+    }
+
+    /// What a program tells of itself.
+    pub(super) async fn describe(&self, program: &Program) -> Result<Description, Failure> {
+        let executable = self.programs.fetch(&program.name, &program.executable).await?;
+        self.planner.describe(program, &executable).await
     }
 
     async fn plan(&self, submission: &JobSubmission) -> Result<Plan, Failure> {

@@ -120,19 +120,15 @@ impl Service {
                 let (tasks, cancel) = links.tasks();
                 ResourceManager::open(tasks, application, &config.core.job_manager, shape, options.clone(), cancel)
             });
-        let handle = Handle { requests: sender, about: Arc::new(config.about) };
+        let preparation =
+            Preparation { store: store.clone(), checkpoints: checkpoints.clone(), programs, planner, configuration };
+        let handle = Handle { requests: sender, about: Arc::new(config.about), preparation: preparation.clone() };
         let service = Self {
             core: Core::new(config.core),
             clock: config.clock,
             per_job: config.job.is_some(),
             job: config.job,
-            preparation: Preparation {
-                store: store.clone(),
-                checkpoints: checkpoints.clone(),
-                programs,
-                planner,
-                configuration,
-            },
+            preparation,
             store,
             checkpoints,
             task_managers,

@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::containers::Shape;
 use super::core;
 use super::error::Error;
 use super::handle::{About, Handle};
-use super::planning::Planner;
+use super::planning::{PROGRAMS_MAX, Planner};
 use super::programs::Programs;
 use super::resource_manager::Application;
 use super::service::{Config, PreparationConfig, Service};
@@ -201,7 +203,8 @@ fn preparation(
         }
     };
     let host = container.map_or_else(|| config.address.clone(), |container| container.host.clone());
-    let planner = Planner { timeout: config.plan_timeout, memory: config.plan_memory, scratch_dir, host };
+    let permits = Arc::new(Semaphore::new(PROGRAMS_MAX));
+    let planner = Planner { timeout: config.plan_timeout, memory: config.plan_memory, scratch_dir, host, permits };
     Ok((PreparationConfig { programs, planner }, uploads))
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::protocol::description::Description;
 use crate::storage::{BlobId, BlobStore};
 use crate::time::Now;
 
@@ -20,6 +21,8 @@ pub struct Upload {
     pub bytes: u64,
     /// When it came.
     pub uploaded_at: Now,
+    /// What it tells of itself, if anything.
+    pub description: Option<Description>,
 }
 
 /// All uploads. Known while the JobManager lives; their content stays in the blob store, for running jobs may need it.
@@ -50,12 +53,14 @@ impl Uploads {
         self.incoming.join(format!(".upload-{:016x}", fastrand::u64(..)))
     }
 
-    /// Notes an upload whose content is in the store, and gives it an id.
-    pub fn add(&self, name: &str, blob: BlobId, bytes: u64, now: Now) -> Upload {
-        let id = format!("{}_{name}", uuid());
-        let upload = Upload { id: id.clone(), name: name.to_owned(), blob, bytes, uploaded_at: now };
-        self.lock().insert(id, upload.clone());
-        upload
+    /// A name for what is coming.
+    pub fn new_id(name: &str) -> String {
+        format!("{}_{name}", uuid())
+    }
+
+    /// Notes an upload whose content is in the store.
+    pub fn add(&self, upload: Upload) {
+        self.lock().insert(upload.id.clone(), upload);
     }
 
     /// The upload of that id.

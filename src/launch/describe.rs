@@ -1,8 +1,10 @@
 //! `flott::parse`: the program's arguments, for itself and for clients that want to show them.
 
-use clap::{ArgAction, Command, Parser};
-use serde::Serialize;
+use std::path::PathBuf;
 
+use clap::{ArgAction, Command, Parser};
+
+use crate::protocol::description::{Argument, Description};
 use crate::protocol::roles;
 
 /// The program's arguments. Like `clap`'s own `A::parse()`, but in the describe role it prints a description of the arguments
@@ -27,27 +29,10 @@ fn exit_described(description: &Description) -> ! {
     std::process::exit(0)
 }
 
+/// As it was called: the file behind may be named by its hash.
 fn program_name() -> Option<String> {
-    let program = std::env::current_exe().ok()?;
+    let program = PathBuf::from(std::env::args_os().next()?);
     Some(program.file_stem()?.to_string_lossy().into_owned())
-}
-
-#[derive(Debug, Serialize)]
-struct Description {
-    name: String,
-    about: Option<String>,
-    args: Vec<Argument>,
-}
-
-#[derive(Debug, Serialize)]
-struct Argument {
-    name: String,
-    long: Option<String>,
-    help: Option<String>,
-    default: Option<String>,
-    required: bool,
-    takes_value: bool,
-    possible_values: Vec<String>,
 }
 
 fn description(command: &Command) -> Description {

@@ -16,6 +16,7 @@
 
 pub mod application_master;
 pub mod container;
+pub mod description;
 pub mod job;
 pub mod node;
 pub mod roles;

@@ -1,4 +1,4 @@
-//! What a process tells of itself: logs, panics, names of metrics, its memory.
+//! What a process tells of itself: logs, panics, names of metrics, what it uses.
 //!
 //! Logs are one line an event: UTC time, level, module, message and fields. `FLOTT_LOG` filters them (`debug`,
 //! `flott::rpc=trace,info`).
@@ -6,6 +6,8 @@
 mod logging;
 mod memory;
 pub mod metrics;
+mod usage;
 
 pub use self::logging::{Error, LogTarget, init_logging};
 pub use self::memory::process_rss;
+pub use self::usage::{ProcessUsage, Thread, threads};

@@ -116,6 +116,13 @@ pub struct Subtask {
     pub previous: Vec<Execution>,
 }
 
+impl Subtask {
+    /// The execution of that number, while it is remembered.
+    pub fn attempt(&self, attempt: u32) -> Option<&Execution> {
+        self.previous.iter().chain([&self.current]).find(|execution| execution.attempt == attempt)
+    }
+}
+
 /// Executions of all subtasks, by vertex index.
 #[derive(Clone, Debug)]
 pub struct ExecutionGraph {

@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::answer::{Answer, Query, Refusal, Result};
-use super::jobs::{WAIT_MAX, look, look_at_vertex, parse, refused};
+use super::jobs::{WAIT_MAX, look, parse, refused};
+use super::vertices::look_at_vertex;
 use super::view;
 use crate::ids::{CheckpointId, JobId, TriggerId};
 use crate::jobmanager::Handle;
@@ -62,6 +63,7 @@ async fn subtasks(
         view::checkpoint_subtasks(job.master()?, id, vertex)
     })
     .await
+    .map(Answer::ok)
 }
 
 /// A body, empty or JSON.

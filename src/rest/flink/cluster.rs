@@ -1,23 +1,24 @@
-//! Routes about the cluster: configuration, overview, TaskManagers.
+//! Routes about the cluster: configuration, overview, this process.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::{delete, get};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::answer::{Answer, Refusal, Result};
+use super::answer::{Answer, Result};
 use super::view;
-use crate::ids::TaskManagerId;
 use crate::jobmanager::Handle;
+use crate::telemetry;
 
 pub(super) fn routes() -> Router<Handle> {
     Router::new()
         .route("/config", get(config))
         .route("/overview", get(overview))
         .route("/cluster", delete(shut_down))
-        .route("/taskmanagers", get(task_managers))
-        .route("/taskmanagers/{id}", get(task_manager))
         .route("/jobmanager/config", get(job_manager_config))
+        .route("/jobmanager/environment", get(environment))
+        .route("/jobmanager/thread-dump", get(thread_dump))
+        .route("/datasets", get(datasets))
 }
 
 /// What we call ourselves where Flink says its version: clients look at the number.
@@ -52,31 +53,28 @@ async fn shut_down(State(handle): State<Handle>) -> Result {
     Ok(Answer::ok(json!({})))
 }
 
-async fn task_managers(State(handle): State<Handle>) -> Result {
-    let list = handle
-        .view(|core, now| core.task_managers().keys().map(|id| view::task_manager(core, id, now)).collect::<Value>())
-        .await?;
-    Ok(Answer::ok(json!({ "taskmanagers": list })))
-}
-
-async fn task_manager(State(handle): State<Handle>, Path(id): Path<String>) -> Result {
-    let id = TaskManagerId(id);
-    let wanted = id.clone();
-    let found = handle
-        .view(move |core, now| {
-            core.task_managers().contains_key(&wanted).then(|| view::task_manager_details(core, &wanted, now))
-        })
-        .await?;
-    found.map(Answer::ok).ok_or_else(|| unknown_task_manager(&id))
-}
-
-pub(super) fn unknown_task_manager(id: &TaskManagerId) -> Refusal {
-    Refusal::not_found(format!("TaskManager {id} not found"))
-}
-
-async fn job_manager_config(State(handle): State<Handle>) -> Answer {
+pub(super) async fn job_manager_config(State(handle): State<Handle>) -> Answer {
     let settings = handle.about().configuration.iter();
     let entry =
         |setting: crate::config::Setting| setting.value.map(|value| json!({ "key": setting.key, "value": value }));
     Answer::ok(settings.filter_map(entry).collect())
+}
+
+/// There is no virtual machine: what stands for its version is ours.
+pub(super) async fn environment() -> Answer {
+    let version = format!("flott {VERSION}, no virtual machine");
+    Answer::ok(json!({
+        "jvm": { "version": version, "arch": std::env::consts::ARCH, "options": [] },
+        "classpath": [],
+    }))
+}
+
+async fn thread_dump() -> Answer {
+    let threads = tokio::task::spawn_blocking(telemetry::threads).await.unwrap_or_default();
+    Answer::ok(view::thread_dump(&threads))
+}
+
+/// Results that outlive their job are files here, and no data sets of the cluster.
+async fn datasets() -> Answer {
+    Answer::ok(json!({ "dataSets": [] }))
 }

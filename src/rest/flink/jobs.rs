@@ -5,13 +5,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, patch, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Query, Refusal, Result};
 use super::view;
-use crate::ids::{JobId, VertexId};
+use crate::ids::JobId;
 use crate::jobmanager::core::Core;
 use crate::jobmanager::job::Job;
 use crate::jobmanager::{Handle, Refused};
@@ -34,12 +34,13 @@ pub(super) fn routes() -> Router<Handle> {
         .route("/jobs/{job}/config", get(config))
         .route("/jobs/{job}/accumulators", get(accumulators))
         .route("/jobs/{job}/yarn-cancel", get(cancel))
-        .route("/jobs/{job}/vertices/{vertex}", get(vertex))
-        .route("/jobs/{job}/vertices/{vertex}/taskmanagers", get(vertex_task_managers))
-        .route("/jobs/{job}/vertices/{vertex}/subtasktimes", get(vertex_times))
-        .route("/jobs/{job}/vertices/{vertex}/accumulators", get(vertex_accumulators))
-        .route("/jobs/{job}/vertices/{vertex}/subtasks/accumulators", get(subtask_accumulators))
-        .route("/jobs/{job}/vertices/{vertex}/backpressure", get(backpressure))
+        .route("/jobs/{job}/yarn-stop", get(mode_stop))
+        .route("/jobs/{job}/clientHeartbeat", patch(client_heartbeat))
+        .route("/jobs/{job}/rescaling", patch(rescaling))
+        .route("/jobs/{job}/rescaling/{trigger}", get(rescaling))
+        .route("/jobs/{job}/coordinators/{operator}", post(refuse_coordination))
+        .route("/jobs/{job}/jobmanager/config", get(super::cluster::job_manager_config))
+        .route("/jobs/{job}/jobmanager/environment", get(super::cluster::environment))
 }
 
 pub(super) fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T> {
@@ -135,9 +136,32 @@ async fn accumulators(State(handle): State<Handle>, Path(job): Path<String>) -> 
     look(&handle, &job, |_, job, _| view::accumulators(job)).await.map(Answer::ok)
 }
 
-async fn cancel(State(handle): State<Handle>, Path(job): Path<String>) -> Result {
+pub(super) async fn cancel(State(handle): State<Handle>, Path(job): Path<String>) -> Result {
     handle.cancel(parse(&job)?).await.map_err(refused)?;
     Ok(Answer::accepted(json!({})))
+}
+
+/// Flink answers so where it once stopped without a savepoint.
+async fn mode_stop() -> Refusal {
+    let message = "The termination mode \"stop\" has been removed; use POST /jobs/:id/stop";
+    Refusal::new(StatusCode::PERMANENT_REDIRECT, message)
+}
+
+/// Attached clients say that they are still there. Their jobs do not end with them.
+async fn client_heartbeat(State(handle): State<Handle>, Path(job): Path<String>) -> Result {
+    look(&handle, &job, |_, _, _| ()).await?;
+    Ok(Answer::accepted(json!({})))
+}
+
+/// Switched off in Flink since 1.9.
+async fn rescaling() -> Refusal {
+    let message = "Rescaling is temporarily disabled. See FLINK-12312; use PUT /jobs/:id/resource-requirements";
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message)
+}
+
+/// Requests to operators are serialised Java.
+async fn refuse_coordination() -> Refusal {
+    Refusal::new(StatusCode::NOT_IMPLEMENTED, "operators here take no serialised Java requests")
 }
 
 #[derive(Deserialize)]
@@ -148,49 +172,7 @@ struct Terminate {
 async fn terminate(state: State<Handle>, job: Path<String>, Query(wanted): Query<Terminate>) -> Result {
     match wanted.mode.unwrap_or_default().to_ascii_lowercase().as_str() {
         "" | "cancel" => cancel(state, job).await,
-        "stop" => Err(Refusal::new(
-            StatusCode::PERMANENT_REDIRECT,
-            "The termination mode \"stop\" has been removed; use POST /jobs/:id/stop",
-        )),
+        "stop" => Err(mode_stop().await),
         other => Err(Refusal::bad_request(format!("`{other}` is not a termination mode; use cancel"))),
     }
-}
-
-/// Looks at one vertex of a job.
-pub(super) async fn look_at_vertex(
-    handle: &Handle,
-    (job, vertex): (String, String),
-    look_at: impl FnOnce(&Core, &Job, usize, Now) -> Option<Value> + Send + 'static,
-) -> Result {
-    let id: VertexId = parse(&vertex)?;
-    let found = look(handle, &job, move |core, job, now| {
-        let index = job.master()?.graph().vertex_index(id)?;
-        look_at(core, job, index, now)
-    })
-    .await?;
-    found.map(Answer::ok).ok_or_else(|| Refusal::not_found(format!("Vertex {id} not found")))
-}
-
-async fn vertex(State(handle): State<Handle>, Path(path): Path<(String, String)>) -> Result {
-    look_at_vertex(&handle, path, view::vertex).await
-}
-
-async fn vertex_task_managers(State(handle): State<Handle>, Path(path): Path<(String, String)>) -> Result {
-    look_at_vertex(&handle, path, view::vertex_task_managers).await
-}
-
-async fn vertex_times(State(handle): State<Handle>, Path(path): Path<(String, String)>) -> Result {
-    look_at_vertex(&handle, path, view::vertex_times).await
-}
-
-async fn vertex_accumulators(State(handle): State<Handle>, Path(path): Path<(String, String)>) -> Result {
-    look_at_vertex(&handle, path, |_, job, index, _| view::vertex_accumulators(job, index)).await
-}
-
-async fn subtask_accumulators(State(handle): State<Handle>, Path(path): Path<(String, String)>) -> Result {
-    look_at_vertex(&handle, path, |core, job, index, _| view::subtask_accumulators(core, job, index)).await
-}
-
-async fn backpressure(State(handle): State<Handle>, Path(path): Path<(String, String)>) -> Result {
-    look_at_vertex(&handle, path, |_, job, index, now| view::backpressure(job, index, now)).await
 }

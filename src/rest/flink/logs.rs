@@ -1,4 +1,4 @@
-//! Routes for output: of this JobManager from its files, of TaskManagers by asking them.
+//! Routes for output of this JobManager, from its files.
 
 use std::path::PathBuf;
 
@@ -7,18 +7,31 @@ use axum::extract::{Path, State};
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Refusal, Result};
-use super::cluster::unknown_task_manager;
-use crate::ids::TaskManagerId;
+use super::answer::{Answer, Query, Refusal, Result};
 use crate::jobmanager::Handle;
-use crate::rpc::http::Client;
 
 /// Files of ours that may be read.
 const NAMES: [&str; 2] = ["jobmanager.out", "jobmanager.err"];
-/// The end of a file, at most so much of it.
+/// Of a file at most so much at a time: its end, unless asked for another part.
 const BYTES_MAX: u64 = 8 << 20;
+
+/// Extension: which bytes of a file; negative numbers count from its end. The whole, or as much of its end as one answer holds.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub(super) struct Range {
+    start: Option<i64>,
+    end: Option<i64>,
+}
+
+impl Range {
+    /// As a query.
+    pub(super) fn query(&self) -> String {
+        let bound = |name: &str, at: Option<i64>| at.map(|at| format!("{name}={at}&")).unwrap_or_default();
+        format!("?{}{}", bound("start", self.start), bound("end", self.end))
+    }
+}
 
 pub(super) fn routes() -> Router<Handle> {
     Router::new()
@@ -26,18 +39,14 @@ pub(super) fn routes() -> Router<Handle> {
         .route("/jobmanager/logs/{name}", get(named))
         .route("/jobmanager/log", get(log))
         .route("/jobmanager/stdout", get(stdout))
-        .route("/taskmanagers/{id}/logs", get(task_manager_list))
-        .route("/taskmanagers/{id}/logs/{name}", get(task_manager_named))
-        .route("/taskmanagers/{id}/stdout", get(task_manager_stdout))
-        .route("/taskmanagers/{id}/log", get(task_manager_log))
 }
 
 /// This very text keeps the dashboard quiet.
-fn no_file() -> Refusal {
+pub(super) fn no_file() -> Refusal {
     Refusal::not_found("File not found.")
 }
 
-fn text(content: impl Into<axum::body::Body>) -> Response {
+pub(super) fn text(content: impl Into<axum::body::Body>) -> Response {
     let headers = [(CONTENT_TYPE, "text/plain; charset=UTF-8"), (ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
     (headers, content.into()).into_response()
 }
@@ -63,57 +72,23 @@ async fn list(State(handle): State<Handle>) -> Result {
     Ok(Answer::ok(json!({ "logs": files })))
 }
 
-async fn own(handle: &Handle, name: &str) -> Result<Response> {
+async fn own(handle: &Handle, name: &str, range: Range) -> Result<Response> {
     let name = NAMES.into_iter().find(|known| *known == name);
     let name = name.ok_or_else(|| Refusal::not_found("This file does not exist in JobManager log dir."))?;
     let handle = handle.clone();
-    read(move || handle.about().log_end(name, BYTES_MAX)).await.map(text)
+    let start = range.start.unwrap_or(-BYTES_MAX.cast_signed());
+    read(move || handle.about().log(name, start, range.end, BYTES_MAX)).await.map(text)
 }
 
-async fn named(State(handle): State<Handle>, Path(name): Path<String>) -> Result<Response> {
-    own(&handle, &name).await
+async fn named(State(handle): State<Handle>, Path(name): Path<String>, Query(range): Query<Range>) -> Result<Response> {
+    own(&handle, &name, range).await
 }
 
 /// What the daemon logs goes to its standard error.
-async fn log(State(handle): State<Handle>) -> Result<Response> {
-    own(&handle, "jobmanager.err").await
+async fn log(State(handle): State<Handle>, Query(range): Query<Range>) -> Result<Response> {
+    own(&handle, "jobmanager.err", range).await
 }
 
-async fn stdout(State(handle): State<Handle>) -> Result<Response> {
-    own(&handle, "jobmanager.out").await
-}
-
-/// Asks a TaskManager for one of its outputs.
-async fn ask(handle: &Handle, id: String, path: String) -> Result<String> {
-    let id = TaskManagerId(id);
-    let wanted = id.clone();
-    let address = handle
-        .view(move |core, _| core.task_managers().get(&wanted).map(|found| found.register.http_address.clone()))
-        .await?
-        .ok_or_else(|| unknown_task_manager(&id))?;
-    Client::new(&address).get_text(&path).await.map_err(|_| no_file())
-}
-
-async fn task_manager_list(State(handle): State<Handle>, Path(id): Path<String>) -> Result {
-    let list = ask(&handle, id, "/logs".to_owned()).await?;
-    serde_json::from_str(&list).map(Answer::ok).map_err(|_| no_file())
-}
-
-async fn task_manager_named(
-    State(handle): State<Handle>,
-    Path((id, name)): Path<(String, String)>,
-) -> Result<Response> {
-    // It becomes part of a path at the TaskManager.
-    if name.contains(['/', '?', '#', '%']) || name.starts_with('.') {
-        return Err(no_file());
-    }
-    ask(&handle, id, format!("/logs/{name}")).await.map(text)
-}
-
-async fn task_manager_stdout(State(handle): State<Handle>, Path(id): Path<String>) -> Result<Response> {
-    ask(&handle, id, "/stdout".to_owned()).await.map(text)
-}
-
-async fn task_manager_log(State(handle): State<Handle>, Path(id): Path<String>) -> Result<Response> {
-    ask(&handle, id, "/log".to_owned()).await.map(text)
+async fn stdout(State(handle): State<Handle>, Query(range): Query<Range>) -> Result<Response> {
+    own(&handle, "jobmanager.out", range).await
 }

@@ -11,6 +11,7 @@
 //! answers); an error is `{"errors": […]}`; writes with a foreign `Origin` are refused.
 
 mod answer;
+mod applications;
 mod checkpoints;
 mod cluster;
 mod jars;
@@ -18,6 +19,9 @@ mod jobs;
 mod logs;
 mod metrics;
 mod origin;
+mod runs;
+mod task_managers;
+mod vertices;
 mod view;
 
 #[cfg(test)]
@@ -35,6 +39,7 @@ use crate::jobmanager::Handle;
 pub fn router(handle: Handle) -> Router {
     let api = Router::new().merge(cluster::routes()).merge(jobs::routes()).merge(jars::routes(&handle));
     let api = api.merge(checkpoints::routes()).merge(logs::routes()).merge(metrics::routes());
+    let api = api.merge(vertices::routes()).merge(task_managers::routes()).merge(applications::routes());
     Router::new()
         .nest("/v1", api.clone())
         .merge(api)

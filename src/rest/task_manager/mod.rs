@@ -18,6 +18,7 @@ use serde_json::json;
 
 use crate::process::read_range;
 use crate::taskmanager::{Handle, Stream};
+use crate::telemetry::{self, ProcessUsage};
 
 /// One answer's most; who wants more asks again from there.
 const RANGE_BYTES_MAX: u64 = 64 << 20;
@@ -33,6 +34,8 @@ pub fn router(handle: Handle) -> Router {
         .route("/logs", get(list))
         .route("/logs/{name}", get(named))
         .route("/workers", get(workers))
+        .route("/usage", get(usage))
+        .route("/threads", get(threads))
         .with_state(handle)
 }
 
@@ -103,6 +106,23 @@ async fn workers(State(handle): State<Handle>) -> Response {
         })
         .collect();
     Json(json!({ "taskmanager": handle.id(), "workers": shown })).into_response()
+}
+
+/// What this process uses, and its workers beside it.
+async fn usage(State(handle): State<Handle>) -> Response {
+    let workers = handle.workers().await.unwrap_or_default();
+    let workers_rss_bytes: u64 = workers.iter().map(|worker| worker.rss_bytes).sum();
+    match tokio::task::spawn_blocking(ProcessUsage::of_self).await {
+        Ok(process) => Json(json!({ "process": process, "workersRssBytes": workers_rss_bytes })).into_response(),
+        Err(_) => failure(StatusCode::SERVICE_UNAVAILABLE, "the TaskManager is stopping"),
+    }
+}
+
+async fn threads() -> Response {
+    match tokio::task::spawn_blocking(telemetry::threads).await {
+        Ok(threads) => Json(threads).into_response(),
+        Err(_) => failure(StatusCode::SERVICE_UNAVAILABLE, "the TaskManager is stopping"),
+    }
 }
 
 async fn text(path: PathBuf, Range { start, end }: Range) -> Response {

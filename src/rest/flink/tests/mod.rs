@@ -1,7 +1,13 @@
 //! The API against recorded answers of a real Flink, and over HTTP against a running JobManager.
 
+mod contract;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use axum::extract::Query;
+use axum::routing::get;
+use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -129,7 +135,7 @@ fn check_shape(at: &str, recorded: &Value, ours: &Value) {
 
 macro_rules! check {
     ($name:literal, $ours:expr) => {
-        let recorded: Value = serde_json::from_str(include_str!(concat!("golden/", $name, ".json"))).unwrap();
+        let recorded: Value = serde_json::from_str(include_str!(concat!("../golden/", $name, ".json"))).unwrap();
         check_shape($name, &recorded, &$ours);
     };
 }
@@ -189,6 +195,18 @@ fn what_is_unknown_is_minus_one_and_what_never_was_is_zero() {
     assert_eq!(exceptions["root-exception"], "no such luck");
 }
 
+fn answers_of_a_task_manager() -> Router {
+    let usage = json!({ "process": { "rssBytes": 5, "cpuMs": 3 }, "workersRssBytes": 7 });
+    let logs = json!({ "logs": [{ "name": "taskmanager.out", "size": 2, "mtime": 1 }] });
+    let threads = json!([{ "name": "main", "id": 1, "state": "S", "cpuMs": 2 }]);
+    let text = |Query(range): Query<BTreeMap<String, i64>>| async move { format!("{range:?}") };
+    Router::new()
+        .route("/usage", get(Json(usage)))
+        .route("/logs", get(Json(logs)))
+        .route("/threads", get(Json(threads)))
+        .route("/stdout", get(text))
+}
+
 /// A standalone JobManager over HTTP.
 struct Standalone {
     address: String,
@@ -216,7 +234,11 @@ impl Standalone {
 
     fn task_manager(&mut self, behaviour: Behaviour) -> CancellationToken {
         let cancel = self.cancel.child_token();
-        let hello = fakes::register("tm-1", None, None);
+        let mut hello = fakes::register("tm-1", None, None);
+        let http = Server::bind("127.0.0.1", 0).unwrap();
+        hello.http_address = http.local_addr().to_string();
+        let serving = cancel.clone();
+        self.tasks.spawn(async move { http.serve(answers_of_a_task_manager(), serving).await.unwrap() });
         self.tasks.spawn(fakes::task_manager(self.address.clone(), hello, behaviour, cancel.clone()));
         cancel
     }
@@ -349,6 +371,49 @@ async fn a_lost_task_manager_fails_a_job_without_restart_strategy_and_says_so() 
     let failed = cluster.until(&job, "FAILED").await;
     let why = failed["progress"]["failure"].as_str().unwrap();
     assert!(why.contains("tm-1") && why.contains("restart-strategy.type is none"), "{why}");
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_task_manager_is_asked_for_what_only_it_knows() {
+    let mut cluster = Standalone::start();
+    cluster.task_manager(Behaviour::Run);
+    let jar = cluster.upload(&fakes::program(&plan(1))).await;
+    let (_, run) = cluster.post(&format!("/jars/{jar}/run"), json!({})).await;
+    cluster.until(run["jobid"].as_str().unwrap(), "RUNNING").await;
+    let (_, metrics) = cluster.get("/taskmanagers/tm-1/metrics?get=Status.JVM.Memory.Heap.Used").await;
+    assert_eq!(metrics[0]["value"], "12", "its own and its workers' memory");
+    assert_eq!(cluster.get("/taskmanagers/tm-1").await.1["metrics"]["heapUsed"], 12);
+    let asked = json!({ "start": -5, "end": -1 });
+    assert_eq!(cluster.get("/taskmanagers/tm-1/stdout?start=-5&end=-1").await.1, asked);
+    let (_, dump) = cluster.get("/taskmanagers/tm-1/thread-dump").await;
+    assert_eq!(dump["threadInfos"][0]["stringifiedThreadInfo"], "\"main\" Id=1 sleeping, 2 ms of processor time\n");
+    assert_eq!(cluster.get("/taskmanagers/gone/thread-dump").await.0, 404);
+    assert_eq!(cluster.get("/taskmanagers/gone/metrics").await, (200, json!([])));
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn an_uploaded_program_says_what_it_is_and_what_it_would_run() {
+    let cluster = Standalone::start();
+    let description = r#"{"name":"count","about":"Counts words.","args":[{"name":"input","long":"input","help":"What to read","default":null,"required":true,"takes_value":true,"possible_values":[]}]}"#;
+    let program = fakes::program(&plan(3));
+    let describing = format!(
+        "#!/bin/sh\nif [ \"$FLOTT_INTERNAL_ROLE\" = describe ]; then echo hello; echo '{description}'; exit; fi\n{}",
+        program.split_once('\n').unwrap().1
+    );
+    let jar = cluster.upload(&describing).await;
+    let (_, listed) = cluster.get("/jars").await;
+    let entry = &listed["files"][0]["entry"][0];
+    assert_eq!((&entry["name"], &entry["description"]), (&json!("count"), &json!("Counts words.")));
+    assert_eq!(entry["arguments"][0]["help"], "What to read");
+    let (status, planned) = cluster.get(&format!("/jars/{jar}/plan?parallelism=3")).await;
+    assert_eq!((status, &planned["plan"]["nodes"][0]["parallelism"]), (200, &json!(3)), "{planned}");
+    assert_eq!(cluster.get("/jobs").await.1, json!({ "jobs": [] }), "nothing was started");
+    let broken = cluster.upload("#!/bin/sh\nexit 0\n").await;
+    let (status, refused) = cluster.post(&format!("/jars/{broken}/plan"), json!({})).await;
+    assert_eq!(status, 400);
+    assert!(refused["errors"][0].as_str().unwrap().starts_with("the program ended without calling"), "{refused}");
     cluster.stop().await;
 }
 

@@ -6,6 +6,7 @@ use super::vertex::endpoint;
 use crate::graph::accumulator::{AccumulatorResult, Accumulators};
 use crate::jobmanager::core::Core;
 use crate::jobmanager::job::Job;
+use crate::jobmanager::job_master::Execution;
 
 /// One entry a name. Flink's `StringifiedAccumulatorResult`.
 pub(super) fn listed(accumulators: &Accumulators) -> Vec<Value> {
@@ -25,6 +26,16 @@ pub(in super::super) fn vertex_accumulators(job: &Job, index: usize) -> Option<V
     let master = job.master()?;
     let id = master.graph().vertices[index].id;
     Some(json!({ "id": id, "user-accumulators": listed(&master.execution().accumulators_of(index)) }))
+}
+
+/// Of one execution of a subtask.
+pub(in super::super) fn execution_accumulators(job: &Job, number: usize, execution: &Execution) -> Value {
+    json!({
+        "id": format!("{}-{number}-{}", job.id(), execution.attempt),
+        "subtask": number,
+        "attempt": execution.attempt,
+        "user-accumulators": listed(&execution.accumulators),
+    })
 }
 
 pub(in super::super) fn subtask_accumulators(core: &Core, job: &Job, index: usize) -> Option<Value> {

@@ -117,6 +117,6 @@ fn metrics(task_manager: &TaskManager) -> Value {
         "nettyShuffleMemorySegmentsAvailable": 0, "nettyShuffleMemorySegmentsUsed": 0,
         "nettyShuffleMemorySegmentsTotal": 0,
         "nettyShuffleMemoryAvailable": 0, "nettyShuffleMemoryUsed": 0, "nettyShuffleMemoryTotal": 0,
-        "garbageCollectors": [],
+        "garbageCollectors": [{ "name": "All", "count": 0, "time": 0 }],
     })
 }

@@ -10,7 +10,7 @@ use crate::jobmanager::job_master::FailureRecord;
 use crate::rpc::ErrorKind;
 
 /// What stands where Flink has a Java class name.
-fn exception_name(kind: ErrorKind) -> &'static str {
+pub(super) fn exception_name(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::User => "flott.UserFailure",
         ErrorKind::Permanent => "flott.PermanentFailure",

@@ -15,7 +15,7 @@ use crate::storage::BlobId;
 use crate::time::Now;
 
 /// When each status was entered; 0 if never.
-fn timestamps(job: &Job) -> Map<String, Value> {
+pub(super) fn timestamps(job: &Job) -> Map<String, Value> {
     let since = |status: JobStatus| match job.master() {
         Some(master) => master.since().get(&status).copied(),
         None if status == JobStatus::Initializing => Some(job.submitted),
@@ -29,7 +29,7 @@ fn timestamps(job: &Job) -> Map<String, Value> {
     timestamps
 }
 
-fn ended_at(job: &Job) -> Option<Now> {
+pub(super) fn ended_at(job: &Job) -> Option<Now> {
     job.outcome().map(|outcome| outcome.at)
 }
 

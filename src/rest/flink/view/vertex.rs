@@ -47,8 +47,11 @@ fn host(endpoint: &str) -> &str {
 pub(in super::super) fn vertex(core: &Core, job: &Job, index: usize, now: Now) -> Option<Value> {
     let vertex = &job.master()?.graph().vertices[index];
     let subtasks = subtasks(job, index)?;
-    let entries: Vec<Value> =
-        subtasks.iter().enumerate().map(|(number, subtask)| entry(core, job, number, &subtask.current, now)).collect();
+    let entries: Vec<Value> = subtasks
+        .iter()
+        .enumerate()
+        .map(|(number, subtask)| execution(core, job, number, &subtask.current, now))
+        .collect();
     Some(json!({
         "id": vertex.id,
         "name": vertex.name,
@@ -60,7 +63,8 @@ pub(in super::super) fn vertex(core: &Core, job: &Job, index: usize, now: Now) -
     }))
 }
 
-fn entry(core: &Core, job: &Job, number: usize, execution: &Execution, now: Now) -> Value {
+/// `/jobs/:id/vertices/:vertex/subtasks/:subtask`, of one execution.
+pub(in super::super) fn execution(core: &Core, job: &Job, number: usize, execution: &Execution, now: Now) -> Value {
     let endpoint = endpoint(core, job, execution);
     let start = execution.started_at();
     let durations: Map<String, Value> = LIVE_STATES

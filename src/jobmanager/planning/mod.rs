@@ -1,25 +1,28 @@
-//! Asks a program for its plan: runs its `main` up to `execute`, watched, and says in one line what went wrong if it did.
+//! Asks a program for its plan or its description: runs its `main` up to `execute`, watched, and says in one line what went wrong if
+//! it did.
 //!
 //! The program gets an environment of its own (nothing of ours), no input, a time and a memory limit. The limit is on resident
 //! memory, looked at every 50 ms: a limit on address space would end every program whose allocator reserves generously.
 
+mod run;
+
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::Semaphore;
 
+use self::run::{Limits, Run, Scratch, went_wrong};
 use crate::graph::plan::Plan;
 use crate::graph::task::Failure;
-use crate::process::{self, Child, Command, Ended, Output, Signal, StandardInput, Table};
+use crate::process::{self, Command, Ended};
+use crate::protocol::description::Description;
 use crate::protocol::job::Program;
 use crate::protocol::roles;
 use crate::resource::MemorySize;
-use crate::rpc::{ErrorKind, io_cause};
+use crate::rpc::io_cause;
 
-/// Of each of a program's outputs so much is kept: the end.
-const OUTPUT_BYTES_MAX: usize = 64 << 10;
-const MEMORY_WATCHED_EVERY: Duration = Duration::from_millis(50);
 /// The plan's file may be this large.
 const PLAN_BYTES_MAX: u64 = 64 << 20;
 /// What a program sees of our own environment.
@@ -36,7 +39,14 @@ pub(super) struct Planner {
     pub(super) scratch_dir: PathBuf,
     /// This machine's name, for messages.
     pub(super) host: String,
+    /// Programs that may run at a time; more wait.
+    pub(super) permits: Arc<Semaphore>,
 }
+
+/// Programs planned or described at a time: each is a process with memory of its own.
+pub(super) const PROGRAMS_MAX: usize = 8;
+/// A program says what it is before it does anything.
+const DESCRIPTION_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Planner {
     /// The plan of `program`, whose executable is at `executable` and whose further files are at `files`.
@@ -51,8 +61,36 @@ impl Planner {
         for name in files.keys() {
             check_name(name)?;
         }
-        let scratch = Scratch(self.scratch_dir.join(format!("plan-{:016x}", fastrand::u64(..))));
-        self.plan_in(&scratch.0, program, executable, files, configuration).await
+        let scratch = self.scratch();
+        let plan_file = scratch.0.join("plan.json");
+        let mut command = prepare(&scratch.0, program, executable, files).await?;
+        command = command.environment(environment(program, &plan_file, configuration));
+        let limits = Limits { timeout: self.timeout, memory: self.memory };
+        let run = self.run(command, limits).await?;
+        read_plan(&plan_file, &run).await
+    }
+
+    /// What the executable tells of itself; nothing where it is no program of ours.
+    pub(super) async fn describe(&self, program: &Program, executable: &Path) -> Result<Description, Failure> {
+        self.check_runnable(&program.name, executable).await?;
+        let scratch = self.scratch();
+        let command = prepare(&scratch.0, program, executable, &BTreeMap::new()).await?;
+        let mut environment = inherited();
+        environment.insert(roles::ROLE.to_owned(), roles::ROLE_DESCRIBE.to_owned());
+        let limits = Limits { timeout: self.timeout.min(DESCRIPTION_TIMEOUT), memory: self.memory };
+        let run = self.run(command.environment(environment), limits).await?;
+        // What it printed before is its own affair.
+        let last = run.stdout.lines().next_back().unwrap_or_default();
+        serde_json::from_str(last).map_err(|_| Failure::user("the program does not describe itself"))
+    }
+
+    async fn run(&self, command: Command, limits: Limits) -> Result<Run, Failure> {
+        let _permit = self.permits.acquire().await; // Never closed.
+        run::run(command, limits).await
+    }
+
+    fn scratch(&self) -> Scratch {
+        Scratch(self.scratch_dir.join(format!("plan-{:016x}", fastrand::u64(..))))
     }
 
     async fn check_runnable(&self, name: &str, executable: &Path) -> Result<(), Failure> {
@@ -69,92 +107,34 @@ impl Planner {
             Err(_) => Err(Failure::transient("looking at the program was interrupted")),
         }
     }
-
-    async fn plan_in(
-        &self,
-        directory: &Path,
-        program: &Program,
-        executable: &Path,
-        files: &BTreeMap<String, PathBuf>,
-        configuration: &BTreeMap<String, String>,
-    ) -> Result<Plan, Failure> {
-        let place = |error: std::io::Error| {
-            Failure::transient(format!("cannot prepare {}: {}", directory.display(), io_cause(&error)))
-        };
-        let work = directory.join("work");
-        tokio::fs::create_dir_all(&work).await.map_err(place)?;
-        for (name, path) in files {
-            let link = work.join(name);
-            if let Some(parent) = link.parent() {
-                tokio::fs::create_dir_all(parent).await.map_err(place)?;
-            }
-            tokio::fs::symlink(path, link).await.map_err(place)?;
-        }
-        let file_name = Path::new(&program.name).file_name().unwrap_or("program".as_ref());
-        let link = directory.join("bin").join(file_name);
-        tokio::fs::create_dir_all(directory.join("bin")).await.map_err(place)?;
-        tokio::fs::symlink(executable, &link).await.map_err(place)?;
-        let plan_file = directory.join("plan.json");
-        let mut command = Command::new(link).arguments(program.arguments.iter().cloned()).environment(environment(
-            program,
-            &plan_file,
-            configuration,
-        ));
-        command.directory = Some(work);
-        command.stdin = StandardInput::Null;
-        command.stdout = Output::Pipe;
-        command.stderr = Output::Pipe;
-        let mut child = command.spawn().map_err(|error| Failure::new(error.kind(), error.to_string()))?;
-        let group = Group(child.identity());
-        let run = self.watch(&mut child).await;
-        drop(group);
-        read_plan(&plan_file, &run?).await
-    }
-
-    /// Waits for the program's end within its limits.
-    async fn watch(&self, child: &mut Child) -> Result<Run, Failure> {
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let pid = child.identity().pid;
-        let ended = async {
-            // The outputs close with the program; children that keep them open are cut off by the timeout.
-            let (ended, _, stderr) = tokio::join!(child.wait(), tail(stdout), tail(stderr));
-            (ended, stderr)
-        };
-        tokio::select! {
-            (ended, stderr) = ended => match ended {
-                Ok(ended) => Ok(Run { ended, stderr }),
-                Err(error) => Err(Failure::transient(format!("lost the program while it was planned: {}", io_cause(&error)))),
-            },
-            () = tokio::time::sleep(self.timeout) => Err(Failure::user(format!(
-                "the program did not build its graph within {} s; planning runs main() up to execute(…)",
-                self.timeout.as_secs_f64()
-            ))),
-            used = exceeds(pid, self.memory) => Err(Failure::user(format!(
-                "the program used {} of memory before execute(…), the limit is {}; build large things in open() of an \
-                 operator, or raise program.plan.memory",
-                MemorySize::from_mebibytes(used.mebibytes()),
-                self.memory
-            ))),
-        }
-    }
 }
 
-/// A directory that goes when the planning ends, also when it is aborted.
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0); // A few links; left behind they only cost space.
+/// Places a program, under its name, and its files below `directory`.
+async fn prepare(
+    directory: &Path,
+    program: &Program,
+    executable: &Path,
+    files: &BTreeMap<String, PathBuf>,
+) -> Result<Command, Failure> {
+    let place = |error: std::io::Error| {
+        Failure::transient(format!("cannot prepare {}: {}", directory.display(), io_cause(&error)))
+    };
+    let work = directory.join("work");
+    tokio::fs::create_dir_all(&work).await.map_err(place)?;
+    for (name, path) in files {
+        let link = work.join(name);
+        if let Some(parent) = link.parent() {
+            tokio::fs::create_dir_all(parent).await.map_err(place)?;
+        }
+        tokio::fs::symlink(path, link).await.map_err(place)?;
     }
-}
-
-/// A program and whatever it has started, which go when the planning ends, also when it is aborted.
-struct Group(process::Identity);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let _ = process::signal_group(self.0, Signal::Kill); // It fails only for processes of others.
-    }
+    let file_name = Path::new(&program.name).file_name().unwrap_or("program".as_ref());
+    let link = directory.join("bin").join(file_name);
+    tokio::fs::create_dir_all(directory.join("bin")).await.map_err(place)?;
+    tokio::fs::symlink(executable, &link).await.map_err(place)?;
+    let mut command = Command::new(link).arguments(program.arguments.iter().cloned());
+    command.directory = Some(work);
+    Ok(command)
 }
 
 /// A file may be placed in the working directory and nowhere else.
@@ -164,10 +144,8 @@ fn check_name(name: &str) -> Result<(), Failure> {
     if inside { Ok(()) } else { Err(outside()) }
 }
 
-/// How a program's planning ended.
-struct Run {
-    ended: Ended,
-    stderr: String,
+fn inherited() -> BTreeMap<String, String> {
+    INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect()
 }
 
 fn environment(
@@ -175,44 +153,14 @@ fn environment(
     plan_file: &Path,
     configuration: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
-    let inherited = INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
     let recorded = program.environment.iter().filter(|(name, _)| !name.starts_with(roles::PREFIX));
-    let mut environment: BTreeMap<String, String> = inherited.collect();
+    let mut environment = inherited();
     environment.extend(recorded.map(|(name, value)| (name.clone(), value.clone())));
     let configuration = serde_json::to_string(configuration).expect("a map of strings is JSON");
     environment.insert(roles::ROLE.to_owned(), roles::ROLE_PLAN.to_owned());
     environment.insert(roles::PLAN.to_owned(), plan_file.display().to_string());
     environment.insert(roles::CONFIGURATION.to_owned(), configuration);
     environment
-}
-
-/// Reads to the end; keeps the last of it.
-async fn tail<R: AsyncRead + Unpin>(output: Option<R>) -> String {
-    let Some(mut output) = output else {
-        return String::new();
-    };
-    let (mut kept, mut chunk) = (Vec::new(), [0; 8192]);
-    while let Ok(count @ 1..) = output.read(&mut chunk).await {
-        kept.extend_from_slice(&chunk[..count]);
-        if kept.len() > 2 * OUTPUT_BYTES_MAX {
-            kept.drain(..kept.len() - OUTPUT_BYTES_MAX);
-        }
-    }
-    String::from_utf8_lossy(&kept).into_owned()
-}
-
-/// Returns once the process' tree uses more than `limit`.
-async fn exceeds(pid: u32, limit: MemorySize) -> MemorySize {
-    loop {
-        tokio::time::sleep(MEMORY_WATCHED_EVERY).await;
-        let table = tokio::task::spawn_blocking(Table::read).await;
-        if let Ok(Ok(table)) = table {
-            let used = table.usage(pid).rss_bytes;
-            if used > limit.bytes() {
-                return MemorySize::from_bytes(used);
-            }
-        }
-    }
 }
 
 async fn read_plan(path: &Path, run: &Run) -> Result<Plan, Failure> {
@@ -240,43 +188,6 @@ async fn read_plan(path: &Path, run: &Run) -> Result<Plan, Failure> {
     let plan: Plan = serde_json::from_slice(&json).map_err(|error| unreadable(error.to_string()))?;
     plan.validate().map_err(|invalid| Failure::user(invalid.to_string()))?;
     Ok(plan)
-}
-
-/// What a failed run says, in one line.
-fn went_wrong(run: &Run) -> Failure {
-    if let Some((message, location)) = panic_in(&run.stderr) {
-        return Failure::user(format!("the program panicked in main: {message} (at {location})"));
-    }
-    let words = said(&run.stderr);
-    let said = if words.is_empty() { "it said nothing on stderr".to_owned() } else { words };
-    match run.ended {
-        // `execute` itself refuses what cannot run, and its message stands alone.
-        Ended::Code(1) if !run.stderr.trim().is_empty() => Failure::new(ErrorKind::User, said),
-        ended @ (Ended::Code(_) | Ended::Signal(_)) => {
-            Failure::user(format!("the program {ended} before it reached execute(…): {said}"))
-        }
-    }
-}
-
-/// Message and place of the last panic that std reported.
-fn panic_in(stderr: &str) -> Option<(String, String)> {
-    let lines: Vec<&str> = stderr.lines().collect();
-    let at = lines.iter().rposition(|line| line.starts_with("thread '") && line.contains(" panicked at "))?;
-    let (_, location) = lines[at].split_once(" panicked at ")?;
-    let message: Vec<&str> = lines[at + 1..]
-        .iter()
-        .take_while(|line| !line.starts_with("note: ") && !line.starts_with("stack backtrace:"))
-        .map(|line| line.trim())
-        .filter(|line| !line.is_empty())
-        .collect();
-    Some((message.join(" "), location.trim_end_matches(':').to_owned()))
-}
-
-/// The line of stderr that says most: an `error:`, else the last one.
-fn said(stderr: &str) -> String {
-    let mut lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
-    let error = lines.clone().find(|line| line.to_ascii_lowercase().starts_with("error:"));
-    error.or_else(|| lines.next_back()).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -312,6 +223,7 @@ mod tests {
             memory: MemorySize::from_mebibytes(64),
             scratch_dir: dir.path().join("scratch"),
             host: "here".to_owned(),
+            permits: Arc::new(Semaphore::new(1)),
         };
         let files = [("data/in.txt".to_owned(), executable.clone())].into();
         let outcome = planner.plan(&program, &executable, &files, &BTreeMap::new()).await;
@@ -382,6 +294,7 @@ mod tests {
             memory: MemorySize::from_mebibytes(64),
             scratch_dir: dir.path().to_owned(),
             host: "here".to_owned(),
+            permits: Arc::new(Semaphore::new(1)),
         };
         let refused = planner.check_runnable("notes.txt", &file).await.unwrap_err();
         assert!(refused.message.contains("notes.txt") && !refused.message.contains("0123abcd"), "{refused}");
