@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::explain::ExplainFormat;
+use super::rescale::Rescale;
 use crate::ids::{ApplicationId, JobId};
 
 /// flott runs batch and streaming jobs on machines that its resource manager hands out.
@@ -30,6 +31,8 @@ pub(super) enum Verb {
     Savepoint(Savepoint),
     /// Take a checkpoint of a running job now
     Checkpoint(JobChoice),
+    /// Give a running job, or some of its vertices, another parallelism
+    Rescale(Rescale),
     /// Applications of the resource manager
     App(App),
     /// Nodes of the resource manager

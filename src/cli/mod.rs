@@ -16,6 +16,7 @@ mod flink_words;
 mod jobs;
 mod output;
 mod progress;
+mod rescale;
 mod run;
 mod savepoints;
 mod settings;
@@ -60,6 +61,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Stop(options) => checkpoints::stop(options),
         Verb::Savepoint(options) => savepoints::savepoint(options),
         Verb::Checkpoint(options) => checkpoints::checkpoint(options),
+        Verb::Rescale(options) => rescale::rescale(options),
         Verb::App(options) => applications::app(options),
         Verb::Node(options) => applications::node(options),
         Verb::Config(options) => settings::config(options),

@@ -10,6 +10,7 @@ mod checkpoints;
 mod follow;
 mod job_manager;
 mod program;
+mod rescale;
 mod resource_manager;
 mod submit;
 
@@ -17,5 +18,6 @@ pub use checkpoints::Operation;
 pub use follow::{Follower, Outcome, Progress};
 pub use job_manager::{Accumulated, JobManager, JobOverview};
 pub use program::{LocalProgram, ProgramError};
+pub use rescale::{Rescale, VertexParallelism};
 pub use resource_manager::ResourceManager;
 pub use submit::{SubmitError, SubmitOptions, Submitted, new_job_id, submit_per_job, submit_standalone};

@@ -203,7 +203,7 @@ fn set_max_parallelism(plan: &Plan, vertices: &mut [Vertex]) {
     }
 }
 
-fn job_edges(plan: &Plan, chain_of: &[usize], vertices: &[Vertex]) -> Vec<JobEdge> {
+pub(super) fn job_edges(plan: &Plan, chain_of: &[usize], vertices: &[Vertex]) -> Vec<JobEdge> {
     let mut edges = Vec::new();
     for (edge, id) in plan.edges.iter().zip(0u32..) {
         let (source, target) = (chain_of[edge.source.0 as usize], chain_of[edge.target.0 as usize]);
@@ -222,7 +222,7 @@ fn job_edges(plan: &Plan, chain_of: &[usize], vertices: &[Vertex]) -> Vec<JobEdg
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::plan::{OperatorCode, PLAN_VERSION, PlanEdge, operator_id};
     use super::*;
 
@@ -246,7 +246,7 @@ mod tests {
         PlanEdge { source: NodeIndex(source), target: NodeIndex(target), input: 0, partitioner, side_output: None }
     }
 
-    fn wordcount() -> Plan {
+    pub(in crate::graph) fn wordcount() -> Plan {
         Plan {
             version: PLAN_VERSION,
             name: "wordcount".to_owned(),
@@ -269,7 +269,7 @@ mod tests {
         }
     }
 
-    const SETTINGS: Settings = Settings { default_parallelism: 2, chaining: true };
+    pub(in crate::graph) const SETTINGS: Settings = Settings { default_parallelism: 2, chaining: true };
 
     #[test]
     fn forward_edges_chain_and_hash_edges_do_not() {

@@ -16,4 +16,5 @@ pub mod explain;
 mod invalid_plan;
 pub mod job_graph;
 pub mod plan;
+mod rescale;
 pub mod task;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::job_master::{CheckpointSettings, Decision, Outcome, Record, RestartStrategy, Trigger};
+use super::job_master::{
+    CheckpointSettings, Decision, Outcome, Record, Requirements, RescaleRecord, RestartStrategy, Trigger,
+};
 use super::recovery::Recovery;
 use crate::engine::checkpoint::Manifest;
 use crate::graph::job_graph::JobGraph;
@@ -82,6 +84,13 @@ pub enum Event {
         /// What.
         trigger: Trigger,
     },
+    /// A user wants another parallelism of some of a job's vertices.
+    Rescale {
+        /// Of which job.
+        job: JobId,
+        /// What.
+        requirements: Requirements,
+    },
     /// A checkpoint's manifest is written, or could not be.
     ManifestWritten {
         /// Which.
@@ -146,6 +155,8 @@ pub struct Prepared {
     pub checkpoints: CheckpointSettings,
     /// Where the job goes on: the latest checkpoint of an earlier JobManager, or what the configuration names.
     pub restore: Option<Arc<Manifest>>,
+    /// The parallelism that a user has given it under an earlier JobManager.
+    pub requirements: Option<Requirements>,
     /// What the configuration names, until it is found.
     pub recovery: Option<Recovery>,
 }
@@ -233,6 +244,13 @@ pub enum Effect {
         from: JobStatus,
         /// Now.
         to: JobStatus,
+    },
+    /// For logs: a change of a job's parallelism has ended.
+    RescaleEnded {
+        /// Which job's.
+        job: JobId,
+        /// How.
+        record: RescaleRecord,
     },
     /// A job has reached its end.
     Ended {

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::core::Core;
 use super::error::Refused;
-use super::job_master::Trigger;
+use super::job_master::{Requirements, Trigger};
 use super::preparation::Preparation;
 use super::uploads::Uploads;
 use crate::config::Configuration;
@@ -30,6 +30,7 @@ pub(super) enum Request {
     Cancel(JobId, Reply<Result<(), Refused>>),
     /// [`Handle::trigger`].
     Trigger(JobId, Trigger, Reply<Result<(), Refused>>),
+    Rescale(JobId, Requirements, Reply<Result<(), Refused>>),
     Stop(JobId, Reply<Result<(), Refused>>),
     View(Look),
     Watch {
@@ -128,6 +129,14 @@ impl Handle {
     /// [`Refused::NoSuchJob`], or [`Refused::Conflict`] if it does not run or has none.
     pub async fn trigger(&self, job: JobId, trigger: Trigger) -> Result<(), Refused> {
         self.ask(|reply| Request::Trigger(job, trigger, reply)).await?
+    }
+
+    /// Gives a job another parallelism; how that goes, the job's view says.
+    ///
+    /// # Errors
+    /// [`Refused::NoSuchJob`], or [`Refused::Conflict`] if it does not go, with the reason.
+    pub async fn rescale(&self, job: JobId, requirements: Requirements) -> Result<(), Refused> {
+        self.ask(|reply| Request::Rescale(job, requirements, reply)).await?
     }
 
     /// Ends the sources of a running job, so that it drains and finishes.

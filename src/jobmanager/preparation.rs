@@ -52,7 +52,7 @@ impl Preparation {
         };
         let prepared = plan.and_then(|plan| {
             let (plan, mut prepared) = self.resolve(plan, &submission)?;
-            prepared.decision = stored.decision;
+            (prepared.decision, prepared.requirements) = (stored.decision, stored.requirements);
             Ok((plan, prepared))
         });
         match prepared {
@@ -133,6 +133,7 @@ impl Preparation {
             decision: None,
             checkpoints,
             restore: None,
+            requirements: None,
             recovery,
         };
         Ok((plan, prepared))

@@ -276,6 +276,9 @@ impl Service {
             Request::Trigger(job, trigger, reply) => {
                 drop(reply.send(self.apply(Event::Trigger { job, trigger }).await?))
             }
+            Request::Rescale(job, requirements, reply) => {
+                drop(reply.send(self.apply(Event::Rescale { job, requirements }).await?))
+            }
             Request::Stop(job, reply) => drop(reply.send(self.apply(Event::Stop { job }).await?)),
             Request::View(look) => look(&self.core, self.clock.now()),
             Request::Watch { job, since, reply } => {

@@ -5,9 +5,10 @@
 //! | `job.json` | the submission | once |
 //! | `plan.json` | the plan, never recomputed | once |
 //! | `verdict.json` | what is published, or that the job ended without that: whichever came first | once, with the attempt |
+//! | `requirements-<attempt>.json` | the parallelism that users have set while the job ran | again and again, by one attempt |
 //! | `outcome.json` | how the job ended after its output was decided to be published | once, with the attempt |
 //!
-//! Each is created on condition that it is not there, so of two JobManagers that both believe to be the one, only one decides:
+//! Each of the others is created on condition that it is not there, so of two JobManagers that both believe to be the one, only one decides:
 //! none can call a job failed or cancelled whose output another one publishes, or the other way round.
 
 use std::collections::BTreeSet;
@@ -18,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
-use super::job_master::{Decision, Outcome, Record};
+use super::job_master::{Decision, Outcome, Record, Requirements};
 use crate::graph::plan::Plan;
 use crate::ids::JobId;
 use crate::protocol::job::JobSubmission;
@@ -56,6 +57,8 @@ pub(super) struct Stored {
     pub(super) plan: Option<Plan>,
     pub(super) decision: Option<Decision>,
     pub(super) outcome: Option<Outcome>,
+    /// The parallelism that a user has given it while it ran.
+    pub(super) requirements: Option<Requirements>,
 }
 
 impl Store {
@@ -94,7 +97,22 @@ impl Store {
                 }
             }
             Record::Outcome(outcome) => self.put_stamped(&verdict, &Verdict::End(outcome.clone())),
+            // One file an attempt: what a fenced one still writes, nobody reads.
+            Record::Requirements(requirements) => {
+                let path = self.requirements(job, self.attempt);
+                let json = to_json(&path, requirements)?;
+                files::write_atomic(&path, &json).map_err(Error::Storage)
+            }
         }
+    }
+
+    fn requirements(&self, job: JobId, attempt: u32) -> PathBuf {
+        self.path(job, &format!("requirements-{attempt}.json"))
+    }
+
+    /// The parallelism that a user has given the job under the latest attempt that has a word on it.
+    fn find_requirements(&self, job: JobId) -> Result<Option<Requirements>, Error> {
+        (1..=self.attempt).rev().find_map(|attempt| read(&self.requirements(job, attempt)).transpose()).transpose()
     }
 
     fn note_decided(&self, job: JobId) {
@@ -124,8 +142,7 @@ impl Store {
     }
 
     fn create<T: Serialize>(&self, path: &Path, value: &T) -> Result<Creation, Error> {
-        let json = serde_json::to_vec_pretty(value)
-            .map_err(|error| Error::Damaged { path: path.to_owned(), cause: error.to_string() })?;
+        let json = to_json(path, value)?;
         files::create_new(path, &json).map_err(Error::Storage)
     }
 
@@ -137,6 +154,7 @@ impl Store {
             plan: read(&self.path(job, "plan.json"))?,
             decision: None,
             outcome: outcome.map(|stamped| stamped.record),
+            requirements: self.find_requirements(job)?,
         };
         match verdict.map(|stamped| stamped.record) {
             Some(Verdict::Publish(decision)) => {
@@ -150,6 +168,11 @@ impl Store {
     }
 }
 
+fn to_json<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, Error> {
+    let json = serde_json::to_vec_pretty(value);
+    json.map_err(|error| Error::Damaged { path: path.to_owned(), cause: error.to_string() })
+}
+
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     let Some(json) = files::read(path).map_err(Error::Storage)? else {
         return Ok(None);
@@ -161,6 +184,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobmanager::job_master::Bounds;
     use crate::protocol::job::JobStatus;
     use crate::time::Now;
 
@@ -207,6 +231,20 @@ mod tests {
         assert!(new.put(JOB, &decision).is_err(), "nothing is published of a job that has failed");
         let stored = new.find(JOB).unwrap();
         assert_eq!((stored.decision, stored.outcome.unwrap().status), (None, JobStatus::Failed));
+    }
+
+    #[test]
+    fn the_parallelism_a_user_has_set_last_is_found_by_the_next_attempt() {
+        let dir = tempfile::tempdir().unwrap();
+        let bounds = |upper| Requirements::from([(crate::ids::VertexId(3), Bounds { lower: 1, upper })]);
+        let attempt = |attempt| Store::new(dir.path().to_owned(), attempt);
+        assert_eq!(attempt(1).find(JOB).unwrap().requirements, None);
+        attempt(1).put(JOB, &Record::Requirements(bounds(2))).unwrap();
+        attempt(1).put(JOB, &Record::Requirements(bounds(3))).unwrap();
+        assert_eq!(attempt(3).find(JOB).unwrap().requirements, Some(bounds(3)));
+        attempt(3).put(JOB, &Record::Requirements(bounds(4))).unwrap();
+        attempt(1).put(JOB, &Record::Requirements(bounds(5))).unwrap();
+        assert_eq!(attempt(4).find(JOB).unwrap().requirements, Some(bounds(4)), "attempt 1 is fenced");
     }
 
     #[test]

@@ -107,6 +107,7 @@ impl Cluster {
             | Effect::WriteManifest { .. }
             | Effect::DiscardCheckpoint { .. }
             | Effect::CheckpointFailed { .. }
+            | Effect::RescaleEnded(_)
             | Effect::Wake { .. }
             | Effect::StatusChanged { .. }
             | Effect::Ended(_) => {}

@@ -211,7 +211,7 @@ impl Local {
             Effect::StopWorker { worker, .. } => self.stop_worker(&worker),
             Effect::ToWorker { worker, message } => self.order(&worker, message),
             // A job of this process ends with it: there is nobody to read a record.
-            Effect::Persist(_) | Effect::Ended(_) => {}
+            Effect::Persist(_) | Effect::RescaleEnded(_) | Effect::Ended(_) => {}
             // The loop waits for it: checkpoints of a local run are rare and small against what it does.
             Effect::WriteManifest { manifest, .. } => {
                 let failure = write_manifest(&manifest).err();

@@ -129,3 +129,28 @@ fn each_count_is_written_once_whatever_dies_and_a_savepoint_goes_on_at_another_p
     growing.wait_exact();
     growing.yarn.wait_empty();
 }
+
+#[test]
+fn a_running_job_gets_another_parallelism_and_keeps_it_when_its_job_manager_dies() {
+    let mut growing = Growing::start();
+    let (application, job) = growing.submit(&["-p", "1"]);
+    growing.wait_exact();
+    for parallelism in ["3", "2"] {
+        let rescaled = growing.yarn.json(&["rescale"], &[&job, parallelism]);
+        assert_eq!(
+            (&rescaled["rescale"]["status"], &rescaled["changed"]),
+            (&"COMPLETED".into(), &true.into()),
+            "{rescaled}"
+        );
+        growing.feed();
+        growing.wait_exact();
+    }
+    kill(growing.process("jobmanager").pid);
+    growing.feed();
+    growing.wait_exact();
+    let again = growing.yarn.json(&["rescale"], &[&job, "2"]);
+    assert_eq!(again["changed"], false, "{again}");
+    growing.yarn.flott(&["stop", "--drain"], &[&job]).succeeded();
+    growing.yarn.wait_application(&application, "FINISHED");
+    growing.wait_exact();
+}

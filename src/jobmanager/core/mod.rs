@@ -104,6 +104,9 @@ impl Core {
             Event::FoundEnded { job, outcome } => self.found_ended(job, outcome, out),
             Event::Cancel { job } => self.cancel(job, now, out)?,
             Event::Trigger { job, trigger } => self.of_job(job, job_master::Event::Trigger(trigger), now, out)?,
+            Event::Rescale { job, requirements } => {
+                self.of_job(job, job_master::Event::Rescale(requirements), now, out)?;
+            }
             Event::ManifestWritten { manifest, failure } => {
                 let job = manifest.job;
                 self.of_job(job, job_master::Event::ManifestWritten { manifest, failure }, now, out)?;
@@ -177,6 +180,9 @@ impl Core {
         if let Some(decision) = prepared.decision {
             master.resume_publication(decision);
         }
+        if let Some(requirements) = prepared.requirements {
+            master.require(requirements, now);
+        }
         if let Some(manifest) = prepared.restore {
             master.restore_from(manifest, now);
         }
@@ -230,11 +236,13 @@ impl Core {
         };
         let mut effects = Vec::new();
         // Somebody may wait to hear of a checkpoint before the job, and this process with it, ends.
-        let is_news = matches!(event, job_master::Event::ManifestWritten { .. });
+        let mut is_news = matches!(event, job_master::Event::ManifestWritten { .. });
         let counters_due = now.since(entry.versioned_at) >= COUNTERS_SHOWN_EVERY;
         master.apply(event, now, &mut effects).map_err(|illegal| Refused::Conflict(illegal.0))?;
-        let status_changed = effects.iter().any(|effect| matches!(effect, job_master::Effect::StatusChanged { .. }));
-        if status_changed || counters_due || is_news {
+        is_news |= effects.iter().any(|effect| {
+            matches!(effect, job_master::Effect::StatusChanged { .. } | job_master::Effect::RescaleEnded(_))
+        });
+        if counters_due || is_news {
             entry.version += 1;
             entry.versioned_at = now;
         }
@@ -277,6 +285,7 @@ impl Core {
             }
             job_master::Effect::Wake { at } => out.push(Effect::Wake { at }),
             job_master::Effect::StatusChanged { from, to } => out.push(Effect::StatusChanged { job, from, to }),
+            job_master::Effect::RescaleEnded(record) => out.push(Effect::RescaleEnded { job, record }),
             job_master::Effect::Ended(outcome) => {
                 out.push(Effect::Ended { job, outcome });
                 self.remember_ended(job);

@@ -109,6 +109,7 @@ impl World {
                     decision: None,
                     checkpoints: CheckpointSettings::default(),
                     restore: None,
+                    requirements: None,
                     recovery: None,
                 };
                 self.pending.push(Event::Planned { job: submission.job, prepared: Box::new(prepared) });
@@ -131,6 +132,7 @@ impl World {
             | Effect::StatusChanged { .. }
             | Effect::DiscardCheckpoint { .. }
             | Effect::CheckpointFailed { .. }
+            | Effect::RescaleEnded { .. }
             | Effect::WriteManifest { .. }
             | Effect::Ended { .. } => {}
         }

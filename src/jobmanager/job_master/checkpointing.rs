@@ -7,7 +7,7 @@ use super::checkpoints::{Standing, Trigger};
 use super::event::{Decision, Effect, Illegal};
 use super::execution::Position;
 use super::output::{Progress, Publication};
-use super::unwinding::{Cause, Goal};
+use super::unwinding::Cause;
 use super::{JobMaster, Phase};
 use crate::engine::checkpoint::{MANIFEST_VERSION, Manifest, OperatorState};
 use crate::graph::checkpoint::{CheckpointTimings, Cut};
@@ -201,18 +201,18 @@ impl JobMaster {
             self.fail_checkpoint(&failure, now, out);
             return self.conclude_if_unwound(now, out);
         }
-        let stops = self.checkpoints.pending.as_ref().is_some_and(|pending| pending.barrier.suspend);
+        let then = self.goal_of_suspension();
         let given_up = self.checkpoints.take_given_up().into_iter();
         out.extend(given_up.map(|directory| Effect::DiscardCheckpoint { directory }));
         let subsumed = self.checkpoints.published(Arc::clone(manifest), now);
         self.discard_own(subsumed, out);
-        if !manifest.savepoint || stops {
+        if !manifest.savepoint || then.is_some() {
             let sources = manifest.sources.iter().filter_map(|(id, state)| Some((self.node_of(*id)?, state)));
             let sources: Vec<_> = sources.collect();
             self.splits.covered(sources.into_iter());
             self.prepared.retain(|(covering, _)| *covering > manifest.checkpoint);
             if matches!(self.phase, Phase::Running { .. }) {
-                self.stopping = stops;
+                self.stopping = then;
                 self.begin_committing(manifest, now, out);
             }
         }
@@ -263,9 +263,9 @@ impl JobMaster {
     }
 
     fn committed(&mut self, now: Now, out: &mut Vec<Effect>) {
-        if self.stopping {
+        if let Some(goal) = self.stopping.take() {
             let ran_for = std::time::Duration::ZERO;
-            return self.begin_unwinding(Goal::Stop, ran_for, now, out);
+            return self.begin_unwinding(goal, ran_for, now, out);
         }
         self.checkpoint_if_due(now, out);
     }
@@ -277,6 +277,9 @@ impl JobMaster {
         out.push(Effect::CheckpointFailed { checkpoint: pending.barrier.checkpoint, failure: failure.clone() });
         if pending.barrier.suspend {
             self.resume_sources(out);
+        }
+        if self.rescaling.asked_for(pending.trigger.as_ref()) {
+            self.rescale_checkpoint_failed(failure, now, out);
         }
         if too_many {
             let message = format!(
@@ -350,7 +353,7 @@ impl JobMaster {
         }
         self.checkpoints.stopped(&failure);
         self.committing = None;
-        self.stopping = false;
+        self.stopping = None;
     }
 
     /// Whether a manifest is being written. What the job goes on from after a failure is known only behind that.

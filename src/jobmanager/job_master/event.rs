@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoints::Trigger;
+use super::rescaling::{Requirements, RescaleRecord};
 use crate::engine::checkpoint::Manifest;
 use crate::graph::plan::NodeIndex;
 use crate::graph::task::{Committable, Failure};
@@ -83,6 +84,8 @@ pub enum Event {
     Stop,
     /// A user wants a checkpoint or savepoint.
     Trigger(Trigger),
+    /// A user wants another parallelism of these vertices.
+    Rescale(Requirements),
     /// A checkpoint's manifest is written, or could not be.
     ManifestWritten {
         /// Which.
@@ -163,6 +166,8 @@ pub enum Effect {
         /// Now.
         to: JobStatus,
     },
+    /// For logs and views: a change of parallelism has ended, well or not.
+    RescaleEnded(RescaleRecord),
     /// The job has reached its end; workers still wind up.
     Ended(Outcome),
     /// All slots are given back: nothing more will come of this job.
@@ -176,6 +181,8 @@ pub enum Record {
     Decision(Decision),
     /// How the job ended.
     Outcome(Outcome),
+    /// The parallelism that a user has given some vertices. Replaces the one before.
+    Requirements(Requirements),
 }
 
 /// The decision to publish the output of a bounded job.

@@ -129,6 +129,8 @@ pub struct ExecutionGraph {
     /// `vertices[v][subtask]`, as in the job graph.
     pub vertices: Vec<Vec<Subtask>>,
     live: usize,
+    /// No execution of the job has had a higher number.
+    highest_attempt: u32,
 }
 
 /// Position of a subtask: index of the vertex, index within it.
@@ -140,7 +142,7 @@ impl ExecutionGraph {
         let vertices: Vec<Vec<Subtask>> =
             graph.vertices.iter().map(|vertex| (0..vertex.parallelism).map(|_| subtask()).collect()).collect();
         let live = vertices.iter().map(Vec::len).sum();
-        Self { vertices, live }
+        Self { vertices, live, highest_attempt: first_attempt }
     }
 
     /// How many current executions have not ended.
@@ -194,10 +196,22 @@ impl ExecutionGraph {
         Some(&mut self.vertices.get_mut(vertex)?.get_mut(index)?.current)
     }
 
+    /// Has as many subtasks as `graph` from now. Those that are new get a number that none had before them.
+    pub(super) fn reshape(&mut self, graph: &JobGraph, now: Now) {
+        let first = self.highest_attempt + 1;
+        let subtask = || Subtask { current: Execution::new(first, now), previous: Vec::new() };
+        for (subtasks, vertex) in self.vertices.iter_mut().zip(&graph.vertices) {
+            subtasks.resize_with(vertex.parallelism as usize, subtask);
+        }
+        self.highest_attempt = first;
+        self.live = self.subtasks().filter(|(_, subtask)| !subtask.current.state.is_terminal()).count();
+    }
+
     /// Gives every subtask a new execution.
     pub(super) fn begin_again(&mut self, now: Now) {
         for subtask in self.vertices.iter_mut().flatten() {
             let next = Execution::new(subtask.current.attempt + 1, now);
+            self.highest_attempt = self.highest_attempt.max(next.attempt);
             subtask.previous.push(std::mem::replace(&mut subtask.current, next));
             if subtask.previous.len() > HISTORY_LEN_MAX {
                 subtask.previous.remove(0);

@@ -64,11 +64,13 @@ impl JobMaster {
                 self.workers.add_slots(task_manager, slots);
                 self.place_commits(now, out);
             }
-            Phase::New { .. }
-            | Phase::StartingWorkers { .. }
-            | Phase::Running { .. }
-            | Phase::Unwinding(_)
-            | Phase::Backoff { .. } => self.workers.add_slots(task_manager, slots),
+            Phase::Running { .. } => {
+                self.workers.add_slots(task_manager, slots);
+                self.rescale_if_ready(now, out);
+            }
+            Phase::New { .. } | Phase::StartingWorkers { .. } | Phase::Unwinding(_) | Phase::Backoff { .. } => {
+                self.workers.add_slots(task_manager, slots);
+            }
         }
     }
 
@@ -79,7 +81,7 @@ impl JobMaster {
         let idle: Vec<TaskManagerId> = self
             .workers
             .places()
-            .filter(|(id, place)| assignment.task_managers().contains(id) && needs_start(&place.worker))
+            .filter(|(id, place)| assignment.task_managers().contains(id) && place.needs_worker())
             .map(|(id, _)| id.clone())
             .collect();
         for task_manager in &idle {
@@ -92,7 +94,10 @@ impl JobMaster {
         self.deploy_if_ready(now, out);
     }
 
-    fn start_worker(&mut self, task_manager: &TaskManagerId, now: Now, out: &mut Vec<Effect>) {
+    pub(super) fn start_worker(&mut self, task_manager: &TaskManagerId, now: Now, out: &mut Vec<Effect>) {
+        if let Some(worker) = self.workers.worker_id(task_manager) {
+            self.workers.set_leaving(&worker);
+        }
         self.stop_if_leaving(task_manager, out);
         if let Some((worker, slots)) = self.workers.begin_start(task_manager, now) {
             out.push(Effect::StartWorker { worker, slots });
@@ -134,9 +139,9 @@ impl JobMaster {
         match &self.phase {
             Phase::StartingWorkers { .. } => self.deploy_if_ready(now, out),
             Phase::Publishing { .. } => self.place_commits(now, out),
+            Phase::Running { .. } => self.rescale_if_ready(now, out),
             Phase::New { .. }
             | Phase::WaitingForSlots
-            | Phase::Running { .. }
             | Phase::Unwinding(_)
             | Phase::Backoff { .. }
             | Phase::Closing { .. }
@@ -267,6 +272,8 @@ impl JobMaster {
     pub(super) fn end(&mut self, status: JobStatus, failure: Option<Failure>, now: Now, out: &mut Vec<Effect>) {
         let outcome = Outcome { status, failure, at: now };
         self.outcome = Some(outcome.clone());
+        self.rescaling.job_ended(now, out);
+        self.checkpoints.stopped(&Failure::transient("the job has ended"));
         out.push(Effect::RequestSlots { count: 0 });
         out.push(Effect::Persist(Record::Outcome(outcome.clone())));
         self.discard_checkpoints(status == JobStatus::Finished, out);
@@ -345,7 +352,10 @@ impl JobMaster {
                 self.release(all, out);
                 self.closed_if_empty(out);
             }
-            Phase::Running { .. } => self.wake_checkpoints(now, out),
+            Phase::Running { .. } => {
+                self.fail_late_rescale(now, out);
+                self.wake_checkpoints(now, out);
+            }
             Phase::New { .. }
             | Phase::WaitingForSlots
             | Phase::Backoff { .. }
@@ -354,7 +364,7 @@ impl JobMaster {
         }
     }
 
-    fn late_workers(&self, now: Now) -> Vec<WorkerId> {
+    pub(super) fn late_workers(&self, now: Now) -> Vec<WorkerId> {
         let late = |since: Now| since + self.settings.worker_timeout <= now;
         self.workers.starting().filter(|(_, since)| late(*since)).map(|(worker, _)| worker).collect()
     }
@@ -421,12 +431,5 @@ impl JobMaster {
                 Ok(())
             }
         }
-    }
-}
-
-fn needs_start(worker: &WorkerState) -> bool {
-    match worker {
-        WorkerState::Absent | WorkerState::Leaving { .. } => true,
-        WorkerState::Starting { .. } | WorkerState::Ready { .. } => false,
     }
 }

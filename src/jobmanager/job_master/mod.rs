@@ -27,6 +27,7 @@ mod failover;
 mod lifecycle;
 mod output;
 mod reports;
+mod rescaling;
 mod splits;
 mod unwinding;
 mod workers;
@@ -35,6 +36,8 @@ mod workers;
 pub(crate) mod tests;
 #[cfg(test)]
 mod tests_random;
+#[cfg(test)]
+mod tests_rescale;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,6 +48,7 @@ pub use self::checkpoints::{
 };
 pub use self::event::{Decision, Effect, Event, FailureRecord, Illegal, Outcome, Record};
 pub use self::execution::{Execution, ExecutionGraph, Rates, Subtask};
+pub use self::rescaling::{Bounds, Requirements, RescaleRecord, RescaleStatus};
 pub use self::splits::{SourceSplits, Splits};
 pub use self::workers::{Place, WorkerState, Workers};
 
@@ -53,7 +57,8 @@ use self::deployment::Assignment;
 use self::execution::Position;
 use self::failover::Failover;
 use self::output::Publication;
-use self::unwinding::Unwinding;
+use self::rescaling::Rescaling;
+use self::unwinding::{Goal, Unwinding};
 pub use crate::config::RestartStrategy;
 use crate::engine::checkpoint::Manifest;
 use crate::graph::accumulator::{self, Accumulators};
@@ -124,8 +129,9 @@ pub struct JobMaster {
     committing: Option<Publication>,
     /// How often output was begun to be published.
     publications: u64,
-    /// The latest checkpoint is the savepoint that ends the job.
-    stopping: bool,
+    /// The sources stand still behind the latest checkpoint: what follows once its output is published.
+    stopping: Option<Goal>,
+    rescaling: Rescaling,
     /// What will never be published and no worker was there to remove.
     discards: BTreeMap<NodeIndex, Vec<Committable>>,
     failures: Vec<FailureRecord>,
@@ -170,7 +176,8 @@ impl JobMaster {
             prepared: Vec::new(),
             committing: None,
             publications: 0,
-            stopping: false,
+            stopping: None,
+            rescaling: Rescaling::default(),
             discards: BTreeMap::new(),
             failures: Vec::new(),
             outcome: None,
@@ -231,6 +238,7 @@ impl JobMaster {
             Event::Cancel => return self.cancel(now, out),
             Event::Stop => return self.stop(out),
             Event::Trigger(trigger) => return self.triggered(trigger, now, out),
+            Event::Rescale(requirements) => return self.rescale(&requirements, now, out),
             Event::ManifestWritten { manifest, failure } => self.manifest_written(&manifest, failure, now, out),
             Event::Wake => self.wake(now, out),
         }
@@ -251,6 +259,7 @@ impl JobMaster {
             | Event::Cancel
             | Event::Stop
             | Event::Trigger(_)
+            | Event::Rescale(_)
             | Event::ManifestWritten { .. }
             | Event::Wake => false,
         }
@@ -268,7 +277,10 @@ impl JobMaster {
     fn is_of_older_attempt(&self, message: &ToJobManager) -> bool {
         let older = |attempt: &ExecutionAttemptId| {
             let current = self.position(attempt).and_then(|at| self.execution.get(at));
-            current.is_some_and(|subtask| attempt.attempt < subtask.current.attempt)
+            // A subtask that the job has no more is older, too.
+            current.map_or(self.vertex_of.contains_key(&attempt.vertex), |subtask| {
+                attempt.attempt < subtask.current.attempt
+            })
         };
         match message {
             ToJobManager::TaskState { attempt, .. }

@@ -113,6 +113,7 @@ impl JobMaster {
                 let covering = self.checkpoints.covering(at);
                 self.prepared.extend(committables.into_iter().map(|committable| (covering, committable)));
                 if matches!(self.phase, Phase::Running { .. }) {
+                    self.rescaled_if_running(now, out);
                     self.task_finished(at, now, out);
                 }
             }
@@ -129,7 +130,10 @@ impl JobMaster {
             | ExecutionState::Deploying
             | ExecutionState::Initializing
             | ExecutionState::Canceling => {}
-            ExecutionState::Running => self.checkpoint_if_due(now, out),
+            ExecutionState::Running => {
+                self.rescaled_if_running(now, out);
+                self.checkpoint_if_due(now, out);
+            }
         }
         self.conclude_if_unwound(now, out);
         Ok(())

@@ -87,8 +87,10 @@ impl World {
             Effect::WriteManifest { manifest, .. } => {
                 self.pending.push(Event::ManifestWritten { manifest, failure: None });
             }
-            Effect::DiscardCheckpoint { .. }
+            Effect::Persist(Record::Requirements(_))
+            | Effect::DiscardCheckpoint { .. }
             | Effect::CheckpointFailed { .. }
+            | Effect::RescaleEnded(_)
             | Effect::StatusChanged { .. }
             | Effect::Ended(_) => {}
             Effect::Closed => self.closed = true,

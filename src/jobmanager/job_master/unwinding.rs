@@ -36,6 +36,10 @@ pub(super) enum Goal {
     Cancel,
     /// The job has been stopped by a savepoint, which is complete.
     Stop,
+    /// The job starts again with another parallelism. Its sources have stood still since then.
+    Rescale {
+        stopped: Now,
+    },
     Restart {
         at: Now,
         cause: Cause,
@@ -92,13 +96,21 @@ impl Unwinding {
     /// Makes this a cancellation; `false` if the job is failing for good, which stands.
     pub(super) fn cancel(&mut self) -> bool {
         match self.goal {
-            Goal::Restart { .. } => {
+            Goal::Restart { .. } | Goal::Rescale { .. } => {
                 self.goal = Goal::Cancel;
                 self.settle_at = Now(0);
                 true
             }
             Goal::Cancel => true,
             Goal::GiveUp { .. } | Goal::Stop => false,
+        }
+    }
+
+    /// Whether the job starts again after this.
+    pub(super) fn restarts(&self) -> bool {
+        match self.goal {
+            Goal::Restart { .. } | Goal::Rescale { .. } => true,
+            Goal::Cancel | Goal::Stop | Goal::GiveUp { .. } => false,
         }
     }
 
@@ -110,7 +122,7 @@ impl Unwinding {
                 }
                 *cause = better;
             }
-            Goal::Restart { .. } | Goal::GiveUp { .. } | Goal::Cancel | Goal::Stop => {}
+            Goal::Restart { .. } | Goal::GiveUp { .. } | Goal::Cancel | Goal::Stop | Goal::Rescale { .. } => {}
         }
     }
 }
@@ -147,10 +159,15 @@ impl JobMaster {
                 Weight::Symptom => self.workers.places().nth(1).is_some(), // A lone worker has nobody else to blame.
                 Weight::Root => false,
             },
-            Goal::Cancel | Goal::Stop => false,
+            Goal::Cancel | Goal::Stop | Goal::Rescale { .. } => false,
         };
         let settle_at = if vague { now + SETTLE } else { now };
-        self.abandon_checkpoint("the job does not run any more", now, out);
+        if let Goal::Rescale { stopped } = goal {
+            self.set_status(JobStatus::Restarting, now, out);
+            self.begin_redeploying(stopped); // Requests for checkpoints wait until it runs again.
+        } else {
+            self.abandon_checkpoint("the job does not run any more", now, out);
+        }
         let deadline = now + self.settings.cancel_timeout;
         self.phase = Phase::Unwinding(Unwinding { goal, ran_for, settle_at, deadline });
         self.cancel_tasks(now, out);
@@ -217,6 +234,7 @@ impl JobMaster {
         match goal {
             Goal::Cancel => self.end(JobStatus::Canceled, None, now, out),
             Goal::Stop => self.end(JobStatus::Finished, None, now, out),
+            Goal::Rescale { .. } => self.restart(now, now, out),
             Goal::GiveUp { why, cause } => {
                 let why = why.or_else(|| not_restarted(&cause.failure));
                 self.end_failed(cause, why, now, out);
@@ -235,6 +253,7 @@ impl JobMaster {
     }
 
     fn restart(&mut self, at: Now, now: Now, out: &mut Vec<Effect>) {
+        self.adopt_rescaled(now, out);
         self.execution.begin_again(now);
         self.splits.reset();
         if let Some(manifest) = self.checkpoints.latest().cloned() {
@@ -325,6 +344,9 @@ impl JobMaster {
     }
 
     fn worker_gone(&mut self, worker: &WorkerId, cause: Cause, now: Now, out: &mut Vec<Effect>) {
+        if self.is_for_rescale(worker) {
+            return self.worker_for_rescale_gone(&cause.failure.message, now, out);
+        }
         self.fail_tasks_of(worker, &cause.failure, now);
         match &self.phase {
             Phase::StartingWorkers { .. } | Phase::Running { .. } => self.fail(cause, now, out),
@@ -355,6 +377,9 @@ impl JobMaster {
                 Some(worker) => self.publishing_worker_gone(&worker, &failure.message, now, out),
                 None => self.place_commits(now, out),
             },
+            Phase::Running { .. } if worker.as_ref().is_none_or(|worker| self.is_for_rescale(worker)) => {
+                self.rescale_if_ready(now, out);
+            }
             Phase::Running { .. } | Phase::Unwinding(_) => {
                 if let Some(worker) = &worker {
                     self.worker_gone(worker, Cause::process(failure, task_manager.clone()), now, out);

@@ -12,8 +12,20 @@ use crate::time::Now;
 pub struct Place {
     /// Slots held.
     pub slots: u32,
+    /// Slots that the worker was started with, which is what its memory is for.
+    pub started_with: u32,
     /// The job's process there.
     pub worker: WorkerState,
+}
+
+impl Place {
+    /// Whether no worker is here, or only one that was started for another number of slots.
+    pub(super) fn needs_worker(&self) -> bool {
+        match self.worker {
+            WorkerState::Absent | WorkerState::Leaving { .. } => true,
+            WorkerState::Starting { .. } | WorkerState::Ready { .. } => self.started_with != self.slots,
+        }
+    }
 }
 
 /// The job's process on one TaskManager.
@@ -84,8 +96,19 @@ impl Workers {
     }
 
     pub(super) fn add_slots(&mut self, task_manager: TaskManagerId, slots: u32) {
-        let place = self.places.entry(task_manager).or_insert_with(|| Place { slots: 0, worker: WorkerState::Absent });
+        let place = self.places.entry(task_manager).or_insert_with(|| Place {
+            slots: 0,
+            started_with: 0,
+            worker: WorkerState::Absent,
+        });
         place.slots += slots;
+    }
+
+    /// Gives up some slots of a TaskManager; its last ones go with [`Workers::remove`].
+    pub(super) fn drop_slots(&mut self, task_manager: &TaskManagerId, slots: u32) {
+        if let Some(place) = self.places.get_mut(task_manager) {
+            place.slots = place.slots.saturating_sub(slots);
+        }
     }
 
     /// Forgets a TaskManager; says what was there.
@@ -130,6 +153,7 @@ impl Workers {
         let last = self.incarnations.entry(task_manager.clone()).or_insert(self.first_incarnation - 1);
         *last += 1;
         place.worker = WorkerState::Starting { incarnation: *last, since: now };
+        place.started_with = place.slots;
         let worker = WorkerId { task_manager: task_manager.clone(), job: self.job, incarnation: *last };
         Some((worker, place.slots))
     }

@@ -8,7 +8,7 @@ use crate::jobmanager::checkpoint_store::CheckpointStore;
 use crate::jobmanager::error::Error;
 use crate::jobmanager::event::Effect;
 use crate::jobmanager::job::Job;
-use crate::jobmanager::job_master::{JobMaster, Outcome};
+use crate::jobmanager::job_master::{Outcome, RescaleRecord};
 use crate::jobmanager::preparation::blocking;
 use crate::jobmanager::shutdown::final_status;
 use crate::protocol::job::JobStatus;
@@ -69,6 +69,7 @@ impl Service {
             }
             Effect::Wake { at } => drop(self.wakes.insert(at)),
             Effect::StatusChanged { job, from, to } => self.log_status(job, from, to),
+            Effect::RescaleEnded { job, record } => log_rescale(job, &record),
             Effect::Ended { job, outcome } => self.job_ended(job, &outcome),
             Effect::Closed { job } => {
                 self.open.remove(&job);
@@ -94,8 +95,8 @@ impl Service {
     }
 
     fn log_status(&self, job: JobId, from: JobStatus, to: JobStatus) {
-        let failures = self.core.job(job).and_then(Job::master).map(JobMaster::failures).unwrap_or_default();
-        match failures.last().filter(|_| from == JobStatus::Restarting) {
+        let failure = self.core.job(job).and_then(Job::master).filter(|master| !master.is_redeploying());
+        match failure.and_then(|master| master.failures().last()).filter(|_| from == JobStatus::Restarting) {
             Some(last) => info!(%job, %from, %to, after = %last.failure, "job status changed"),
             None => info!(%job, %from, %to, "job status changed"),
         }
@@ -108,5 +109,18 @@ impl Service {
             self.ending.drain(final_status(outcome), self.clock.now());
             self.finish_if_drained();
         }
+    }
+}
+
+fn log_rescale(job: JobId, record: &RescaleRecord) {
+    let parallelism: Vec<String> =
+        record.before.iter().map(|(id, before)| format!("{id} {before} -> {}", record.after[id])).collect();
+    let parallelism = parallelism.join(", ");
+    match (&record.failure, record.stopped, record.ended) {
+        (None, Some(stopped), Some(ended)) => {
+            let stood_still_ms = ended.since(stopped).as_millis();
+            info!(%job, %parallelism, %stood_still_ms, "parallelism changed");
+        }
+        (failure, _, _) => warn!(%job, %parallelism, why = failure, "parallelism not changed"),
     }
 }

@@ -35,7 +35,7 @@ async fn config(State(handle): State<Handle>) -> Answer {
         "features": {
             "web-submit": about.uploads.is_some(),
             "web-cancel": about.cancel_enabled,
-            "web-rescale": false,
+            "web-rescale": true,
             "web-history": false,
         },
     }))

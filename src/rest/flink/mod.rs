@@ -19,6 +19,7 @@ mod jobs;
 mod logs;
 mod metrics;
 mod origin;
+mod rescaling;
 mod runs;
 mod task_managers;
 mod vertices;
@@ -39,6 +40,7 @@ use crate::jobmanager::Handle;
 pub fn router(handle: Handle) -> Router {
     let api = Router::new().merge(cluster::routes()).merge(jobs::routes()).merge(jars::routes(&handle));
     let api = api.merge(checkpoints::routes()).merge(logs::routes()).merge(metrics::routes());
+    let api = api.merge(rescaling::routes());
     let api = api.merge(vertices::routes()).merge(task_managers::routes()).merge(applications::routes());
     Router::new()
         .nest("/v1", api.clone())

@@ -59,6 +59,8 @@ pub(super) enum Done {
     Metrics,
     /// At the client: what is to be done about an application now.
     Turn(usize),
+    /// A user wants this parallelism of a job.
+    Rescale(usize, u32),
     /// At the client: the user cancels.
     Cancel(usize),
 }

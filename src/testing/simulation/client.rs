@@ -30,6 +30,7 @@ struct Following {
     /// Whether the ResourceManager has said so.
     submitted: bool,
     wants_cancel: Option<CancelBy>,
+    wants_parallelism: Option<u32>,
     last: Option<Report>,
     ended: bool,
 }
@@ -37,6 +38,7 @@ struct Following {
 enum About {
     Turn,
     Cancel,
+    Rescale,
 }
 
 impl Client {
@@ -61,6 +63,9 @@ impl Client {
         for (index, job) in world.scenario.clone().jobs.iter().enumerate() {
             let at = |ms: u64| BEGINNING + std::time::Duration::from_millis(ms);
             world.schedule(at(job.submit_at_ms), Happening::Process(me, Input::Done(Done::Turn(index))));
+            for (ms, parallelism) in &job.rescales {
+                world.schedule(at(*ms), Happening::Process(me, Input::Done(Done::Rescale(index, *parallelism))));
+            }
             if let Some((ms, _)) = job.cancel {
                 world.schedule(at(ms), Happening::Process(me, Input::Done(Done::Cancel(index))));
             }
@@ -75,11 +80,13 @@ impl Client {
                 self.jobs[index].wants_cancel = by;
                 world.note(NAME, format!("wants {} cancelled", world.scenario.jobs[index].name));
             }
+            Input::Done(Done::Rescale(index, parallelism)) => self.jobs[index].wants_parallelism = Some(parallelism),
             Input::Answered(id, answer) => {
                 let Some((index, about)) = self.asked.remove(&id) else { return };
                 match (about, answer) {
                     (About::Turn, Ok(answer)) => self.answered(index, answer, world),
                     (About::Cancel, Ok(Answer::Taken | Answer::NotFound)) => self.jobs[index].wants_cancel = None,
+                    (About::Rescale, Ok(_)) => self.jobs[index].wants_parallelism = None,
                     (_, Ok(_) | Err(_)) => {} // Asked again at the next turn.
                 }
                 if !self.jobs[index].ended {
@@ -107,6 +114,11 @@ impl Client {
             (Some(_), true, Some(CancelBy::JobManager)) if !url.is_empty() && world.rng.bool() => {
                 let address = url.trim_start_matches("http://").to_owned();
                 (address, Request::CancelJob(scenario.jobs[index].job), About::Cancel)
+            }
+            (Some(_), true, None) if job.wants_parallelism.is_some() && !url.is_empty() && world.rng.bool() => {
+                let address = url.trim_start_matches("http://").to_owned();
+                let parallelism = job.wants_parallelism.unwrap_or(1);
+                (address, Request::RescaleJob(scenario.jobs[index].job, parallelism), About::Rescale)
             }
             (Some(application), true, Some(CancelBy::JobManager) | None) => {
                 (resource_manager::ADDRESS.to_owned(), Request::Report(application), About::Turn)

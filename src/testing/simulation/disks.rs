@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::engine::checkpoint::Manifest;
 use crate::graph::plan::Plan;
 use crate::ids::{ApplicationId, ContainerId, JobId};
-use crate::jobmanager::job_master::{Decision, Outcome};
+use crate::jobmanager::job_master::{Decision, Outcome, Requirements};
 use crate::nodemanager::ContainerRecord;
 use crate::process::Ended;
 use crate::resourcemanager::record::{Key, Record};
@@ -43,6 +43,8 @@ pub(super) struct JobFiles {
     /// With the attempt that wrote it.
     verdict: Option<(u32, Verdict)>,
     outcome: Option<(u32, Outcome)>,
+    /// By attempt.
+    requirements: BTreeMap<u32, Requirements>,
     /// As `jobmanager::checkpoint_store` does: which attempt wrote each entry, and what the job goes on from behind it.
     checkpoints: Vec<(u32, Option<Arc<Manifest>>)>,
 }
@@ -61,6 +63,7 @@ pub(super) enum JobWrite {
     Verdict(Verdict),
     /// After a decision.
     Outcome(Outcome),
+    Requirements(Requirements),
 }
 
 /// A record is there already, written by another attempt.
@@ -94,7 +97,16 @@ impl JobFiles {
                 Some((_, found)) if found.status == outcome.status => Ok(()),
                 Some(_) | None => create_stamped(&mut self.outcome, attempt, outcome),
             },
+            JobWrite::Requirements(requirements) => {
+                self.requirements.insert(attempt, requirements);
+                Ok(())
+            }
         }
+    }
+
+    /// The parallelism that the latest attempt with a word on it has written.
+    pub(super) fn requirements(&self, attempt: u32) -> Option<&Requirements> {
+        self.requirements.range(..=attempt).next_back().map(|(_, requirements)| requirements)
     }
 
     /// Enters an attempt; what it goes on from.

@@ -80,7 +80,7 @@ fn draw(rng: &mut Rng) -> Fault {
         9..=12 => Fault::KillResourceManager { down_ms: down_ms.min(8_000) },
         13..=15 => Fault::BreakLink { cut_ms: if rng.bool() { 0 } else { down_ms }, notice_ms },
         16..=17 => Fault::Isolate { for_ms: down_ms, notice_ms },
-        18 if rng.u32(0..3) == 0 => Fault::LoseNode { down_ms: down_ms.min(8_000) },
+        18 if rng.bool() => Fault::LoseNode { down_ms: down_ms.min(8_000) },
         18 => Fault::CrashNode { down_ms },
         _ => Fault::LoseAnswer,
     }

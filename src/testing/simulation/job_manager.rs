@@ -21,7 +21,7 @@ use crate::ids::{ApplicationAttemptId, ContainerId, JobId, TaskManagerId, Worker
 use crate::jobmanager::containers::Shape;
 use crate::jobmanager::core::{Core, Settings};
 use crate::jobmanager::event::{Effect, Event, Prepared};
-use crate::jobmanager::job_master::{CheckpointSettings, Record};
+use crate::jobmanager::job_master::{Bounds, CheckpointSettings, Record};
 use crate::jobmanager::shutdown::{self, Ending};
 use crate::protocol::container::LaunchContext;
 use crate::protocol::job::JobSubmission;
@@ -139,6 +139,10 @@ impl JobManager {
                 self.apply(Event::Cancel { job }, me, world);
                 world.answer(id, Answer::Taken);
             }
+            Input::Request(id, Request::RescaleJob(job, parallelism)) => {
+                self.rescale(job, parallelism, me, world);
+                world.answer(id, Answer::Taken);
+            }
             Input::Request(id, _) => world.answer(id, Answer::Refused("not found".to_owned())),
             Input::Answered(id, answer) => {
                 let Some(container) = self.launches.remove(&id) else { return };
@@ -174,6 +178,15 @@ impl JobManager {
         }
         self.pending.extend(effects);
         self.perform(me, world);
+    }
+
+    /// Gives every vertex of the job this parallelism, if that goes now.
+    fn rescale(&mut self, job: JobId, parallelism: u32, me: Pid, world: &mut World) {
+        let Some(master) = self.core.job(job).and_then(|job| job.master()) else { return };
+        let all = Bounds { lower: 1, upper: parallelism };
+        let requirements = master.graph().vertices.iter().map(|vertex| (vertex.id, all)).collect();
+        world.note(&self.name, format!("is to give job {} the parallelism {parallelism}", job.0));
+        self.apply(Event::Rescale { job, requirements }, me, world);
     }
 
     fn perform(&mut self, me: Pid, world: &mut World) {
@@ -255,6 +268,12 @@ impl JobManager {
             Effect::StatusChanged { job, from, to } => {
                 world.note(&self.name, format!("job {} {from} -> {to}", job.0));
             }
+            Effect::RescaleEnded { job, record } => {
+                world.note(
+                    &self.name,
+                    format!("parallelism of job {}: {:?} {:?}", job.0, record.status, record.failure),
+                );
+            }
             Effect::Ended { outcome, .. } => {
                 let why = outcome.failure.as_ref().map(|failure| format!(": {failure}")).unwrap_or_default();
                 world.note(&self.name, format!("job ended {}{why}", outcome.status));
@@ -282,6 +301,7 @@ impl JobManager {
     fn persist(&mut self, job: JobId, record: Record, me: Pid, world: &mut World) {
         let (what, write) = match record {
             Record::Decision(decision) => ("decision", JobWrite::Verdict(Verdict::Publish(decision))),
+            Record::Requirements(requirements) => ("parallelism", JobWrite::Requirements(requirements)),
             Record::Outcome(outcome) if self.decided => ("outcome", JobWrite::Outcome(outcome)),
             Record::Outcome(outcome) => ("end", JobWrite::Verdict(Verdict::End(outcome))),
         };
@@ -329,6 +349,7 @@ impl JobManager {
         let Some(spec) = scenario.job_of_program(&self.submission.program.name) else { return };
         let plan = files_plan(world, self.attempt, job).unwrap_or_else(|| spec.plan.clone());
         let settings = job_graph::Settings { default_parallelism: spec.parallelism, chaining: true };
+        let requirements = world.disks.job(self.attempt.application, job).requirements(self.attempt.attempt).cloned();
         let prepared = Prepared {
             graph: JobGraph::new(&plan, settings).expect("scenarios have valid graphs"),
             plan: plan.clone(),
@@ -343,6 +364,7 @@ impl JobManager {
                 ..CheckpointSettings::default()
             },
             restore: world.disks.job(self.attempt.application, job).begin_checkpoints(self.attempt.attempt),
+            requirements,
             recovery: None,
         };
         self.prepared = Some(prepared);

@@ -89,6 +89,8 @@ pub(super) enum Request {
     Kill(ApplicationId),
     Report(ApplicationId),
     CancelJob(JobId),
+    /// Every vertex is to have so many subtasks.
+    RescaleJob(JobId, u32),
     StartContainer(Box<node::StartContainer>),
 }
 

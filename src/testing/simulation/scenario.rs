@@ -41,6 +41,8 @@ pub(super) struct JobSpec {
     pub(super) slots: u32,
     pub(super) submit_at_ms: u64,
     pub(super) cancel: Option<(u64, CancelBy)>,
+    /// When its user wants another parallelism, and which: never more than it has at first, so that it fits.
+    pub(super) rescales: Vec<(u64, u32)>,
     pub(super) restart_strategy: RestartStrategy,
     pub(super) plan: Plan,
     pub(super) program: ProgramGraph,
@@ -109,6 +111,10 @@ fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>) -> JobSpec {
         let by = if rng.bool() { CancelBy::JobManager } else { CancelBy::ResourceManager };
         (rng.u64(300..6_000), by)
     });
+    let rescales = match streaming && rng.bool() {
+        true => (0..rng.u32(1..=3)).map(|_| (rng.u64(300..8_000), rng.u32(1..=parallelism))).collect(),
+        false => Vec::new(),
+    };
     let attempts = if rng.u32(0..8) == 0 { 1 } else { 30 };
     JobSpec {
         name,
@@ -117,6 +123,7 @@ fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>) -> JobSpec {
         slots: rng.u32(1..=2),
         submit_at_ms: rng.u64(0..4_000),
         cancel,
+        rescales,
         restart_strategy: RestartStrategy::FixedDelay { attempts, delay: Duration::from_millis(rng.u64(0..500)) },
         plan,
         program,

@@ -54,6 +54,7 @@ fn core() -> Core {
         decision: None,
         checkpoints: CheckpointSettings::default(),
         restore: None,
+        requirements: None,
         recovery: None,
     };
     let worker = WorkerId { task_manager: TaskManagerId("tm-1".to_owned()), job: JOB, incarnation: 1 };

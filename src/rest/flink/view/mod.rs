@@ -10,6 +10,7 @@ mod job;
 mod metrics;
 mod plan;
 mod process;
+mod rescaling;
 mod vertex;
 
 pub(super) use self::accumulators::{accumulators, execution_accumulators, subtask_accumulators, vertex_accumulators};
@@ -21,4 +22,5 @@ pub(super) use self::job::{execution_result, job, job_config, job_overview};
 pub(super) use self::metrics::{Metric, backpressure, of_job, of_job_manager, of_vertex, watermarks};
 pub(super) use self::plan::plan;
 pub(super) use self::process::{TaskManagerUsage, status, thread_dump};
+pub(super) use self::rescaling::rescales;
 pub(super) use self::vertex::{execution, vertex, vertex_task_managers, vertex_times};
