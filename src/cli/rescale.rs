@@ -12,7 +12,7 @@ use super::block_on;
 use super::output::{print, say};
 use crate::client::{JobManager, Rescale as Progress, VertexParallelism};
 use crate::ids::JobId;
-use crate::jobmanager::job_master::RescaleStatus;
+use crate::protocol::job::RescaleStatus;
 
 /// `flott rescale`.
 #[derive(Debug, Args)]

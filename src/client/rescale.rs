@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::job_manager::{JobManager, POLL};
 use crate::ids::{JobId, VertexId};
-use crate::jobmanager::job_master::RescaleStatus;
+use crate::protocol::job::RescaleStatus;
 use crate::rpc::http::Error;
 
 /// How many subtasks a vertex has.

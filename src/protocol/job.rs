@@ -130,6 +130,22 @@ impl fmt::Display for JobStatus {
     }
 }
 
+/// How a change of parallelism stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RescaleStatus {
+    /// There are not slots enough yet, or no worker in them; the job runs on.
+    WaitingForSlots,
+    /// The checkpoint that it goes on from is being made.
+    Checkpointing,
+    /// Its tasks are stopped and started anew.
+    Redeploying,
+    /// Done.
+    Completed,
+    /// The job has the parallelism it had, or has ended.
+    Failed,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,7 +48,7 @@ pub use self::checkpoints::{
 };
 pub use self::event::{Decision, Effect, Event, FailureRecord, Illegal, Outcome, Record};
 pub use self::execution::{Execution, ExecutionGraph, Rates, Subtask};
-pub use self::rescaling::{Bounds, Requirements, RescaleRecord, RescaleStatus};
+pub use self::rescaling::{Bounds, Requirements, RescaleRecord};
 pub use self::splits::{SourceSplits, Splits};
 pub use self::workers::{Place, WorkerState, Workers};
 

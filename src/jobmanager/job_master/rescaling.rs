@@ -24,6 +24,7 @@ use crate::graph::job_graph::JobGraph;
 use crate::graph::plan::ExecutionMode;
 use crate::graph::task::{ExecutionState, Failure};
 use crate::ids::{TaskManagerId, TriggerId, VertexId, WorkerId};
+use crate::protocol::job::RescaleStatus;
 use crate::time::Now;
 
 /// Changes of parallelism remembered.
@@ -62,22 +63,6 @@ pub struct RescaleRecord {
     pub ended: Option<Now>,
     /// Why it came to nothing.
     pub failure: Option<String>,
-}
-
-/// How a change of parallelism stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum RescaleStatus {
-    /// There are not slots enough yet, or no worker in them; the job runs on.
-    WaitingForSlots,
-    /// The checkpoint that it goes on from is being made.
-    Checkpointing,
-    /// Its tasks are stopped and started anew.
-    Redeploying,
-    /// Done.
-    Completed,
-    /// The job has the parallelism it had, or has ended.
-    Failed,
 }
 
 #[derive(Debug, Default)]

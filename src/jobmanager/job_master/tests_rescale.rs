@@ -11,6 +11,7 @@ use crate::graph::plan::ExecutionMode;
 use crate::graph::task::{ExecutionState, Failure};
 use crate::ids::TaskManagerId;
 use crate::protocol::container::ExitCause;
+use crate::protocol::job::RescaleStatus;
 use crate::protocol::worker::ToWorker;
 
 /// A streaming job and the time. Tasks do at once what they are told.

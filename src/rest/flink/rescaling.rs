@@ -15,7 +15,8 @@ use super::jobs::{WAIT_MAX, look, parse, refused};
 use super::view;
 use crate::ids::VertexId;
 use crate::jobmanager::Handle;
-use crate::jobmanager::job_master::{Bounds, Requirements, RescaleStatus};
+use crate::jobmanager::job_master::{Bounds, Requirements};
+use crate::protocol::job::RescaleStatus;
 use crate::time::Deadline;
 
 pub(super) fn routes() -> Router<Handle> {
