@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use rustix::process::Signal;
+
 use crate::cluster::Yarn;
-use crate::processes::{PATIENCE, Process, example, kill, wait_for};
+use crate::processes::{PATIENCE, Process, example, kill, signal, wait_for};
 
 const CHECKPOINTS: [&str; 8] = [
     "-D",
@@ -27,7 +29,10 @@ struct Growing {
 
 impl Growing {
     fn start() -> Self {
-        let yarn = Yarn::start(2);
+        Self::on(Yarn::start(2))
+    }
+
+    fn on(yarn: Yarn) -> Self {
         fs::create_dir(yarn.dir.path().join("incoming")).unwrap();
         let mut growing = Self { yarn, files: 0, expected: BTreeMap::new() };
         growing.feed();
@@ -153,4 +158,26 @@ fn a_running_job_gets_another_parallelism_and_keeps_it_when_its_job_manager_dies
     growing.yarn.flott(&["stop", "--drain"], &[&job]).succeeded();
     growing.yarn.wait_application(&application, "FINISHED");
     growing.wait_exact();
+}
+
+#[test]
+fn what_was_frozen_and_wakes_up_makes_nothing_visible() {
+    let soon = ["resourcemanager.am-expiry=1s", "heartbeat.interval=200ms", "heartbeat.timeout=1s"];
+    let mut growing = Growing::on(Yarn::start_set(2, "2g", &soon));
+    let noticed = ["-D", "heartbeat.interval=200ms", "-D", "heartbeat.timeout=1s"];
+    let (application, job) = growing.submit(&[&["-p", "1"], &noticed[..]].concat());
+    growing.wait_exact();
+    for what in ["--watch", "taskmanager", "jobmanager"] {
+        let frozen = growing.process(what);
+        signal(frozen.pid, Signal::STOP);
+        growing.feed();
+        growing.wait_exact();
+        signal(frozen.pid, Signal::CONT);
+        growing.feed();
+        growing.wait_exact();
+    }
+    growing.yarn.flott(&["stop", "--drain"], &[&job]).succeeded();
+    growing.yarn.wait_application(&application, "FINISHED");
+    growing.wait_exact();
+    growing.yarn.wait_empty();
 }

@@ -78,10 +78,16 @@ impl Yarn {
 
     /// `nodes` nodes with `memory` each.
     pub fn start_with(nodes: usize, memory: &str) -> Self {
+        Self::start_set(nodes, memory, &[])
+    }
+
+    /// With more configuration for the resource manager.
+    pub fn start_set(nodes: usize, memory: &str, resource_manager: &[&str]) -> Self {
         let dir = TempDir::with_prefix("flott-it-").unwrap();
-        let state = format!("resourcemanager.state-dir={}", dir.path().join("rm").display());
-        let resource_manager =
-            Daemon::start(dir.path(), "rm", "resourcemanager", &["resourcemanager.port=0".to_owned(), state]);
+        let mut defines = vec!["resourcemanager.port=0".to_owned()];
+        defines.push(format!("resourcemanager.state-dir={}", dir.path().join("rm").display()));
+        defines.extend(resource_manager.iter().map(|define| (*define).to_owned()));
+        let resource_manager = Daemon::start(dir.path(), "rm", "resourcemanager", &defines);
         let nodes = (0..nodes).map(|i| Self::node(dir.path(), &resource_manager, i, 0, memory)).collect();
         Self { dir, resource_manager, nodes }
     }
