@@ -23,6 +23,10 @@ enum Fault {
     PanicInMap,
     /// A function kills the process while the job runs
     AbortInMap,
+    /// A function takes ever more memory
+    LeakInMap,
+    /// A function computes for ever and gives nothing back
+    SpinInMap,
 }
 
 /// Misbehaves on request.
@@ -42,16 +46,34 @@ fn main() -> anyhow::Result<()> {
         Fault::Hang => loop {
             std::thread::park_timeout(Duration::from_secs(3600));
         },
-        Fault::ExecuteTwice | Fault::PanicInMap | Fault::AbortInMap => {}
+        Fault::ExecuteTwice | Fault::PanicInMap | Fault::AbortInMap | Fault::LeakInMap | Fault::SpinInMap => {}
     }
     let env = StreamExecutionEnvironment::new();
     let numbers = env.from_sequence(0, 9).map(move |number| match fault {
         Fault::PanicInMap => panic!("the map function panics on request"),
         Fault::AbortInMap => std::process::abort(),
+        Fault::LeakInMap => leak(),
+        Fault::SpinInMap => spin(),
         Fault::PanicInMain | Fault::NeverExecute | Fault::Exit3 | Fault::Hang | Fault::ExecuteTwice => number,
     });
     numbers.print();
     env.execute("faulty")?;
     env.execute("faulty, again")?;
     Ok(())
+}
+
+/// Each piece is written to, so that it is memory and not only addresses.
+fn leak() -> u64 {
+    let mut pieces: Vec<Vec<u8>> = Vec::new();
+    loop {
+        pieces.push(vec![1; 1 << 20]);
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+fn spin() -> u64 {
+    let mut number = 1_u64;
+    loop {
+        number = std::hint::black_box(number.wrapping_mul(3));
+    }
 }

@@ -16,7 +16,7 @@ const WORDS: [(&str, &str); 9] = [
 ];
 
 /// Options of `run` and `info` whose value is the next word; needed to find where the program's own arguments begin.
-const WITH_VALUE: [&str; 21] = [
+const WITH_VALUE: [&str; 22] = [
     "-s",
     "--fromSavepoint",
     "--from-savepoint",
@@ -38,6 +38,7 @@ const WITH_VALUE: [&str; 21] = [
     "--conf-dir",
     "--jobManagerMemory",
     "--taskManagerMemory",
+    "--session",
 ];
 
 /// Rewrites the words in front of a program; what stands behind it belongs to the program and stays as it is.

@@ -57,11 +57,25 @@ impl Cluster {
                 bail!("job {job} has ended: {} ended {:?}", application.id, application.final_status)
             }
             Some(application) => Ok(JobManager::of_application(&cluster, &application.id)),
-            None => bail!(
-                "no application was submitted for job {job}; flott list shows jobs, flott app list --all all applications"
-            ),
+            None => match in_a_session(&cluster, job).await? {
+                Some(job_manager) => Ok(job_manager),
+                None => bail!(
+                    "no application was submitted for job {job}; flott list shows jobs, flott app list --all all applications"
+                ),
+            },
         }
     }
+}
+
+/// The JobManager of the session that has `job`. One that does not answer cannot be asked.
+async fn in_a_session(cluster: &ResourceManager, job: JobId) -> anyhow::Result<Option<JobManager>> {
+    for session in cluster.sessions().await? {
+        let job_manager = JobManager::of_application(cluster, &session.id);
+        if job_manager.read_records(job).await.is_ok() {
+            return Ok(Some(job_manager));
+        }
+    }
+    Ok(None)
 }
 
 /// `flott list`.

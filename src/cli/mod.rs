@@ -1,7 +1,7 @@
 //! The command line: `flott <verb>`. The only place that names every daemon.
 //!
 //! ```text
-//! arguments ─► flink_words (single-dash words) ─► Cli (clap) ─► daemons │ run │ jobs │ savepoints │ applications │ nodes │ settings
+//! arguments ─► flink_words (single-dash words) ─► Cli (clap) ─► daemons │ run │ jobs │ savepoints │ session │ applications │ nodes │ settings
 //! ```
 //!
 //! Conventions: results go to stdout, everything else to stderr; `--output json` everywhere; exit code 0 only for success;
@@ -19,6 +19,7 @@ mod progress;
 mod rescale;
 mod run;
 mod savepoints;
+mod session;
 mod settings;
 
 use std::ffi::OsString;
@@ -62,6 +63,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Savepoint(options) => savepoints::savepoint(options),
         Verb::Checkpoint(options) => checkpoints::checkpoint(options),
         Verb::Rescale(options) => rescale::rescale(options),
+        Verb::Session(options) => session::session(options),
         Verb::App(options) => applications::app(options),
         Verb::Node(options) => applications::node(options),
         Verb::Config(options) => settings::config(options),

@@ -15,11 +15,13 @@ use super::block_on;
 use super::explain::{self, Question};
 use super::output::{is_terminal, say};
 use super::progress::ProgressLine;
+use super::session;
 use crate::client::{
     Accumulated, Follower, JobManager, LocalProgram, Outcome, ResourceManager, SubmitError, SubmitOptions, Submitted,
     submit_per_job, submit_standalone,
 };
 use crate::config::ClientConfig;
+use crate::ids::ApplicationId;
 use crate::launch::default_parallelism;
 use crate::protocol::job::JobStatus;
 use crate::protocol::roles;
@@ -34,6 +36,8 @@ enum Target {
     Local,
     /// At a standalone JobManager.
     Remote,
+    /// In a session.
+    Session,
     /// In an application of its own.
     PerJob,
 }
@@ -43,8 +47,11 @@ impl Target {
         match text {
             "local" => Ok(Self::Local),
             "remote" => Ok(Self::Remote),
+            "yarn-session" => Ok(Self::Session),
             "yarn-per-job" | "yarn-application" => Ok(Self::PerJob),
-            _ => bail!("`{text}` is not a target; choose local, remote, yarn-per-job or yarn-application"),
+            _ => {
+                bail!("`{text}` is not a target; choose local, remote, yarn-session, yarn-per-job or yarn-application")
+            }
         }
     }
 
@@ -52,7 +59,7 @@ impl Target {
     fn default_parallelism(self) -> u32 {
         match self {
             Self::Local => default_parallelism(),
-            Self::Remote | Self::PerJob => 1,
+            Self::Remote | Self::Session | Self::PerJob => 1,
         }
     }
 }
@@ -63,6 +70,7 @@ pub(super) fn run(options: Run) -> anyhow::Result<ExitCode> {
     let target = match (&options.cluster.target, &options.cluster.jobmanager) {
         (Some(target), _) => Target::parse(target)?,
         (None, Some(_)) => Target::Remote,
+        (None, None) if options.session.is_some() => Target::Session,
         (None, None) => client.target.as_deref().map_or(Ok(Target::Remote), Target::parse)?,
     };
     let mut job_configuration = configuration.job_level();
@@ -104,9 +112,10 @@ pub(super) fn run(options: Run) -> anyhow::Result<ExitCode> {
     block_on(async {
         let (submitted, follower) = match target {
             Target::PerJob => per_job(&client, submit).await?,
+            Target::Session => in_session(&options, &client, submit).await?,
             Target::Remote | Target::Local => standalone(&options, &client, submit).await?,
         };
-        announce(&options, &submitted)?;
+        announce(&options, target, &submitted)?;
         if options.detached { Ok(ExitCode::SUCCESS) } else { attached(&options, &submitted, &follower).await }
     })
 }
@@ -139,6 +148,23 @@ async fn per_job(client: &ClientConfig, submit: SubmitOptions) -> anyhow::Result
     Ok((submitted, Follower::of_application(cluster, application, submitted.job)))
 }
 
+async fn in_session(
+    options: &Run,
+    client: &ClientConfig,
+    submit: SubmitOptions,
+) -> anyhow::Result<(Submitted, Follower)> {
+    let cluster = ResourceManager::new(&client.resource_manager, &submit.user, client.secret.as_ref());
+    let configured = client.application_id.as_deref().map(str::parse::<ApplicationId>).transpose()?;
+    let mut line = ProgressLine::new("looking for the session");
+    let session = session::chosen(&cluster, options.session.or(configured), &mut line).await;
+    line.finish();
+    let session = session?;
+    let job_manager = JobManager::of_application(&cluster, &session.to_string());
+    let submitted = submit_standalone(&job_manager, submit).await?;
+    let submitted = Submitted { application: Some(session), ..submitted };
+    Ok((submitted, Follower::of_session(cluster, session, submitted.job)))
+}
+
 async fn standalone(
     options: &Run,
     client: &ClientConfig,
@@ -159,15 +185,17 @@ fn with_hint(error: SubmitError, hint: &str) -> anyhow::Error {
     }
 }
 
-fn announce(options: &Run, submitted: &Submitted) -> anyhow::Result<()> {
+fn announce(options: &Run, target: Target, submitted: &Submitted) -> anyhow::Result<()> {
     match options.output.output {
         OutputFormat::Json if options.detached => {
             say(&json!({ "application": submitted.application, "job": submitted.job }).to_string())
         }
         OutputFormat::Json => Ok(()),
         OutputFormat::Text => {
-            if let Some(application) = submitted.application {
-                say(&format!("Submitted application {application}"))?;
+            match submitted.application {
+                Some(session) if target == Target::Session => say(&format!("Submitted to session {session}"))?,
+                Some(application) => say(&format!("Submitted application {application}"))?,
+                None => {}
             }
             say(&format!("Job has been submitted with JobID {}", submitted.job))
         }

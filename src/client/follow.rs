@@ -46,19 +46,41 @@ pub struct Outcome {
 pub struct Follower {
     job: JobId,
     job_manager: JobManager,
-    application: Option<(ResourceManager, ApplicationId)>,
+    home: Home,
+}
+
+/// Whose the job is, and who knows more when its JobManager does not answer.
+enum Home {
+    Standalone,
+    /// The application ends with the job.
+    Own(ResourceManager, ApplicationId),
+    /// The application takes other jobs too, and its JobManager comes back with all of them.
+    Session(ResourceManager, ApplicationId),
+}
+
+impl Progress {
+    pub(super) fn waiting(application: &Application) -> Self {
+        let state = application.state.to_string();
+        Self { state, waiting: application.waiting_reason.clone(), tasks: (0, 0), records: (0, 0) }
+    }
 }
 
 impl Follower {
     /// Follows a job in an application of its own.
     pub fn of_application(resource_manager: ResourceManager, application: ApplicationId, job: JobId) -> Self {
         let job_manager = JobManager::of_application(&resource_manager, &application.to_string());
-        Self { job, job_manager, application: Some((resource_manager, application)) }
+        Self { job, job_manager, home: Home::Own(resource_manager, application) }
+    }
+
+    /// Follows a job of a session.
+    pub fn of_session(resource_manager: ResourceManager, session: ApplicationId, job: JobId) -> Self {
+        let job_manager = JobManager::of_application(&resource_manager, &session.to_string());
+        Self { job, job_manager, home: Home::Session(resource_manager, session) }
     }
 
     /// Follows a job of a standalone JobManager.
     pub fn of_job_manager(job_manager: JobManager, job: JobId) -> Self {
-        Self { job, job_manager, application: None }
+        Self { job, job_manager, home: Home::Standalone }
     }
 
     /// Follows until the job has ended; `progress` hears of every change. Cancel-safe: dropping it leaves the job alone.
@@ -66,9 +88,11 @@ impl Follower {
     /// # Errors
     /// When nobody can say how the job stands.
     pub async fn follow(&self, mut progress: impl FnMut(&Progress)) -> Result<Outcome, Error> {
-        match &self.application {
-            None => self.follow_job(&mut progress, 0).await,
-            Some((cluster, id)) => self.follow_application(cluster, *id, &mut progress).await,
+        match &self.home {
+            Home::Standalone => self.follow_job(&mut progress, 0).await,
+            Home::Own(cluster, id) | Home::Session(cluster, id) => {
+                self.follow_application(cluster, *id, &mut progress).await
+            }
         }
     }
 
@@ -95,12 +119,17 @@ impl Follower {
                 return Ok(ended(&application));
             }
             if application.state != ApplicationState::Running {
-                progress(&waiting(&application));
+                progress(&Progress::waiting(&application));
                 continue;
             }
             // A JobManager that does not answer (any more) sends us back to the ResourceManager, who knows why.
-            if let Ok(outcome) = self.follow_job(progress, 0).await {
-                return Ok(outcome);
+            match (self.follow_job(progress, 0).await, &self.home) {
+                (Ok(outcome), _) => return Ok(outcome),
+                // It answers, and does not know the job.
+                (Err(error @ Error::Status { status: 404, .. }), Home::Session(..)) if is_of_a_job(&error) => {
+                    return Err(error);
+                }
+                (Err(_), _) => {}
             }
         }
     }
@@ -131,17 +160,17 @@ impl Follower {
     /// # Errors
     /// When neither JobManager nor ResourceManager take the request.
     pub async fn cancel(&self) -> Result<(), Error> {
-        match (self.job_manager.cancel(self.job).await, &self.application) {
+        match (self.job_manager.cancel(self.job).await, &self.home) {
             (Ok(()), _) => Ok(()),
-            (Err(_), Some((cluster, id))) => cluster.kill(*id).await,
-            (Err(error), None) => Err(error),
+            (Err(_), Home::Own(cluster, id)) => cluster.kill(*id).await,
+            (Err(error), Home::Standalone | Home::Session(..)) => Err(error),
         }
     }
 }
 
-fn waiting(application: &Application) -> Progress {
-    let state = application.state.to_string();
-    Progress { state, waiting: application.waiting_reason.clone(), tasks: (0, 0), records: (0, 0) }
+/// Whether a JobManager has refused, and not the ResourceManager for it.
+fn is_of_a_job(refusal: &Error) -> bool {
+    refusal.to_string().contains("NotFoundException")
 }
 
 /// Nobody says how the job stands; it is asked again.

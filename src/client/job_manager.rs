@@ -96,6 +96,16 @@ pub(super) struct VertexMetrics {
     pub(super) write_records: u64,
 }
 
+/// A file that was uploaded.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Uploaded {
+    id: String,
+    name: String,
+    /// Extension: of its content.
+    #[serde(default)]
+    sha256: Option<String>,
+}
+
 impl JobManager {
     /// A JobManager at `authority` (`host:port`).
     pub fn at(authority: &str) -> Self {
@@ -104,7 +114,7 @@ impl JobManager {
 
     /// The master of an application, through the ResourceManager's proxy.
     pub fn of_application(resource_manager: &ResourceManager, application: &str) -> Self {
-        Self::new(Client::new(resource_manager.authority()), format!("/proxy/{application}"))
+        Self::new(resource_manager.http().clone(), format!("/proxy/{application}"))
     }
 
     fn new(http: Client, prefix: String) -> Self {
@@ -185,8 +195,38 @@ impl JobManager {
         self.http.post::<_, Value>(&format!("{}/jobs/{job}/stop", self.prefix), &body).await.map(drop)
     }
 
-    /// Uploads a program; gives its id there.
-    pub(super) async fn upload(&self, program: &LocalProgram) -> Result<String, Error> {
+    /// Slots, TaskManagers and jobs in numbers, in Flink's keys.
+    ///
+    /// # Errors
+    /// Those of [`Client`].
+    pub async fn overview(&self) -> Result<Value, Error> {
+        self.http.get(&self.path("/overview")).await
+    }
+
+    /// Cancels all jobs and ends the JobManager.
+    ///
+    /// # Errors
+    /// Those of [`Client`].
+    pub async fn shut_down(&self) -> Result<(), Error> {
+        self.http.delete(&self.path("/cluster")).await.map(drop)
+    }
+
+    /// Files that were uploaded before.
+    pub(super) async fn uploaded(&self) -> Result<Vec<Uploaded>, Error> {
+        #[derive(Deserialize)]
+        struct Files {
+            files: Vec<Uploaded>,
+        }
+        let answer: Files = self.http.get(&self.path("/jars")).await?;
+        Ok(answer.files)
+    }
+
+    /// Uploads a program, unless it is among `known`; gives its id there.
+    pub(super) async fn upload(&self, program: &LocalProgram, known: &[Uploaded]) -> Result<String, Error> {
+        let same = |file: &&Uploaded| file.name == program.name && file.sha256.as_ref() == Some(&program.sha256);
+        if let Some(found) = known.iter().find(same) {
+            return Ok(found.id.clone());
+        }
         let path = format!("{}/jars/upload", self.prefix);
         let answer: Value = self.http.post_form_file(&path, &program.name, &program.path).await?;
         let filename = answer["filename"].as_str().unwrap_or_default();

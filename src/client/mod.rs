@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cli ─► Submitter ─► ResourceManager (YARN's REST) ─ per-job
-//!                └──► JobManager (Flink's REST) ───── standalone
+//!                └──► JobManager (Flink's REST) ───── standalone, session
 //!     ─► Follower ──► long polls of both, no tick
 //! ```
 
@@ -12,6 +12,7 @@ mod job_manager;
 mod program;
 mod rescale;
 mod resource_manager;
+mod session;
 mod submit;
 
 pub use checkpoints::Operation;
@@ -20,4 +21,5 @@ pub use job_manager::{Accumulated, JobManager, JobOverview};
 pub use program::{LocalProgram, ProgramError};
 pub use rescale::{Rescale, VertexParallelism};
 pub use resource_manager::ResourceManager;
+pub use session::{SessionOptions, start_session};
 pub use submit::{SubmitError, SubmitOptions, Submitted, new_job_id, submit_per_job, submit_standalone};

@@ -41,6 +41,10 @@ impl ResourceManager {
         self.http.authority()
     }
 
+    pub(super) fn http(&self) -> &Client {
+        &self.http
+    }
+
     fn as_user(&self, path: &str) -> String {
         let separator = if path.contains('?') { '&' } else { '?' };
         format!("{BASE}{path}{separator}user.name={}", self.user)
@@ -173,7 +177,7 @@ impl ResourceManager {
 /// Type of the applications that flott's own client submits.
 pub(super) const APPLICATION_TYPE: &str = "FLOTT";
 
-fn is_ours(application: &Application) -> bool {
+pub(super) fn is_ours(application: &Application) -> bool {
     application.application_type == APPLICATION_TYPE
 }
 

@@ -133,11 +133,12 @@ pub async fn submit_per_job(
 pub async fn submit_standalone(job_manager: &JobManager, options: SubmitOptions) -> Result<Submitted, SubmitError> {
     let program = LocalProgram::executable(&options.program)?;
     let job = new_job_id();
+    let known = job_manager.uploaded().await?;
     let mut files = BTreeMap::new();
     for (name, file) in local_files(&options.files)? {
-        files.insert(name, job_manager.upload(&file).await?);
+        files.insert(name, job_manager.upload(&file, &known).await?);
     }
-    let uploaded = job_manager.upload(&program).await?;
+    let uploaded = job_manager.upload(&program, &known).await?;
     let request = serde_json::json!({
         "jobId": job,
         "programArgsList": options.arguments,
@@ -173,7 +174,7 @@ fn resource(url: String, file: &LocalProgram, executable: bool) -> LocalResource
 
 /// The JobManager is the node's own flott, so that nothing has to be shipped to start it. The program lies beside it: the node
 /// fetches each once, for the JobManager that plans and the TaskManagers that run it.
-fn master(environment: String, resources: BTreeMap<String, LocalResource>) -> LaunchContext {
+pub(super) fn master(environment: String, resources: BTreeMap<String, LocalResource>) -> LaunchContext {
     let command = format!("{{{{{FLOTT_BIN}}}}} jobmanager 1><LOG_DIR>/jobmanager.out 2><LOG_DIR>/jobmanager.err");
     LaunchContext {
         resources,

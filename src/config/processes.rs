@@ -8,11 +8,11 @@ use super::cluster::{advertised, dir, require_heartbeats, require_secret, secret
 use super::kind::Ports;
 use super::options::{
     HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, JOBMANAGER_BIND_HOST, JOBMANAGER_MEMORY, JOBMANAGER_RPC_ADDRESS,
-    JOBMANAGER_RPC_PORT, PROGRAM_PLAN_MEMORY, PROGRAM_PLAN_TIMEOUT, REST_ADDRESS, REST_BIND_ADDRESS, REST_BIND_PORT,
-    REST_PORT, SLOT_IDLE_TIMEOUT, SLOT_REQUEST_TIMEOUT, SLOTS_MAX, STORAGE_DIR, TASKMANAGER_BIND_HOST,
-    TASKMANAGER_DATA_PORT, TASKMANAGER_HOST, TASKMANAGER_MEMORY, TASKMANAGER_RESOURCE_ID, TASKMANAGER_SLOTS,
-    TASKMANAGER_TIMEOUT, TMP_DIRS, WEB_CANCEL_ENABLE, WEB_EXCEPTION_HISTORY_SIZE, WEB_REFRESH_INTERVAL,
-    YARN_CONTAINERS_VCORES,
+    JOBMANAGER_RPC_PORT, JOBSTORE_MAX_CAPACITY, PROGRAM_PLAN_MEMORY, PROGRAM_PLAN_TIMEOUT, REST_ADDRESS,
+    REST_BIND_ADDRESS, REST_BIND_PORT, REST_PORT, SLOT_IDLE_TIMEOUT, SLOT_REQUEST_TIMEOUT, SLOTS_MAX, STORAGE_DIR,
+    TASKMANAGER_BIND_HOST, TASKMANAGER_DATA_PORT, TASKMANAGER_HOST, TASKMANAGER_MEMORY, TASKMANAGER_RESOURCE_ID,
+    TASKMANAGER_SLOTS, TASKMANAGER_TIMEOUT, TMP_DIRS, WEB_CANCEL_ENABLE, WEB_EXCEPTION_HISTORY_SIZE,
+    WEB_REFRESH_INTERVAL, YARN_CONTAINERS_VCORES,
 };
 use super::{Configuration, Error};
 use crate::resource::MemorySize;
@@ -41,6 +41,8 @@ pub struct JobManagerConfig {
     pub slot_idle_timeout: Duration,
     /// `resourcemanager.taskmanager-timeout`: when an idle TaskManager is given back; default 30 s.
     pub taskmanager_timeout: Duration,
+    /// `jobstore.max-capacity`: ended jobs that are remembered; default 1000.
+    pub ended_jobs_max: u32,
     /// `slotmanager.number-of-slots.max`; default: no limit.
     pub slots_max: Option<u32>,
     /// `taskmanager.numberOfTaskSlots` of the TaskManagers it asks for; default 1.
@@ -91,6 +93,7 @@ impl JobManagerConfig {
             slot_request_timeout: configuration.get(&SLOT_REQUEST_TIMEOUT)?,
             slot_idle_timeout: configuration.get(&SLOT_IDLE_TIMEOUT)?,
             taskmanager_timeout: configuration.get(&TASKMANAGER_TIMEOUT)?,
+            ended_jobs_max: configuration.get(&JOBSTORE_MAX_CAPACITY)?,
             slots_max: configuration.find(&SLOTS_MAX)?,
             taskmanager_slots: slots,
             taskmanager_memory: configuration.get(&TASKMANAGER_MEMORY)?,

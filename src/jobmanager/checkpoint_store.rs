@@ -128,6 +128,16 @@ impl CheckpointStore {
         }
     }
 
+    /// Forgets the list of a job that ended long ago. Checkpoints that were retained stay, to be named by hand.
+    pub(super) fn forget(&self, job: JobId) {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
+        let list = self.list(job);
+        for (_, name) in entries(&list).unwrap_or_default() {
+            let _ = std::fs::remove_file(list.join(name)); // Left behind, it only costs space.
+        }
+        let _ = std::fs::remove_dir(list); // It may hold checkpoints.
+    }
+
     fn enter(&self, list: &Path, number: u64, checkpoint: Option<String>) -> Result<Creation, Error> {
         let path = list.join(name_of(number));
         let entry = Entry { attempt: self.attempt, checkpoint };
@@ -217,6 +227,21 @@ mod tests {
         std::fs::write(Path::new(&manifest(&first, 2).directory).join("_metadata"), "rubbish").unwrap();
         let second = CheckpointStore::new(dir.path().to_owned(), 2);
         assert_eq!(second.begin(JOB).unwrap(), Some(manifest(&first, 1)));
+    }
+
+    #[test]
+    fn a_forgotten_list_leaves_what_was_retained_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = CheckpointStore::new(dir.path().to_owned(), 1);
+        store.begin(JOB).unwrap();
+        store.forget(JOB);
+        assert!(!store.list(JOB).exists());
+        store.begin(JOB).unwrap();
+        let retained = manifest(&store, 1);
+        store.publish(&retained, true).unwrap();
+        store.forget(JOB);
+        assert_eq!(read_manifest(&retained.directory).unwrap(), retained);
+        assert_eq!(std::fs::read_dir(store.list(JOB)).unwrap().count(), 1);
     }
 
     #[test]

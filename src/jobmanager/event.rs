@@ -259,6 +259,11 @@ pub enum Effect {
         /// How.
         outcome: Outcome,
     },
+    /// A job ended so long ago that it is no longer remembered.
+    Forgotten {
+        /// Which.
+        job: JobId,
+    },
     /// Nothing of the job runs any more.
     Closed {
         /// Which.

@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Configuration, Origin};
 use crate::graph::plan::{NodeIndex, Plan};
 use crate::graph::task::{Committable, ExecutionState, TaskDeployment, TaskMetrics};
-use crate::ids::{ContainerId, TaskManagerId};
-use crate::protocol::container::ExitCause;
+use crate::ids::{ContainerId, JobId, TaskManagerId};
+use crate::protocol::container::{ExitCause, LocalResource, LocalResourceType, Visibility};
+use crate::protocol::job::{JobSubmission, Program};
 use crate::protocol::task_manager::{self, StartWorker, ToTaskManager};
 use crate::protocol::worker::{self, ToJobManager, ToWorker};
 use crate::resource::MemorySize;
@@ -30,6 +31,26 @@ pub(crate) fn configuration(dir: &Path) -> Configuration {
     let dir = dir.join("storage").display().to_string();
     configuration.set("flott.storage.dir", &dir, Origin::CommandLine).unwrap();
     configuration
+}
+
+/// A submission whose program lies nowhere.
+pub(crate) fn submission(job: JobId) -> JobSubmission {
+    let executable = LocalResource {
+        url: String::new(),
+        size: 0,
+        sha256: None,
+        kind: LocalResourceType::File,
+        visibility: Visibility::Public,
+        executable: true,
+    };
+    let program = Program {
+        name: "count".to_owned(),
+        executable,
+        arguments: Vec::new(),
+        environment: Default::default(),
+        files: Default::default(),
+    };
+    JobSubmission { job, program, configuration: Default::default() }
 }
 
 /// A script that answers the plan role with `plan`.

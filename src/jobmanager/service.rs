@@ -17,7 +17,7 @@ use super::error::{Error, Refused};
 use super::event::Event;
 use super::handle::{About, Handle, REQUESTS_LEN_MAX, Request};
 use super::links::{LinkInput, Links};
-use super::preparation::Preparation;
+use super::preparation::{Preparation, blocking};
 use super::resource_manager::{Application, Events as ResourceManagerEvents, News, ResourceManager, TaskManagers};
 use super::shutdown::Ending;
 use super::store::Store;
@@ -65,6 +65,11 @@ pub struct Service {
     clock: Arc<dyn Clock>,
     job: Option<JobSubmission>,
     per_job: bool,
+    /// A session's later attempt goes on with what an earlier one has left. A standalone JobManager does not: nothing tells it from
+    /// another one that works in the same directory.
+    resumes: bool,
+    /// `host:port` of its HTTP server.
+    address: String,
     preparation: Preparation,
     store: Store,
     checkpoints: CheckpointStore,
@@ -120,6 +125,7 @@ impl Service {
                 let (tasks, cancel) = links.tasks();
                 ResourceManager::open(tasks, application, &config.core.job_manager, shape, options.clone(), cancel)
             });
+        let address = config.about.address.clone();
         let preparation =
             Preparation { store: store.clone(), checkpoints: checkpoints.clone(), programs, planner, configuration };
         let handle = Handle { requests: sender, about: Arc::new(config.about), preparation: preparation.clone() };
@@ -127,6 +133,8 @@ impl Service {
             core: Core::new(config.core),
             clock: config.clock,
             per_job: config.job.is_some(),
+            resumes: config.application.is_some(),
+            address,
             job: config.job,
             preparation,
             store,
@@ -156,8 +164,12 @@ impl Service {
     /// # Errors
     /// [`Error::Storage`] if records cannot be written, [`Error::Fenced`] if the ResourceManager has ended this attempt.
     pub async fn run(mut self, cancel: CancellationToken) -> Result<(), Error> {
-        if let Some(submission) = self.job.take() {
-            self.submit(submission).await?.map_err(|refused| Error::Setup(refused.to_string()))?;
+        match self.job.take() {
+            Some(submission) => {
+                self.submit(submission).await?.map_err(|refused| Error::Setup(refused.to_string()))?;
+            }
+            None if self.resumes => self.resume().await?,
+            None => {}
         }
         let outcome = loop {
             if let Some(outcome) = self.ending.outcome(self.clock.now()) {
@@ -170,6 +182,19 @@ impl Service {
         };
         self.wind_up().await;
         outcome
+    }
+
+    /// Goes on with the jobs of an earlier attempt, before anybody can ask for them.
+    async fn resume(&mut self) -> Result<(), Error> {
+        let store = self.store.clone();
+        for mut submission in blocking(move || store.unfinished()).await? {
+            submission.program.serve_from(&self.address);
+            let job = submission.job;
+            if let Err(refused) = self.submit(submission).await? {
+                warn!(%job, %refused, "a job of the JobManager before this one is not resumed");
+            }
+        }
+        Ok(())
     }
 
     async fn next(&mut self, cancel: &CancellationToken) -> Input {

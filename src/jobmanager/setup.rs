@@ -154,6 +154,7 @@ impl Setup {
             lost_after: config.frozen_after,
             idle_after: config.taskmanager_timeout,
             containers: shape,
+            ended_jobs_max: config.ended_jobs_max as usize,
             seed: fastrand::u64(..),
         };
         let (application, job, submitted_configuration) = match container {
@@ -198,7 +199,7 @@ fn preparation(
         }
         Some(_) | None => {
             let blobs = storage_dir.join("blobs");
-            let uploads = Uploads::new(BlobStore::open(&blobs).map_err(Error::Storage)?, storage_dir.to_owned());
+            let uploads = Uploads::open(BlobStore::open(&blobs).map_err(Error::Storage)?, storage_dir.to_owned());
             (Programs::new(storage_dir.join("fetched"), Some(blobs)), storage_dir.join("scratch"), Some(uploads))
         }
     };

@@ -146,6 +146,35 @@ impl Store {
         files::create_new(path, &json).map_err(Error::Storage)
     }
 
+    /// Jobs that have not ended, oldest first: those that an earlier JobManager has left behind.
+    pub(super) fn unfinished(&self) -> Result<Vec<JobSubmission>, Error> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let Some(job) = entry.file_name().to_str().and_then(|name| name.parse::<JobId>().ok()) else { continue };
+            let path = self.path(job, "job.json");
+            // Without a submission there is nothing to resume: it was being stored, and nobody was told that it is.
+            let Some(submission) = read::<JobSubmission>(&path)? else { continue };
+            if self.find(job)?.outcome.is_none() {
+                found.push((path.metadata().and_then(|metadata| metadata.modified()).ok(), submission));
+            }
+        }
+        found.sort_by_key(|(stored_at, submission)| (*stored_at, submission.job));
+        Ok(found.into_iter().map(|(_, submission)| submission).collect())
+    }
+
+    /// Forgets the records of a job that ended long ago; checkpoints beside them stay.
+    pub(super) fn forget(&self, job: JobId) {
+        self.decided.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
+        // In this order: what is left by a crash in between is still a job that has ended, or none.
+        for name in ["plan.json", "job.json", "outcome.json", "verdict.json"] {
+            let _ = std::fs::remove_file(self.path(job, name)); // Left behind, they only cost space.
+        }
+        for attempt in 1..=self.attempt {
+            let _ = std::fs::remove_file(self.requirements(job, attempt)); // As above.
+        }
+        let _ = std::fs::remove_dir(self.dir.join(job.to_string())); // It may hold checkpoints.
+    }
+
     /// What there is of a job.
     pub(super) fn find(&self, job: JobId) -> Result<Stored, Error> {
         let verdict: Option<Stamped<Verdict>> = read(&self.path(job, "verdict.json"))?;
@@ -245,6 +274,31 @@ mod tests {
         attempt(3).put(JOB, &Record::Requirements(bounds(4))).unwrap();
         attempt(1).put(JOB, &Record::Requirements(bounds(5))).unwrap();
         assert_eq!(attempt(4).find(JOB).unwrap().requirements, Some(bounds(4)), "attempt 1 is fenced");
+    }
+
+    #[test]
+    fn only_jobs_without_an_end_are_unfinished_and_what_is_forgotten_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path().to_owned(), 1);
+        assert_eq!(store.unfinished().unwrap().len(), 0);
+        let jobs: Vec<JobId> = (1..=4).map(JobId).collect();
+        for job in &jobs {
+            store.put_job(&crate::jobmanager::fakes::submission(*job)).unwrap();
+        }
+        let outcome = |status| Record::Outcome(Outcome { status, failure: None, at: Now(9) });
+        store.put(jobs[0], &outcome(JobStatus::Failed)).unwrap();
+        store.put(jobs[1], &Record::Decision(Decision::default())).unwrap();
+        store.put(jobs[3], &Record::Decision(Decision::default())).unwrap();
+        store.put(jobs[3], &outcome(JobStatus::Finished)).unwrap();
+        store.put(jobs[3], &Record::Requirements(Requirements::default())).unwrap();
+        std::fs::create_dir(dir.path().join("blobs")).unwrap();
+        let unfinished: Vec<JobId> = store.unfinished().unwrap().iter().map(|submission| submission.job).collect();
+        assert_eq!(unfinished, [jobs[1], jobs[2]], "a decision still has to be carried out");
+        for job in &jobs {
+            store.forget(*job);
+        }
+        assert_eq!(store.unfinished().unwrap().len(), 0);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "the blobs alone are left");
     }
 
     #[test]

@@ -1,15 +1,17 @@
-//! Programs uploaded to a standalone JobManager, and the blobs its TaskManagers fetch. Flink's `web.upload.dir`.
+//! Programs uploaded to a JobManager that takes many jobs, and the blobs its TaskManagers fetch. Flink's `web.upload.dir`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 use crate::protocol::description::Description;
-use crate::storage::{BlobId, BlobStore};
+use crate::storage::{BlobId, BlobStore, files};
 use crate::time::Now;
 
 /// An uploaded program.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {
     /// `<uuid>_<name>`.
     pub id: String,
@@ -25,18 +27,32 @@ pub struct Upload {
     pub description: Option<Description>,
 }
 
-/// All uploads. Known while the JobManager lives; their content stays in the blob store, for running jobs may need it.
+/// All uploads: a file each below the JobManager's directory, so that the next one knows them too. What is deleted leaves its content
+/// in the blob store, for running jobs may need it.
 #[derive(Debug)]
 pub struct Uploads {
     blobs: BlobStore,
     incoming: PathBuf,
+    records: PathBuf,
     uploads: Mutex<BTreeMap<String, Upload>>,
 }
 
 impl Uploads {
-    /// None yet. What arrives is first written below `incoming`, an existing directory on the same file system.
-    pub fn new(blobs: BlobStore, incoming: PathBuf) -> Self {
-        Self { blobs, incoming, uploads: Mutex::new(BTreeMap::new()) }
+    /// Those that an earlier JobManager has noted in `directory`. What arrives is first written there; `blobs` lies on the same file
+    /// system. Blocking.
+    pub fn open(blobs: BlobStore, directory: PathBuf) -> Self {
+        let records = directory.join("uploads");
+        let entries = std::fs::read_dir(&records).into_iter().flatten().flatten();
+        // A record that cannot be read costs its owner another upload.
+        let uploads =
+            entries.filter_map(|entry| serde_json::from_slice::<Upload>(&std::fs::read(entry.path()).ok()?).ok());
+        let uploads = uploads.filter(|upload| blobs.get(&upload.blob).is_some());
+        let uploads = uploads.map(|upload| (upload.id.clone(), upload)).collect();
+        Self { blobs, incoming: directory, records, uploads: Mutex::new(uploads) }
+    }
+
+    fn record(&self, id: &str) -> PathBuf {
+        self.records.join(format!("{id}.json"))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Upload>> {
@@ -58,9 +74,15 @@ impl Uploads {
         format!("{}_{name}", uuid())
     }
 
-    /// Notes an upload whose content is in the store.
-    pub fn add(&self, upload: Upload) {
+    /// Notes an upload whose content is in the store. Blocking.
+    ///
+    /// # Errors
+    /// If the record cannot be written; there is no such upload then.
+    pub fn add(&self, upload: Upload) -> Result<(), crate::storage::Error> {
+        let json = serde_json::to_vec_pretty(&upload).expect("an upload is text and numbers");
+        files::write_atomic(&self.record(&upload.id), &json)?;
         self.lock().insert(upload.id.clone(), upload);
+        Ok(())
     }
 
     /// The upload of that id.
@@ -77,7 +99,11 @@ impl Uploads {
 
     /// Forgets one; `false` if there is none of that id. Jobs that run it go on.
     pub fn remove(&self, id: &str) -> bool {
-        self.lock().remove(id).is_some()
+        let known = self.lock().remove(id).is_some();
+        if known {
+            let _ = std::fs::remove_file(self.record(id)); // Left behind, it is listed by the next JobManager.
+        }
+        known
     }
 }
 
@@ -85,4 +111,31 @@ impl Uploads {
 fn uuid() -> String {
     let hex = format!("{:032x}", fastrand::u128(..));
     format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uploads_are_known_to_the_next_job_manager_unless_deleted_or_without_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Uploads::open(BlobStore::open(&dir.path().join("blobs")).unwrap(), dir.path().to_owned());
+        let uploads = open();
+        let add = |name: &str, blob: BlobId| {
+            let id = Uploads::new_id(name);
+            let upload = Upload { id, name: name.to_owned(), blob, bytes: 1, uploaded_at: Now(5), description: None };
+            uploads.add(upload.clone()).unwrap();
+            upload
+        };
+        let content = dir.path().join("content");
+        std::fs::write(&content, "x").unwrap();
+        let blob = BlobId::of_file(&content).unwrap();
+        uploads.blobs().put_file(&blob, &content).unwrap();
+        let kept = add("kept", blob.clone());
+        let deleted = add("deleted", blob);
+        add("without content", BlobId::of(b"nowhere"));
+        assert!(uploads.remove(&deleted.id) && !uploads.remove(&deleted.id));
+        assert_eq!(open().list(), [kept]);
+    }
 }

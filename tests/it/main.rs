@@ -16,5 +16,6 @@ mod kills;
 mod matrix;
 mod per_job;
 mod processes;
+mod session;
 mod standalone;
 mod state_evolution;

@@ -50,6 +50,8 @@ options! { honoured: true;
         "Most slots a JobManager asks for; by default as many as its jobs want.";
     TASKMANAGER_TIMEOUT: Duration, "resourcemanager.taskmanager-timeout" = "30 s",
         "A TaskManager without work for so long is given back." aka ["slotmanager.taskmanager-timeout"];
+    JOBSTORE_MAX_CAPACITY: Integer, "jobstore.max-capacity" = "1000",
+        "Ended jobs that a JobManager remembers; older ones are forgotten.";
     SLOT_REQUEST_TIMEOUT: Duration, "slot.request.timeout" = "5 min",
         "A job that waits for slots for so long fails.";
     SLOT_IDLE_TIMEOUT: Duration, "slot.idle.timeout" = "50 s",

@@ -102,7 +102,7 @@ const SILENT: [&str; 16] = [
 ];
 
 /// Families with names of the user's in them, or that we do not read yet: taken, and said to be without effect.
-const UNREAD: [&str; 31] = [
+const UNREAD: [&str; 32] = [
     "pekko.",
     "akka.",
     "metrics.",
@@ -111,7 +111,8 @@ const UNREAD: [&str; 31] = [
     "high-availability.",
     "kubernetes.",
     "historyserver.",
-    "jobstore.",
+    "jobstore.expiration-time",
+    "jobstore.cache-size",
     "table.",
     "sql.",
     "python.",

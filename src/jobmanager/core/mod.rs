@@ -6,7 +6,7 @@ mod task_managers;
 #[cfg(test)]
 mod tests_random;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +22,6 @@ use crate::protocol::task_manager::{Register, StartWorker, ToTaskManager};
 use crate::resource::MemorySize;
 use crate::time::Now;
 
-/// Ended jobs remembered.
-const ENDED_JOBS_MAX: usize = 50;
 /// At most so often do counters alone change a job's version.
 const COUNTERS_SHOWN_EVERY: Duration = Duration::from_millis(200);
 
@@ -42,6 +40,8 @@ pub struct Settings {
     pub idle_after: Duration,
     /// What containers it asks for; absent standalone, where TaskManagers are started by hand.
     pub containers: Option<Shape>,
+    /// Ended jobs that are remembered, with all their data.
+    pub ended_jobs_max: usize,
     /// For jitter.
     pub seed: u64,
 }
@@ -65,7 +65,7 @@ pub struct Core {
     settings: Settings,
     jobs: BTreeMap<JobId, Job>,
     /// Ended jobs, oldest first.
-    ended: Vec<JobId>,
+    ended: VecDeque<JobId>,
     pool: SlotPool,
     /// The pool's generation when idleness was last looked at.
     looked_at: u64,
@@ -82,7 +82,7 @@ impl Core {
             containers: settings.containers.clone().map(Containers::new),
             settings,
             jobs: BTreeMap::new(),
-            ended: Vec::new(),
+            ended: VecDeque::new(),
             pool: SlotPool::default(),
             looked_at: 0,
             task_managers: BTreeMap::new(),
@@ -210,7 +210,7 @@ impl Core {
         out.push(Effect::StatusChanged { job, from: JobStatus::Initializing, to: outcome.status });
         out.push(Effect::Ended { job, outcome });
         out.push(Effect::Closed { job });
-        self.remember_ended(job);
+        self.remember_ended(job, out);
     }
 
     fn cancel(&mut self, job: JobId, now: Now, out: &mut Vec<Effect>) -> Result<(), Refused> {
@@ -288,7 +288,7 @@ impl Core {
             job_master::Effect::RescaleEnded(record) => out.push(Effect::RescaleEnded { job, record }),
             job_master::Effect::Ended(outcome) => {
                 out.push(Effect::Ended { job, outcome });
-                self.remember_ended(job);
+                self.remember_ended(job, out);
             }
             job_master::Effect::Closed => out.push(Effect::Closed { job }),
         }
@@ -324,11 +324,11 @@ impl Core {
         out.push(Effect::ToTaskManager { task_manager, message });
     }
 
-    fn remember_ended(&mut self, job: JobId) {
-        self.ended.push(job);
-        if self.ended.len() > ENDED_JOBS_MAX {
-            let oldest = self.ended.remove(0);
-            self.jobs.remove(&oldest);
+    fn remember_ended(&mut self, job: JobId, out: &mut Vec<Effect>) {
+        self.ended.push_back(job);
+        if self.ended.len() > self.settings.ended_jobs_max {
+            let oldest = self.ended.pop_front();
+            out.extend(oldest.filter(|oldest| self.jobs.remove(oldest).is_some()).map(|job| Effect::Forgotten { job }));
         }
     }
 

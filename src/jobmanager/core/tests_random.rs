@@ -65,6 +65,7 @@ impl World {
             secret: String::new(),
             lost_after: Duration::from_secs(5),
             idle_after: Duration::from_secs(30),
+            ended_jobs_max: 50,
             containers: Some(Shape { slots: 2, capability: Resource::new(256, 2) }),
             seed: 1,
         };
@@ -127,6 +128,7 @@ impl World {
             Effect::Wake { at } => drop(self.wakes.insert(at)),
             Effect::Closed { job } => assert!(self.closed.insert(job), "closed once"),
             Effect::AbortPreparation { .. }
+            | Effect::Forgotten { .. }
             | Effect::Persist { .. }
             | Effect::DropTaskManager { .. }
             | Effect::StatusChanged { .. }

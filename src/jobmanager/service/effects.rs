@@ -71,6 +71,17 @@ impl Service {
             Effect::StatusChanged { job, from, to } => self.log_status(job, from, to),
             Effect::RescaleEnded { job, record } => log_rescale(job, &record),
             Effect::Ended { job, outcome } => self.job_ended(job, &outcome),
+            // Whose records these are now, the later attempt knows.
+            Effect::Forgotten { .. } if self.ending.is_fenced() => {}
+            Effect::Forgotten { job } => {
+                let (store, checkpoints) = (self.store.clone(), self.checkpoints.clone());
+                let forget = blocking(move || {
+                    checkpoints.forget(job);
+                    store.forget(job);
+                    Ok(None)
+                });
+                self.children.spawn(forget);
+            }
             Effect::Closed { job } => {
                 self.open.remove(&job);
                 self.preparations.remove(&job);

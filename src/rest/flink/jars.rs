@@ -73,7 +73,7 @@ async fn list(State(handle): State<Handle>) -> Result {
     Ok(Answer::ok(json!({ "address": format!("http://{}", handle.about().address), "files": files })))
 }
 
-/// Extension: `arguments`, and the description of what it does in `description`.
+/// Extensions: `sha256`, so that nobody uploads what is there, and the `arguments` of an entry.
 fn listed(upload: Upload) -> Value {
     let described = upload.description.unwrap_or_default();
     let name = if described.name.is_empty() { upload.name.clone() } else { described.name };
@@ -81,6 +81,7 @@ fn listed(upload: Upload) -> Value {
         "id": upload.id,
         "name": upload.name,
         "uploaded": upload.uploaded_at.as_millis(),
+        "sha256": upload.blob.as_str(),
         "entry": [{ "name": name, "description": described.about, "arguments": described.args }],
     })
 }
@@ -145,8 +146,13 @@ async fn take(handle: &Handle, name: &str, mut part: Field<'_>) -> Result<Upload
     };
     // Files that jobs read are uploaded too, and say nothing of themselves.
     upload.description = handle.describe(&program).await.ok();
-    uploads.add(upload.clone());
-    Ok(upload)
+    let (handle, added) = (handle.clone(), upload.clone());
+    let noted = tokio::task::spawn_blocking(move || handle.about().uploads.as_ref().map(|uploads| uploads.add(added)));
+    match noted.await {
+        Ok(Some(Ok(()))) => Ok(upload),
+        Ok(Some(Err(error))) => Err(broken(error.to_string())),
+        Ok(None) | Err(_) => Err(broken("the JobManager is stopping".to_owned())),
+    }
 }
 
 pub(super) fn resource(handle: &Handle, upload: &Upload) -> LocalResource {

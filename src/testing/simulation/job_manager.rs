@@ -84,6 +84,7 @@ impl JobManager {
             lost_after: LOST_AFTER,
             containers: Some(shape.clone()),
             idle_after: Duration::from_secs(2),
+            ended_jobs_max: 50,
             seed: u64::from(pid.0),
         };
         Ok(Self {
@@ -279,6 +280,7 @@ impl JobManager {
                 world.note(&self.name, format!("job ended {}{why}", outcome.status));
                 self.drain(shutdown::final_status(&outcome), me, world);
             }
+            Effect::Forgotten { .. } => {}
             Effect::Closed { job } => {
                 self.open.remove(&job);
                 self.finish_if_drained(me, world);

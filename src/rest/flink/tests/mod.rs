@@ -22,8 +22,6 @@ use crate::jobmanager::core::{Core, Settings};
 use crate::jobmanager::event::{Event, Prepared};
 use crate::jobmanager::fakes::{self, Behaviour};
 use crate::jobmanager::job_master::{CheckpointSettings, RestartStrategy, tests::plan};
-use crate::protocol::container::{LocalResource, LocalResourceType, Visibility};
-use crate::protocol::job::{JobSubmission, Program};
 use crate::protocol::worker;
 use crate::rpc::http::Server;
 use crate::time::Now;
@@ -39,6 +37,7 @@ fn core() -> Core {
         lost_after: Duration::from_secs(5),
         idle_after: Duration::from_secs(30),
         containers: None,
+        ended_jobs_max: 50,
         seed: 1,
     };
     let mut core = Core::new(settings);
@@ -78,38 +77,19 @@ fn core() -> Core {
         accumulators: [("lines".to_owned(), counted)].into(),
     };
     let events = [
-        Event::Submitted(Box::new(submission(JOB))),
+        Event::Submitted(Box::new(fakes::submission(JOB))),
         Event::Planned { job: JOB, prepared: Box::new(prepared) },
         Event::TaskManagerRegistered(Box::new(fakes::register("tm-1", None, None))),
         Event::WorkerRegistered(register),
         Event::Worker { worker: worker.clone(), message: running },
         Event::Worker { worker, message: counted },
-        Event::Submitted(Box::new(submission(JobId(8)))),
+        Event::Submitted(Box::new(fakes::submission(JobId(8)))),
         Event::PlanFailed { job: JobId(8), failure: Failure::user("no such luck") },
     ];
     for (event, at) in events.into_iter().zip(100..) {
         core.apply(event, Now(at), &mut Vec::new()).unwrap();
     }
     core
-}
-
-fn submission(job: JobId) -> JobSubmission {
-    let executable = LocalResource {
-        url: String::new(),
-        size: 0,
-        sha256: None,
-        kind: LocalResourceType::File,
-        visibility: Visibility::Public,
-        executable: true,
-    };
-    let program = Program {
-        name: "count".to_owned(),
-        executable,
-        arguments: Vec::new(),
-        environment: Default::default(),
-        files: Default::default(),
-    };
-    JobSubmission { job, program, configuration: Default::default() }
 }
 
 /// Every key of the recorded answer is in ours, with a value of the same kind.
