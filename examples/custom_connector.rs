@@ -101,7 +101,7 @@ impl SplitEnumerator for LedgerEnumerator {
         let split = |start: u64| {
             let end = (start + PAYMENTS_PER_SPLIT).min(payments);
             // The id names the part for ever; the payload is for our readers alone.
-            Split { id: format!("payments {start}..{end}"), payload: serde_json::json!([start, end]) }
+            Split { id: format!("payments {start}..{end}"), payload: serde_json::json!([start, end]), lane: None }
         };
         Ok(Discovery { splits: starts.map(split).collect(), next: NextDiscovery::Complete })
     }

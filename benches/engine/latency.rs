@@ -84,7 +84,7 @@ struct OneEach(u32);
 
 impl SplitEnumerator for OneEach {
     fn discover(&mut self) -> Result<Discovery, Failure> {
-        let split = |reader| Split { id: format!("{reader}"), payload: serde_json::Value::Null };
+        let split = |reader| Split { id: format!("{reader}"), payload: serde_json::Value::Null, lane: None };
         Ok(Discovery { splits: (0..self.0).map(split).collect(), next: NextDiscovery::Complete })
     }
 }

@@ -183,6 +183,19 @@ pub struct Split {
     pub id: String,
     /// What the source's readers understand.
     pub payload: serde_json::Value,
+    /// Where it belongs in event time, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<Lane>,
+}
+
+/// A sequence of splits each of which goes on in event time where the one before it ends: the parts of a file. How time in one lane is to
+/// time in another is not known, so who reads in event time reads all of them side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lane {
+    /// Which one, from 0.
+    pub index: u32,
+    /// How many the source has.
+    pub of: u32,
 }
 
 /// Counters of one subtask since its start.

@@ -135,6 +135,9 @@ pub enum ToJobManager {
         attempt: ExecutionAttemptId,
         /// The source's position in the plan.
         operator: NodeIndex,
+        /// Of this lane; absent: whichever comes first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lane: Option<u32>,
     },
     /// A source subtask has read a part to its end.
     SplitFinished {

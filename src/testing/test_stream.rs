@@ -130,7 +130,7 @@ impl<T: Record + Sync> Source for TestStream<T> {
     }
 
     fn enumerator(&self, _context: &OperatorContext) -> Result<Box<dyn SplitEnumerator>, Failure> {
-        let script = Split { id: "script".to_owned(), payload: serde_json::Value::Null };
+        let script = Split { id: "script".to_owned(), payload: serde_json::Value::Null, lane: None };
         Ok(Box::new(OneSplit(Some(script))))
     }
 

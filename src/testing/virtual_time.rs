@@ -157,12 +157,12 @@ impl Running {
                 self.committables.extend(committables);
                 Ok(())
             }
-            TaskEvent::SplitRequested { attempt, operator } => self.assign(attempt, operator),
+            TaskEvent::SplitRequested { attempt, operator, lane } => self.assign(attempt, operator, lane),
             _ => Ok(()),
         }
     }
 
-    fn assign(&mut self, attempt: ExecutionAttemptId, operator: NodeIndex) -> Result<(), Failure> {
+    fn assign(&mut self, attempt: ExecutionAttemptId, operator: NodeIndex, lane: Option<u32>) -> Result<(), Failure> {
         let Some(source) = self.sources.iter_mut().find(|source| source.operator == operator) else { return Ok(()) };
         while source.waiting.is_empty() && source.next != NextDiscovery::Complete {
             let found = source.enumerator.discover()?;
@@ -174,7 +174,9 @@ impl Running {
                 ));
             }
         }
-        let mail = source.waiting.pop_front().map_or(Mail::NoMoreSplits, Mail::AssignSplit);
+        let fits = |split: &Split| lane.is_none() || split.lane.map(|lane| lane.index) == lane;
+        let split = source.waiting.iter().position(fits).and_then(|at| source.waiting.remove(at));
+        let mail = split.map_or(Mail::NoMoreSplits, Mail::AssignSplit);
         if let Some(task) = self.tasks.iter().find(|task| task.attempt == attempt) {
             task.stepped.mail(mail);
         }

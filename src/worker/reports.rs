@@ -21,7 +21,7 @@ impl From<TaskEvent> for ToJobManager {
             TaskEvent::State { attempt, state, failure, committables, metrics } => {
                 Self::TaskState { attempt, state, failure, committables, metrics }
             }
-            TaskEvent::SplitRequested { attempt, operator } => Self::SplitRequested { attempt, operator },
+            TaskEvent::SplitRequested { attempt, operator, lane } => Self::SplitRequested { attempt, operator, lane },
             TaskEvent::SplitFinished { attempt, operator, split } => Self::SplitFinished { attempt, operator, split },
             TaskEvent::SplitsDiscovered { attempt, operator, splits, complete } => {
                 Self::SplitsDiscovered { attempt, operator, splits, complete }

@@ -29,7 +29,7 @@ impl<T: Record + Sync> Source for CollectionSource<T> {
     }
 
     fn enumerator(&self, _context: &OperatorContext) -> Result<Box<dyn SplitEnumerator>, Failure> {
-        let all = Split { id: "all".to_owned(), payload: serde_json::Value::Null };
+        let all = Split { id: "all".to_owned(), payload: serde_json::Value::Null, lane: None };
         Ok(Box::new(KnownSplits(vec![all])))
     }
 

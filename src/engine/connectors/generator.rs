@@ -128,6 +128,7 @@ impl<T: Record, F: GeneratorFunction<T>> Source for DataGeneratorSource<T, F> {
                 .map(|i| Split {
                     id: format!("{i} of {}", context.parallelism),
                     payload: serde_json::json!([i, context.parallelism]),
+                    lane: None,
                 })
                 .collect(),
         };

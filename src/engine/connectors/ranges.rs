@@ -33,7 +33,7 @@ impl Range {
 
     pub(super) fn split(self) -> Split {
         let Self { first, last } = self;
-        Split { id: format!("{first}-{last}"), payload: serde_json::json!(self) }
+        Split { id: format!("{first}-{last}"), payload: serde_json::json!(self), lane: None }
     }
 
     /// What is left of a part; nothing, when it was read to its end before a checkpoint.

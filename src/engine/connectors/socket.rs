@@ -104,7 +104,8 @@ impl<D: DeserializationSchema> Source for SocketSource<D> {
 
     fn enumerator(&self, _context: &OperatorContext) -> Result<Box<dyn SplitEnumerator>, Failure> {
         let payload = serde_json::Value::Null;
-        Ok(Box::new(KnownSplits(vec![Split { id: format!("{}:{}", self.address.host, self.address.port), payload }])))
+        let id = format!("{}:{}", self.address.host, self.address.port);
+        Ok(Box::new(KnownSplits(vec![Split { id, payload, lane: None }])))
     }
 
     fn reader(&self, _context: &OperatorContext, waker: Waker) -> Result<Box<dyn SourceReader>, Failure> {

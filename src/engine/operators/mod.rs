@@ -183,6 +183,28 @@ pub trait Operator: Send {
         false
     }
 
+    /// The source at the head of the chain reads so many parts of the input side by side, each of which has its own event time, from 0.
+    /// Without, it reads one. Which part a batch is of, [`Output::part`] says.
+    fn set_parts(&mut self, parts: usize) {
+        let _ = parts;
+    }
+
+    /// How far event time has come in a part, where this operator generates watermarks from what comes in: of several parts the one that
+    /// is furthest behind is read next.
+    fn part_time(&self, part: usize) -> Option<EventTime> {
+        let _ = part;
+        None
+    }
+
+    /// Nothing more will come of a part.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn end_part(&mut self, part: usize, out: &mut dyn Output) -> Result<(), Failure> {
+        let _ = (part, out);
+        Ok(())
+    }
+
     /// Whether the subtask may take further input. Until it may, timers fire and mail is read as ever.
     fn accepts_input(&self) -> bool {
         true
@@ -301,6 +323,11 @@ pub trait Output {
     /// As [`Output::emit`].
     fn mark_idle(&mut self) -> Result<(), Failure> {
         Ok(())
+    }
+
+    /// Which of the parts that the source at the head of the chain reads side by side is being read.
+    fn part(&self) -> usize {
+        0
     }
 
     /// The processing time of this step.

@@ -3,6 +3,9 @@
 //! ```text
 //! Rows ─assigner─► Rows with timestamps ─generator─► watermarks between them, at most one an interval
 //! ```
+//!
+//! Where the source at the head of the chain reads several parts of the input side by side, there is a generator for each, and time is
+//! where the part is that is furthest behind.
 
 use std::time::Duration;
 
@@ -21,11 +24,9 @@ const BATCHES_MAX: u32 = 64;
 /// Flink's operator of that name.
 pub(crate) struct TimestampsAndWatermarks<T, A> {
     strategy: WatermarkStrategy<T, A>,
-    custom: Option<Box<dyn WatermarkGenerator<T>>>,
+    parts: Vec<Part<T>>,
     interval: Duration,
     silent: bool,
-    /// The latest timestamp.
-    latest: EventTime,
     emitted: EventTime,
     told_at: Option<Now>,
     batches: u32,
@@ -34,15 +35,40 @@ pub(crate) struct TimestampsAndWatermarks<T, A> {
     active_at: Option<Now>,
 }
 
+/// What is known of a part of the input.
+struct Part<T> {
+    custom: Option<Box<dyn WatermarkGenerator<T>>>,
+    /// The latest timestamp, or what the generator of the user's said last.
+    latest: EventTime,
+    /// Nothing is expected for a while, as the generator of the user's said.
+    idle: bool,
+    ended: bool,
+}
+
+impl<T> Part<T> {
+    fn new(generator: &Generator<T>) -> Self {
+        let custom = match generator {
+            Generator::Custom(make) => Some(make()),
+            Generator::Bounded(_) | Generator::None(_) => None,
+        };
+        Self { custom, latest: EventTime::MIN, idle: false, ended: false }
+    }
+
+    /// What the generator of the user's says.
+    fn take(&mut self, output: &WatermarkOutput) {
+        self.latest = self.latest.max(output.watermark.unwrap_or(EventTime::MIN));
+        self.idle = output.idle || self.idle && output.watermark.is_none();
+    }
+}
+
 impl<T: Record, A: TimestampAssigner<T>> TimestampsAndWatermarks<T, A> {
     /// By `strategy`.
     pub(crate) fn new(strategy: WatermarkStrategy<T, A>) -> Self {
         Self {
             strategy,
-            custom: None,
+            parts: Vec::new(),
             interval: Duration::ZERO,
             silent: false,
-            latest: EventTime::MIN,
             emitted: EventTime::MIN,
             told_at: None,
             batches: 0,
@@ -51,9 +77,11 @@ impl<T: Record, A: TimestampAssigner<T>> TimestampsAndWatermarks<T, A> {
         }
     }
 
-    fn assign(&mut self, rows: &[T], before: &Times) -> Times {
-        let assigner = &self.strategy.assigner;
-        let mut latest = self.latest;
+    /// Gives records of a part their timestamps.
+    fn assign(&mut self, part: usize, rows: &[T], before: &Times) -> Times {
+        let Self { strategy: WatermarkStrategy { assigner, .. }, parts, .. } = self;
+        let part = &mut parts[part];
+        let mut latest = EventTime::MIN;
         let time = |(i, row)| {
             let time = assigner.timestamp(row, before.get(i)).unwrap_or(EventTime::MIN);
             latest = latest.max(time);
@@ -61,9 +89,10 @@ impl<T: Record, A: TimestampAssigner<T>> TimestampsAndWatermarks<T, A> {
         };
         let times: Vec<EventTime> = rows.iter().enumerate().map(time).collect();
         // Records that have no timestamp at all go on without the column.
-        let timed = latest != EventTime::MIN;
-        self.latest = latest;
-        if timed { Times::of(times) } else { Times::NONE }
+        if part.custom.is_none() {
+            part.latest = part.latest.max(latest);
+        }
+        if latest == EventTime::MIN { Times::NONE } else { Times::of(times) }
     }
 
     /// The end of an idle time is told before the records that end it.
@@ -72,18 +101,22 @@ impl<T: Record, A: TimestampAssigner<T>> TimestampsAndWatermarks<T, A> {
         if std::mem::take(&mut self.idle) { out.emit_watermark(self.emitted) } else { Ok(()) }
     }
 
-    /// What the generator would say now.
-    fn watermark(&mut self) -> WatermarkOutput {
-        let mut output = WatermarkOutput::default();
-        match (&self.strategy.generator, &mut self.custom) {
-            (Generator::Bounded(delay), _) if self.latest != EventTime::MIN => {
-                let delay = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
-                output.emit_watermark(EventTime(self.latest.0.saturating_sub(delay).saturating_sub(1)));
-            }
-            (Generator::Custom(_), Some(generator)) => generator.on_periodic_emit(&mut output),
-            (Generator::Bounded(_) | Generator::None(_) | Generator::Custom(_), _) => {}
-        }
-        output
+    /// Where time is: where the part is that is furthest behind, of those of which something is expected.
+    fn watermark(&self) -> WatermarkOutput {
+        let open = || self.parts.iter().filter(|part| !part.ended);
+        let active = || open().filter(|part| !part.idle);
+        let latest = match active().next() {
+            Some(_) => active().map(|part| part.latest).min(),
+            None => open().map(|part| part.latest).max(),
+        };
+        let delay_ms = match &self.strategy.generator {
+            Generator::Bounded(delay) => i64::try_from(delay.as_millis()).unwrap_or(i64::MAX).saturating_add(1),
+            Generator::None(_) | Generator::Custom(_) => 0,
+        };
+        let latest =
+            latest.filter(|latest| *latest != EventTime::MIN && !matches!(self.strategy.generator, Generator::None(_)));
+        let watermark = latest.map(|latest| EventTime(latest.0.saturating_sub(delay_ms)));
+        WatermarkOutput { watermark, idle: active().next().is_none() && open().next().is_some() }
     }
 
     fn tell(&mut self, output: &WatermarkOutput, out: &mut dyn Output) -> Result<(), Failure> {
@@ -105,6 +138,13 @@ impl<T: Record, A: TimestampAssigner<T>> TimestampsAndWatermarks<T, A> {
 
     fn tell_periodically(&mut self, out: &mut dyn Output) -> Result<(), Failure> {
         (self.told_at, self.batches) = (Some(out.now()), 0);
+        for part in self.parts.iter_mut().filter(|part| !part.ended) {
+            let mut output = WatermarkOutput::default();
+            if let Some(generator) = &mut part.custom {
+                generator.on_periodic_emit(&mut output);
+                part.take(&output);
+            }
+        }
         let output = self.watermark();
         self.tell(&output, out)
     }
@@ -115,18 +155,20 @@ impl<T: Record, A: TimestampAssigner<T>> TimestampsAndWatermarks<T, A> {
     }
 
     /// Asks a generator of the user's with each record, and parts the batch where it tells a watermark.
-    fn process_each(&mut self, rows: Vec<T>, times: Times, out: &mut dyn Output) -> Result<(), Failure> {
+    fn process_each(&mut self, part: usize, rows: Vec<T>, times: Times, out: &mut dyn Output) -> Result<(), Failure> {
         let mut open = Rows::new(Vec::with_capacity(rows.len()));
         for (i, row) in rows.into_iter().enumerate() {
             let mut output = WatermarkOutput::default();
             let time = times.get(i);
-            if let Some(generator) = &mut self.custom {
+            if let Some(generator) = &mut self.parts[part].custom {
                 generator.on_event(&row, time.unwrap_or(EventTime::MIN), &mut output);
             }
+            self.parts[part].take(&output);
             open.1.push(open.0.len(), time);
             open.0.push(row);
             if output.watermark.is_some() || output.idle {
                 out.emit(Box::new(std::mem::replace(&mut open, Rows::new(Vec::new()))))?;
+                let output = self.watermark();
                 self.tell(&output, out)?;
             }
         }
@@ -147,19 +189,20 @@ impl<T: Record, A: TimestampAssigner<T>> Operator for TimestampsAndWatermarks<T,
     fn open(&mut self, context: &OperatorContext) -> Result<(), Failure> {
         self.interval = context.auto_watermark_interval;
         self.silent = context.execution_mode == ExecutionMode::Batch;
-        if let Generator::Custom(make) = &self.strategy.generator {
-            self.custom = Some(make());
-        }
+        self.set_parts(1);
         Ok(())
     }
 
     fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
         let Rows(rows, before) = Rows::<T>::of(batch);
-        let times = self.assign(&rows, &before);
+        // What an operator between the source and this one held back may be of a part that has been opened since.
+        let part = out.part().min(self.parts.len() - 1);
+        let times = self.assign(part, &rows, &before);
         self.wake(out)?;
+        self.parts[part].idle = false;
         self.batches += 1;
-        match self.custom {
-            Some(_) => self.process_each(rows, times, out)?,
+        match self.parts[part].custom {
+            Some(_) => self.process_each(part, rows, times, out)?,
             None => out.emit(Box::new(Rows(rows, times)))?,
         }
         let due = self.told_at.is_none_or(|told_at| out.now() >= told_at + self.interval);
@@ -168,6 +211,21 @@ impl<T: Record, A: TimestampAssigner<T>> Operator for TimestampsAndWatermarks<T,
 
     fn generates_watermarks(&self) -> bool {
         true
+    }
+
+    fn set_parts(&mut self, parts: usize) {
+        let generator = &self.strategy.generator;
+        self.parts.resize_with(parts, || Part::new(generator));
+    }
+
+    fn part_time(&self, part: usize) -> Option<EventTime> {
+        let follows = !self.silent && !matches!(self.strategy.generator, Generator::None(_));
+        self.parts.get(part).filter(|_| follows).map(|part| part.latest)
+    }
+
+    fn end_part(&mut self, part: usize, out: &mut dyn Output) -> Result<(), Failure> {
+        self.parts[part].ended = true;
+        self.tell_periodically(out)
     }
 
     fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {

@@ -98,9 +98,10 @@ impl Blueprint {
         let source = match &self.code(head_node)?.code {
             ProgramCode::Source(source) => {
                 let context = self.operator_context(task, head_node)?;
-                let name = context.name.clone();
-                let reader = source.reader(&context, waker.clone()).map_err(|failure| failure.in_operator(&name))?;
-                Some(SourceHead::new(head_node, name, reader))
+                let (name, source, waker) = (context.name.clone(), Arc::clone(source), waker.clone());
+                let readers = Box::new(move || source.reader(&context, waker.clone()));
+                let head = SourceHead::new(head_node, &name, readers);
+                Some(head.map_err(|failure| failure.in_operator(&name))?)
             }
             ProgramCode::Operator(_) | ProgramCode::Sink(_) => None,
         };

@@ -55,6 +55,8 @@ pub(super) struct StepContext {
     /// What a source at the head has emitted.
     pub(super) records_read: Cell<u64>,
     pub(super) records_out: Cell<u64>,
+    /// Which part of the input the source at the head reads.
+    pub(super) part: Cell<usize>,
     /// Whether an operator has time waiting.
     time_waits: Cell<bool>,
 }
@@ -137,6 +139,24 @@ impl Chain {
             }
         }
         self.context.time_waits.set(self.operators.iter().any(|operator| operator.waiting.is_some()));
+        Ok(())
+    }
+
+    /// The source at the head reads so many parts side by side.
+    pub(super) fn set_parts(&mut self, parts: usize) {
+        self.operators.iter_mut().for_each(|operator| operator.code.set_parts(parts));
+    }
+
+    /// How far event time has come in a part of the input, if anybody here follows it.
+    pub(super) fn part_time(&self, part: usize) -> Option<EventTime> {
+        self.operators.iter().find_map(|operator| operator.code.part_time(part))
+    }
+
+    /// Nothing more will come of a part of the input.
+    pub(super) fn end_part(&mut self, part: usize) -> Result<(), Failure> {
+        for position in 0..self.operators.len() {
+            self.call(position, |operator, out| operator.end_part(part, out))?;
+        }
         Ok(())
     }
 
@@ -389,6 +409,10 @@ impl Output for ChainOutput<'_> {
 
     fn mark_idle(&mut self) -> Result<(), Failure> {
         self.tell_all(Progress::Idle)
+    }
+
+    fn part(&self) -> usize {
+        self.context.part.get()
     }
 
     fn now(&self) -> Now {

@@ -71,7 +71,7 @@ pub(super) fn state(attempt: ExecutionAttemptId, state: ExecutionState) -> TaskE
 pub(super) fn event_of(attempt: ExecutionAttemptId, report: Report) -> TaskEvent {
     match report {
         Report::Running => state(attempt, ExecutionState::Running),
-        Report::SplitRequested(operator) => TaskEvent::SplitRequested { attempt, operator },
+        Report::SplitRequested(operator, lane) => TaskEvent::SplitRequested { attempt, operator, lane },
         Report::SplitFinished(operator, split) => TaskEvent::SplitFinished { attempt, operator, split },
         Report::Accumulators(accumulators) => TaskEvent::Accumulators { attempt, accumulators },
     }

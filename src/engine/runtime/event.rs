@@ -28,6 +28,8 @@ pub enum TaskEvent {
         attempt: ExecutionAttemptId,
         /// The source.
         operator: NodeIndex,
+        /// Of this lane; absent: whichever comes first.
+        lane: Option<u32>,
     },
     /// A source subtask has read a part to its end.
     SplitFinished {

@@ -158,7 +158,7 @@ impl Running {
                 // A reader may emit and wait at once: what it emitted must not wait with it.
                 self.unflushed |= self.chain.context.records_read.get() != read_before;
                 reports.extend(splits.into_iter().map(|report| match report {
-                    SplitReport::Requested => Report::SplitRequested(source.node),
+                    SplitReport::Requested(lane) => Report::SplitRequested(source.node, lane),
                     SplitReport::Finished(split) => Report::SplitFinished(source.node, split),
                 }));
                 Ok(match read {
@@ -201,7 +201,7 @@ impl Running {
         let committables = self.chain.barrier(&aligned.barrier)?;
         let mut held = Vec::new();
         if let Head::Source(source) = &mut self.head {
-            held.extend(source.held()?.map(|split| (source.node, split)));
+            held.extend(source.held()?.into_iter().map(|split| (source.node, split)));
             source.suspended |= aligned.barrier.suspend;
         }
         let operators = self.chain.snapshot()?;
@@ -288,7 +288,7 @@ impl Running {
     fn count_bad_records(&mut self, metrics: &mut TaskMetrics) {
         metrics.bad_records += self.chain.take_bad_records();
         if let Head::Source(source) = &mut self.head {
-            metrics.bad_records += source.reader.take_bad_records();
+            metrics.bad_records += source.take_bad_records();
         }
     }
 

@@ -1,11 +1,22 @@
 //! A source at the head of a chain: asks for splits one at a time and reads them.
+//!
+//! ```text
+//! split without a lane, or nobody follows event time ─► one reader, one split after the other, whichever comes
+//! split of one lane of several ─► a reader a lane, side by side; the one furthest behind in event time is read next
+//! ```
+//!
+//! Several files that lie side by side in time would else be read one behind the other, and all but the first be late. Each subtask
+//! reads of every lane: splits of a lane are handed out in its order, and a subtask's time in a lane stands still between them, so time
+//! nowhere overtakes a split that nobody has yet.
+
+use std::collections::VecDeque;
 
 use super::chain::Chain;
 use super::mailbox::Orders;
 use crate::engine::operators::{Polled, SourceReader};
 use crate::graph::plan::NodeIndex;
-use crate::graph::task::{Failure, Split};
-use crate::time::Now;
+use crate::graph::task::{self, Failure, Split};
+use crate::time::{EventTime, Now};
 
 /// What a source's reading comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,29 +32,45 @@ pub(super) enum Read {
 /// Reports for the job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SplitReport {
-    Requested,
+    /// Of that lane, if there are several.
+    Requested(Option<u32>),
     Finished(String),
 }
 
 /// ```text
-/// Opened ─ask─► Asking ─split─► Reading ─finished, ask─► Asking
-///                 └─no more─► Ended ◄─stop─┘
+/// Wanting ─ask─► Asking ─split─► Reading ─finished─► Wanting
+///                  └─no more─► Ended ◄─stop─┘
 /// ```
+/// One at most is asking, so it is clear what an answer is for.
 #[derive(Debug)]
 enum State {
-    Opened,
+    Wanting,
     Asking,
-    Reading { split: String },
+    /// `polled`: whether anything is known of it. Until then no more is asked for: who begins first leaves others something to begin with.
+    Reading {
+        split: String,
+        lane: Option<task::Lane>,
+        polled: bool,
+    },
     Ended,
 }
 
-/// The source and its reader.
+/// Makes a reader.
+pub(super) type Readers = Box<dyn Fn() -> Result<Box<dyn SourceReader>, Failure> + Send>;
+
+struct Lane {
+    reader: Box<dyn SourceReader>,
+    state: State,
+}
+
+/// The source and its readers.
 pub(super) struct SourceHead {
     pub(super) node: NodeIndex,
     pub(super) name: String,
-    pub(super) reader: Box<dyn SourceReader>,
-    state: State,
-    waiting: std::collections::VecDeque<Split>,
+    readers: Readers,
+    /// One, until a split says that there are more.
+    lanes: Vec<Lane>,
+    waiting: VecDeque<Split>,
     no_more: bool,
     stopping: bool,
     /// Emits nothing until told to go on: behind the barrier of a savepoint that stops the job.
@@ -51,9 +78,10 @@ pub(super) struct SourceHead {
 }
 
 impl SourceHead {
-    pub(super) fn new(node: NodeIndex, name: String, reader: Box<dyn SourceReader>) -> Self {
-        let waiting = std::collections::VecDeque::new();
-        Self { node, name, reader, state: State::Opened, waiting, no_more: false, stopping: false, suspended: false }
+    pub(super) fn new(node: NodeIndex, name: &str, readers: Readers) -> Result<Self, Failure> {
+        let lanes = vec![Lane { reader: readers()?, state: State::Wanting }];
+        let (name, waiting) = (name.to_owned(), VecDeque::new());
+        Ok(Self { node, name, readers, lanes, waiting, no_more: false, stopping: false, suspended: false })
     }
 
     /// Takes what concerns the source out of the mail.
@@ -66,14 +94,24 @@ impl SourceHead {
 
     /// Whether nothing comes any more.
     pub(super) fn has_ended(&self) -> bool {
-        matches!(self.state, State::Ended)
+        self.lanes.iter().all(|lane| matches!(lane.state, State::Ended))
     }
 
-    /// The part that is being read, from where it stands.
-    pub(super) fn held(&self) -> Result<Option<Split>, Failure> {
-        let State::Reading { split } = &self.state else { return Ok(None) };
-        let payload = self.reader.position().map_err(|failure| failure.in_operator(&self.name))?;
-        Ok(Some(Split { id: split.clone(), payload }))
+    /// The parts that are being read, each from where it stands.
+    pub(super) fn held(&self) -> Result<Vec<Split>, Failure> {
+        let mut held = Vec::new();
+        for Lane { reader, state } in &self.lanes {
+            if let State::Reading { split, lane, .. } = state {
+                let payload = reader.position().map_err(|failure| failure.in_operator(&self.name))?;
+                held.push(Split { id: split.clone(), payload, lane: *lane });
+            }
+        }
+        Ok(held)
+    }
+
+    /// Malformed records since the last call.
+    pub(super) fn take_bad_records(&mut self) -> u64 {
+        self.lanes.iter_mut().map(|lane| lane.reader.take_bad_records()).sum()
     }
 
     /// Reads about one batch into `chain`.
@@ -86,50 +124,133 @@ impl SourceHead {
             return Ok(Read::Waiting { until: None });
         }
         if self.stopping {
-            if let State::Reading { .. } = self.state {
-                self.reader.stop(&mut chain.source_output())?;
-            }
-            self.state = State::Ended;
+            self.stop(chain)?;
         }
-        match &self.state {
-            State::Ended => Ok(Read::Ended),
-            State::Opened => {
-                self.ask(reports);
-                Ok(Read::Progress)
-            }
-            State::Asking => self.begin(chain),
-            State::Reading { split } => match self.reader.poll(&mut chain.source_output())? {
-                Polled::More => Ok(Read::Progress),
-                Polled::Waiting { until } => Ok(Read::Waiting { until }),
-                Polled::SplitFinished => {
-                    reports.push(SplitReport::Finished(split.clone()));
-                    self.ask(reports);
-                    Ok(Read::Progress)
-                }
-            },
+        if self.has_ended() {
+            return Ok(Read::Ended);
+        }
+        if self.take_answer(chain)? {
+            return Ok(if self.has_ended() { Read::Ended } else { Read::Progress });
+        }
+        let asked = self.ask(reports);
+        match self.poll(chain, reports)? {
+            Read::Waiting { .. } if asked => Ok(Read::Progress),
+            read => Ok(read),
         }
     }
 
-    fn ask(&mut self, reports: &mut Vec<SplitReport>) {
-        reports.push(SplitReport::Requested);
-        self.state = State::Asking;
+    /// The input ends here.
+    fn stop(&mut self, chain: &mut Chain) -> Result<(), Failure> {
+        for (part, Lane { reader, state }) in self.lanes.iter_mut().enumerate() {
+            if let State::Reading { .. } = state {
+                chain.context.part.set(part);
+                reader.stop(&mut chain.source_output())?;
+            }
+            *state = State::Ended;
+        }
+        Ok(())
     }
 
-    fn begin(&mut self, chain: &mut Chain) -> Result<Read, Failure> {
+    /// Acts on what was answered to the lane that asked. Whether there was an answer.
+    fn take_answer(&mut self, chain: &mut Chain) -> Result<bool, Failure> {
+        let Some(asking) = self.lanes.iter().position(|lane| matches!(lane.state, State::Asking)) else {
+            return Ok(false);
+        };
         match self.waiting.pop_front() {
-            Some(split) => {
-                // Errors and panics of `assign` are the source's, as those of `poll` are.
-                let _ = chain.source_output();
-                let id = split.id.clone();
-                self.reader.assign(split)?;
-                self.state = State::Reading { split: id };
-                Ok(Read::Progress)
-            }
+            Some(split) => self.begin(asking, split, chain).map(|()| true),
             None if self.no_more => {
-                self.state = State::Ended;
-                Ok(Read::Ended)
+                self.lanes[asking].state = State::Ended;
+                if self.lanes.len() > 1 {
+                    self.no_more = false;
+                    chain.end_part(asking)?;
+                }
+                Ok(true)
             }
-            None => Ok(Read::Waiting { until: None }),
+            None => Ok(false),
         }
+    }
+
+    fn begin(&mut self, mut asking: usize, split: Split, chain: &mut Chain) -> Result<(), Failure> {
+        if let (Some(lane), 1) = (split.lane, self.lanes.len())
+            && lane.index < lane.of
+            && lane.of > 1
+            && chain.part_time(0).is_some()
+        {
+            asking = lane.index as usize;
+            self.open_lanes(lane)?;
+            chain.set_parts(self.lanes.len());
+        }
+        // Errors and panics of `assign` are the source's, as those of `poll` are.
+        let _ = chain.source_output();
+        let (id, lane) = (split.id.clone(), split.lane);
+        let reading = &mut self.lanes[asking];
+        reading.reader.assign(split)?;
+        reading.state = State::Reading { split: id, lane, polled: false };
+        Ok(())
+    }
+
+    /// The one lane so far becomes that one of several.
+    fn open_lanes(&mut self, lane: task::Lane) -> Result<(), Failure> {
+        self.lanes[0].state = State::Wanting;
+        for _ in 1..lane.of {
+            self.lanes.push(Lane { reader: (self.readers)()?, state: State::Wanting });
+        }
+        Ok(())
+    }
+
+    /// Asks for a split for the first lane that wants one. Whether anything was asked.
+    fn ask(&mut self, reports: &mut Vec<SplitReport>) -> bool {
+        let busy = |lane: &Lane| matches!(lane.state, State::Asking | State::Reading { polled: false, .. });
+        if self.lanes.iter().any(busy) {
+            return false;
+        }
+        let Some(wanting) = self.lanes.iter().position(|lane| matches!(lane.state, State::Wanting)) else {
+            return false;
+        };
+        self.lanes[wanting].state = State::Asking;
+        let several = self.lanes.len() > 1;
+        reports.push(SplitReport::Requested(several.then(|| u32::try_from(wanting).unwrap_or(u32::MAX))));
+        true
+    }
+
+    /// Reads of the lane that is furthest behind; of another one, where there is nothing to read there now.
+    fn poll(&mut self, chain: &mut Chain, reports: &mut Vec<SplitReport>) -> Result<Read, Failure> {
+        let mut until: Option<Now> = None;
+        let mut nothing_behind = None;
+        while let Some((time, part)) = self.next_behind(nothing_behind, chain) {
+            let Lane { reader, state } = &mut self.lanes[part];
+            chain.context.part.set(part);
+            match reader.poll(&mut chain.source_output())? {
+                Polled::More => {
+                    if let State::Reading { polled, .. } = state {
+                        *polled = true;
+                    }
+                    return Ok(Read::Progress);
+                }
+                Polled::SplitFinished => {
+                    if let State::Reading { split, .. } = std::mem::replace(state, State::Wanting) {
+                        reports.push(SplitReport::Finished(split));
+                    }
+                    self.ask(reports);
+                    return Ok(Read::Progress);
+                }
+                Polled::Waiting { until: moment } => {
+                    if let State::Reading { polled, .. } = state {
+                        *polled = true;
+                    }
+                    until = until.into_iter().chain(moment).min();
+                    nothing_behind = Some((time, part));
+                }
+            }
+        }
+        Ok(Read::Waiting { until })
+    }
+
+    /// Of the lanes that are being read the one that is furthest behind, but ahead of `after`.
+    fn next_behind(&self, after: Option<(EventTime, usize)>, chain: &Chain) -> Option<(EventTime, usize)> {
+        let reading = |(_, lane): &(usize, &Lane)| matches!(lane.state, State::Reading { .. });
+        let parts = self.lanes.iter().enumerate().filter(reading).map(|(part, _)| part);
+        let times = parts.map(|part| (chain.part_time(part).unwrap_or(EventTime::MIN), part));
+        times.filter(|place| Some(*place) > after).min_by_key(|place| *place)
     }
 }

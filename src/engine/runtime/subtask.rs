@@ -44,8 +44,8 @@ pub enum Outcome {
 pub enum Report {
     /// The operators are open: the subtask is running.
     Running,
-    /// The source can read another split.
-    SplitRequested(NodeIndex),
+    /// The source can read another split, of that lane if one is named.
+    SplitRequested(NodeIndex, Option<u32>),
     /// The source has read a split, by id, to its end.
     SplitFinished(NodeIndex, String),
     /// What its accumulators have gathered by now.

@@ -32,9 +32,9 @@ impl JobMaster {
                 self.answer(answers, out);
                 Ok(())
             }
-            ToJobManager::SplitRequested { attempt, operator } => {
+            ToJobManager::SplitRequested { attempt, operator, lane } => {
                 self.check_runs_on(&attempt, worker)?;
-                let answers = self.splits.requested(operator, attempt)?;
+                let answers = self.splits.requested(operator, attempt, lane)?;
                 self.answer(answers, out);
                 Ok(())
             }

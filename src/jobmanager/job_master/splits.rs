@@ -23,10 +23,12 @@ pub(super) enum Answer {
 /// One source's parts.
 #[derive(Clone, Debug, Default)]
 pub struct SourceSplits {
-    known: BTreeSet<String>,
+    /// With the order they were found in, which is that of event time where the source says so.
+    known: BTreeMap<String, usize>,
     unassigned: VecDeque<Split>,
     assigned: BTreeMap<String, ExecutionAttemptId>,
-    parked: VecDeque<ExecutionAttemptId>,
+    /// Who waits for an answer, and of which lane, if it matters.
+    parked: VecDeque<(ExecutionAttemptId, Option<u32>)>,
     complete: bool,
     /// Every part that no complete checkpoint has behind it, as it would be handed out anew.
     uncovered: BTreeMap<String, Split>,
@@ -55,18 +57,34 @@ impl SourceSplits {
     }
 
     fn answer_parked(&mut self) -> Vec<Answer> {
+        let Self { unassigned, assigned, parked, complete, .. } = self;
         let mut answers = Vec::new();
-        while !self.parked.is_empty() && (self.complete || !self.unassigned.is_empty()) {
-            let Some(attempt) = self.parked.pop_front() else { break };
-            answers.push(match self.unassigned.pop_front() {
+        parked.retain(|(attempt, lane)| {
+            let fits = |split: &Split| lane.is_none() || split.lane.map(|lane| lane.index) == *lane;
+            match unassigned.iter().position(fits).and_then(|at| unassigned.remove(at)) {
                 Some(split) => {
-                    self.assigned.insert(split.id.clone(), attempt);
-                    Answer::Split(attempt, split)
+                    assigned.insert(split.id.clone(), *attempt);
+                    answers.push(Answer::Split(*attempt, split));
+                    false
                 }
-                None => Answer::NoMore(attempt),
-            });
-        }
+                None if *complete => {
+                    answers.push(Answer::NoMore(*attempt));
+                    false
+                }
+                None => true,
+            }
+        });
         answers
+    }
+
+    /// Remembers that a part was found; whether it is news.
+    fn learn(&mut self, id: &str) -> bool {
+        let order = self.known.len();
+        let news = !self.known.contains_key(id);
+        if news {
+            self.known.insert(id.to_owned(), order);
+        }
+        news
     }
 }
 
@@ -102,7 +120,7 @@ impl Splits {
         let draining = self.draining;
         let source = self.source(operator)?;
         for split in splits {
-            if !draining && !source.restored_complete && source.known.insert(split.id.clone()) {
+            if !draining && !source.restored_complete && source.learn(&split.id) {
                 source.uncovered.insert(split.id.clone(), split.clone());
                 source.unassigned.push_back(split);
             }
@@ -115,10 +133,11 @@ impl Splits {
         &mut self,
         operator: NodeIndex,
         attempt: ExecutionAttemptId,
+        lane: Option<u32>,
     ) -> Result<Vec<Answer>, Illegal> {
         let source = self.source(operator)?;
-        if !source.parked.contains(&attempt) {
-            source.parked.push_back(attempt);
+        if !source.parked.iter().any(|(parked, _)| *parked == attempt) {
+            source.parked.push_back((attempt, lane));
         }
         Ok(source.answer_parked())
     }
@@ -179,7 +198,9 @@ impl Splits {
         for held in pending.held(source) {
             remaining.insert(held.id.clone(), held.clone());
         }
-        SourceState { remaining: remaining.into_values().collect(), done, complete: splits.complete }
+        let mut remaining: Vec<Split> = remaining.into_values().collect();
+        remaining.sort_by_key(|split| splits.known.get(&split.id));
+        SourceState { remaining, done, complete: splits.complete }
     }
 
     /// A checkpoint with these sources is complete.
@@ -199,8 +220,8 @@ impl Splits {
         for (source, state) in sources {
             let Some(splits) = self.sources.get_mut(&source) else { continue };
             splits.done = state.done.iter().cloned().collect();
-            splits.known =
-                state.remaining.iter().map(|split| split.id.clone()).chain(state.done.iter().cloned()).collect();
+            let known = state.remaining.iter().map(|split| &split.id).chain(&state.done);
+            splits.known = known.cloned().zip(0..).collect();
             splits.uncovered = state.remaining.iter().map(|split| (split.id.clone(), split.clone())).collect();
             splits.unassigned = state.remaining.iter().cloned().collect();
             (splits.complete, splits.restored_complete) = (state.complete, state.complete);
@@ -218,6 +239,7 @@ impl Splits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::task::Lane;
     use crate::ids::VertexId;
 
     const SOURCE: NodeIndex = NodeIndex(0);
@@ -227,15 +249,15 @@ mod tests {
     }
 
     fn split(id: &str) -> Split {
-        Split { id: id.to_owned(), payload: serde_json::Value::Null }
+        Split { id: id.to_owned(), payload: serde_json::Value::Null, lane: None }
     }
 
     #[test]
     fn parked_requests_are_answered_in_order_as_soon_as_a_split_is_found() {
         let mut splits = Splits::new([SOURCE]);
-        assert_eq!(splits.requested(SOURCE, task(1)), Ok(vec![]));
-        assert_eq!(splits.requested(SOURCE, task(0)), Ok(vec![]));
-        assert_eq!(splits.requested(SOURCE, task(1)), Ok(vec![]), "asking twice parks once");
+        assert_eq!(splits.requested(SOURCE, task(1), None), Ok(vec![]));
+        assert_eq!(splits.requested(SOURCE, task(0), None), Ok(vec![]));
+        assert_eq!(splits.requested(SOURCE, task(1), None), Ok(vec![]), "asking twice parks once");
         assert_eq!(splits.discovered(SOURCE, vec![split("a")], false), Ok(vec![Answer::Split(task(1), split("a"))]));
         assert_eq!(
             splits.discovered(SOURCE, vec![split("a"), split("b"), split("c")], true),
@@ -243,8 +265,8 @@ mod tests {
             "an id known already is not handed out again"
         );
         assert_eq!(splits.finished(SOURCE, task(0), "b"), Ok(()));
-        assert_eq!(splits.requested(SOURCE, task(0)), Ok(vec![Answer::Split(task(0), split("c"))]));
-        assert_eq!(splits.requested(SOURCE, task(1)), Ok(vec![Answer::NoMore(task(1))]));
+        assert_eq!(splits.requested(SOURCE, task(0), None), Ok(vec![Answer::Split(task(0), split("c"))]));
+        assert_eq!(splits.requested(SOURCE, task(1), None), Ok(vec![Answer::NoMore(task(1))]));
         let (_, source) = splits.sources().next().unwrap();
         assert_eq!((source.discovered(), source.finished()), (3, 1));
     }
@@ -253,20 +275,35 @@ mod tests {
     fn what_a_subtask_does_not_hold_it_cannot_finish() {
         let mut splits = Splits::new([SOURCE]);
         splits.discovered(SOURCE, vec![split("a")], true).unwrap();
-        splits.requested(SOURCE, task(0)).unwrap();
+        splits.requested(SOURCE, task(0), None).unwrap();
         assert!(splits.finished(SOURCE, task(1), "a").is_err());
         assert!(splits.finished(SOURCE, task(0), "z").is_err());
-        assert!(splits.requested(NodeIndex(7), task(0)).is_err());
+        assert!(splits.requested(NodeIndex(7), task(0), None).is_err());
     }
 
     #[test]
     fn draining_answers_everybody_with_the_end() {
         let mut splits = Splits::new([SOURCE]);
-        splits.requested(SOURCE, task(0)).unwrap();
+        splits.requested(SOURCE, task(0), None).unwrap();
         assert_eq!(splits.drain(), vec![Answer::NoMore(task(0))]);
         assert_eq!(splits.discovered(SOURCE, vec![split("late")], false), Ok(vec![]));
-        assert_eq!(splits.requested(SOURCE, task(0)), Ok(vec![Answer::NoMore(task(0))]));
+        assert_eq!(splits.requested(SOURCE, task(0), None), Ok(vec![Answer::NoMore(task(0))]));
         splits.reset();
-        assert_eq!(splits.requested(SOURCE, task(0)), Ok(vec![]), "a restart begins anew");
+        assert_eq!(splits.requested(SOURCE, task(0), None), Ok(vec![]), "a restart begins anew");
+    }
+
+    #[test]
+    fn who_asks_for_a_lane_gets_its_splits_in_their_order() {
+        let of_lane = |index, id: &str| Split { lane: Some(Lane { index, of: 2 }), ..split(id) };
+        let mut splits = Splits::new([SOURCE]);
+        assert_eq!(splits.requested(SOURCE, task(0), Some(1)), Ok(vec![]));
+        let found = vec![of_lane(0, "a9"), of_lane(0, "a10"), of_lane(1, "b9"), of_lane(1, "b10")];
+        let answers = splits.discovered(SOURCE, found.clone(), true);
+        assert_eq!(answers, Ok(vec![Answer::Split(task(0), found[2].clone())]));
+        let answers = splits.requested(SOURCE, task(1), Some(1));
+        assert_eq!(answers, Ok(vec![Answer::Split(task(1), found[3].clone())]));
+        assert_eq!(splits.requested(SOURCE, task(1), Some(1)), Ok(vec![Answer::NoMore(task(1))]));
+        let answers = splits.requested(SOURCE, task(2), None);
+        assert_eq!(answers, Ok(vec![Answer::Split(task(2), found[0].clone())]));
     }
 }

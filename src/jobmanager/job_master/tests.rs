@@ -371,7 +371,7 @@ fn stopping_ends_the_sources_and_hands_out_nothing_more() {
     job.offer("a", 1);
     job.register(worker("a", 1));
     let source = job.attempt(0, 0);
-    let ask = ToJobManager::SplitRequested { attempt: source, operator: SOURCE };
+    let ask = ToJobManager::SplitRequested { attempt: source, operator: SOURCE, lane: None };
     assert_eq!(job.on(Event::Worker { worker: worker("a", 1), message: ask }), []);
     assert_eq!(
         job.on(Event::Stop),
@@ -386,7 +386,7 @@ fn stopping_ends_the_sources_and_hands_out_nothing_more() {
 fn splits_go_to_who_asks_and_reports_about_others_tasks_are_refused() {
     let mut job = Job::running(RestartStrategy::None);
     let (first, second) = (job.attempt(0, 0), job.attempt(0, 1));
-    let split = Split { id: "f".into(), payload: serde_json::Value::Null };
+    let split = Split { id: "f".into(), payload: serde_json::Value::Null, lane: None };
     let found = ToJobManager::SplitsDiscovered {
         attempt: first,
         operator: SOURCE,
@@ -394,7 +394,7 @@ fn splits_go_to_who_asks_and_reports_about_others_tasks_are_refused() {
         complete: true,
     };
     job.on(Event::Worker { worker: worker("a", 1), message: found });
-    let ask = |attempt| ToJobManager::SplitRequested { attempt, operator: SOURCE };
+    let ask = |attempt| ToJobManager::SplitRequested { attempt, operator: SOURCE, lane: None };
     let assigned = job.on(Event::Worker { worker: worker("b", 1), message: ask(second) });
     assert_eq!(assigned, [tell(worker("b", 1), ToWorker::AssignSplit { attempt: second, split })]);
     assert!(job.try_on(Event::Worker { worker: worker("a", 1), message: ask(second) }).is_err());

@@ -114,7 +114,7 @@ impl World {
                         if attempt.subtask == 0 {
                             self.discover(&worker, attempt);
                         }
-                        self.says(&worker, ToJobManager::SplitRequested { attempt, operator: SOURCE });
+                        self.says(&worker, ToJobManager::SplitRequested { attempt, operator: SOURCE, lane: None });
                     } else {
                         let file = Committable { operator: SINK, payload: serde_json::Value::Null };
                         self.pending.push(report(&worker, attempt, ExecutionState::Finished, None, vec![file]));
@@ -129,7 +129,7 @@ impl World {
             ToWorker::AssignSplit { attempt, split } => {
                 self.read.entry(attempt.attempt).or_default().push(split.id.clone());
                 self.says(&worker, ToJobManager::SplitFinished { attempt, operator: SOURCE, split: split.id });
-                self.says(&worker, ToJobManager::SplitRequested { attempt, operator: SOURCE });
+                self.says(&worker, ToJobManager::SplitRequested { attempt, operator: SOURCE, lane: None });
             }
             ToWorker::NoMoreSplits { attempt } => {
                 self.pending.push(report(&worker, attempt, ExecutionState::Finished, None, Vec::new()));
@@ -148,7 +148,8 @@ impl World {
     }
 
     fn discover(&mut self, worker: &WorkerId, attempt: ExecutionAttemptId) {
-        let splits = (0..SPLITS).map(|n| Split { id: format!("s{n}"), payload: serde_json::Value::Null }).collect();
+        let splits =
+            (0..SPLITS).map(|n| Split { id: format!("s{n}"), payload: serde_json::Value::Null, lane: None }).collect();
         self.says(worker, ToJobManager::SplitsDiscovered { attempt, operator: SOURCE, splits, complete: true });
     }
 

@@ -81,7 +81,7 @@ impl SplitEnumerator for Enumerator {
     fn discover(&mut self) -> Result<Discovery, Failure> {
         let end = if self.next == 0 { self.len.div_ceil(2) } else { self.len };
         let splits = (self.next..end)
-            .map(|index| Split { id: format!("split-{index}"), payload: serde_json::json!([index, 0]) })
+            .map(|index| Split { id: format!("split-{index}"), payload: serde_json::json!([index, 0]), lane: None })
             .collect();
         self.next = end;
         let next = if end == self.len {
@@ -102,7 +102,7 @@ struct Reader {
 
 impl SourceReader for Reader {
     fn assign(&mut self, split: Split) -> Result<(), Failure> {
-        let Split { id, payload } = split;
+        let Split { id, payload, .. } = split;
         let absent = |_| Failure::permanent(format!("there is no split {id}"));
         let (index, line): (usize, usize) = serde_json::from_value(payload).map_err(absent)?;
         self.split = index.min(self.splits.len() - 1);

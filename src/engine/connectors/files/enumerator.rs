@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 use super::compression::Compression;
 use super::{FileSplit, Listing, in_full, unreadable};
 use crate::engine::operators::{Discovery, NextDiscovery, SplitEnumerator};
-use crate::graph::task::{Failure, Split};
+use crate::graph::task::{Failure, Lane, Split};
 
 /// Size of a split by default: a sixteenth of the file within these bounds, large enough for its costs to vanish, small enough
 /// for subtasks to end together.
 const SPLIT_BYTES_MIN: u64 = 4 << 20;
 const SPLIT_BYTES_MAX: u64 = 32 << 20;
+
+/// Lanes at most: a reader for each is open in every subtask of a job that follows event time.
+const LANES_MAX: usize = 64;
 
 /// Lists files and makes splits of those not seen before.
 pub(super) struct FileEnumerator {
@@ -27,7 +30,7 @@ impl FileEnumerator {
         Self { path, listing, seen: BTreeSet::new() }
     }
 
-    fn split(&self, path: &Path, size: u64, splits: &mut Vec<Split>) -> Result<(), Failure> {
+    fn split(&self, path: &Path, size: u64, lane: Option<Lane>, splits: &mut Vec<Split>) -> Result<(), Failure> {
         let compression = Compression::of(path);
         let split_bytes = match compression {
             Compression::None => self.listing.split_bytes.unwrap_or_else(|| default_split_bytes(size)),
@@ -40,11 +43,20 @@ impl FileEnumerator {
             let payload = FileSplit { path: path.to_owned(), start, end, size, compression, skip: 0 };
             let payload = serde_json::to_value(payload)
                 .map_err(|error| Failure::permanent(format!("cannot read {}: {error}", path.display())))?;
-            splits.push(Split { id: format!("{}:{start}", path.display()), payload });
+            splits.push(Split { id: format!("{}:{start}", path.display()), payload, lane });
             start = end;
         }
         Ok(())
     }
+}
+
+/// The lane of a file of `files`. Each has one of its own, while there are few; else neighbours by name share one, as if one of them
+/// went on where the one before it ends, which is so for logs that are rotated. A path that is watched has no lanes: what appears there
+/// is later than what was there.
+fn lane(number: usize, files: usize, lanes: usize) -> Option<Lane> {
+    let index = u32::try_from((number * lanes).checked_div(files)?).ok()?;
+    let of = u32::try_from(lanes).ok().filter(|of| *of > 1)?;
+    Some(Lane { index, of })
 }
 
 /// Depends on the file alone, so that its parts are the same whatever the parallelism.
@@ -55,11 +67,13 @@ fn default_split_bytes(size: u64) -> u64 {
 impl SplitEnumerator for FileEnumerator {
     fn discover(&mut self) -> Result<Discovery, Failure> {
         let mut splits = Vec::new();
-        for (path, size) in list(&self.path, self.listing)? {
-            if !self.seen.contains(&path) {
-                self.split(&path, size, &mut splits)?;
-                self.seen.insert(path);
-            }
+        let found = list(&self.path, self.listing)?;
+        let news = found.into_iter().filter(|(path, _)| self.seen.insert(path.clone()));
+        let found: Vec<_> = news.filter(|(_, size)| *size > 0).collect();
+        let lanes = if self.listing.monitor.is_some() { 0 } else { found.len().min(LANES_MAX) };
+        for (number, (path, size)) in found.iter().enumerate() {
+            let lane = lane(number, found.len(), lanes);
+            self.split(path, *size, lane, &mut splits)?;
         }
         let next = self.listing.monitor.map_or(NextDiscovery::Complete, NextDiscovery::After);
         Ok(Discovery { splits, next })

@@ -39,7 +39,8 @@ const MONITOR_INTERVAL: Duration = Duration::from_secs(1);
 /// Reads a file, the files of a directory (names that begin with `.` or `_` are left out), or what a glob pattern matches. A
 /// relative path is relative to the directory that the job's tasks run in. Files that end in `.gz` or `.zst` are decompressed, each
 /// by one subtask; large plain files are divided and read in parallel. Line ends are `\n` or `\r\n`, and the last line may
-/// lack its own. Records come in order within a split only.
+/// lack its own. Records come in order within a split only; where a job follows event time, several files are read side by side, the
+/// one furthest behind first, unless they are watched.
 ///
 /// ```no_run
 /// # use std::time::Duration;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::super::{Mail, Outcome, Report, Step};
 use super::fixture::{Behaviour, Graph, Stepped};
 use crate::engine::operators::{
-    Boundedness, Discovery, NextDiscovery, OperatorContext, Output, Polled, ProgramCode, Source, SourceReader,
-    SplitEnumerator, Waker,
+    Boundedness, Discovery, NextDiscovery, Operator, OperatorContext, Output, Polled, ProgramCode, Source,
+    SourceReader, SplitEnumerator, TimestampsAndWatermarks, Waker, WatermarkStrategy,
 };
 use crate::engine::record::Rows;
 use crate::graph::plan::{NodeIndex, NodeKind, Partitioner};
-use crate::graph::task::{Failure, Split};
-use crate::time::Now;
+use crate::graph::task::{Failure, Lane, Split};
+use crate::time::{EventTime, Now};
 
 /// Splits `s0`, `s1`, … of three batches each: `[10 i], [10 i + 1], [10 i + 2]`. With a split called `wait` it waits, with
 /// `emit-and-wait` it waits, then does both at once, with `panic` it panics, with `unlucky` it begins with 13.
@@ -47,7 +47,7 @@ impl SplitEnumerator for TensEnumerator {
 }
 
 pub(crate) fn split(id: &str, payload: u64) -> Split {
-    Split { id: id.to_owned(), payload: serde_json::json!(payload) }
+    Split { id: id.to_owned(), payload: serde_json::json!(payload), lane: None }
 }
 
 #[derive(Default)]
@@ -118,7 +118,7 @@ fn source() -> Stepped {
     graph.edge(a, reader, Partitioner::Rebalance);
     let mut stepped = graph.stepped(source);
     assert_eq!(stepped.settle(0), Step::Wait { until: None });
-    assert_eq!(stepped.reports(), [Report::Running, Report::SplitRequested(NodeIndex(0))]);
+    assert_eq!(stepped.reports(), [Report::Running, Report::SplitRequested(NodeIndex(0), None)]);
     stepped.sent(1);
     stepped
 }
@@ -130,7 +130,7 @@ fn splits_are_read_one_at_a_time_until_there_are_no_more() {
     assert_eq!(task.settle(1), Step::Wait { until: None });
     assert_eq!(task.sent(1), ["[40]", "[41]", "[42]", "flush"]);
     let finished = Report::SplitFinished(NodeIndex(0), "s4".to_owned());
-    assert_eq!(task.reports(), [finished, Report::SplitRequested(NodeIndex(0))]);
+    assert_eq!(task.reports(), [finished, Report::SplitRequested(NodeIndex(0), None)]);
     task.mail(Mail::NoMoreSplits);
     assert_eq!(task.settle(2), Step::Ended(Outcome::Finished(Vec::new())));
     assert_eq!(task.sent(1), ["watermark end", "end"]);
@@ -187,4 +187,42 @@ fn what_fails_beside_a_subtask_fails_it() {
     let failure = Failure::user("no such directory").in_operator("tens");
     task.mail(Mail::Fail(failure.clone()));
     assert_eq!(task.settle(1), Step::Ended(Outcome::Failed(failure)));
+}
+
+#[test]
+fn lanes_are_read_side_by_side_the_one_furthest_behind_first() {
+    let mut graph = Graph::new();
+    let source = graph.node("tens", NodeKind::Source { bounded: true }, tens(0));
+    let strategy =
+        WatermarkStrategy::for_monotonous_timestamps().with_timestamp_assigner(|n: &u64| EventTime(*n as i64));
+    let follows = move || Box::new(TimestampsAndWatermarks::new(strategy.clone())) as Box<dyn Operator>;
+    let time = graph.node("time", NodeKind::Operator, ProgramCode::Operator(Arc::new(follows)));
+    let reader = graph.probe("reader", Behaviour::Pass);
+    graph.edge(source, time, Partitioner::Forward);
+    graph.edge(time, reader, Partitioner::Rebalance);
+    let mut task = graph.stepped(source);
+    task.settle(0);
+    let asked = |lane| Report::SplitRequested(NodeIndex(0), lane);
+    assert_eq!(task.reports(), [Report::Running, asked(None)]);
+
+    let of_lane = |index, id: &str, n| Split { lane: Some(Lane { index, of: 2 }), ..split(id, n) };
+    task.mail(Mail::AssignSplit(of_lane(1, "late", 5)));
+    let one_slice = |task: &mut Stepped| task.subtask.step(Now(0), 1, &mut Vec::new());
+    for _ in 0..3 {
+        one_slice(&mut task);
+    }
+    task.mail(Mail::AssignSplit(of_lane(0, "early", 1)));
+    task.settle(1);
+    let mut sent = task.sent(1);
+    sent.retain(|what| what != "flush");
+    assert_eq!(sent, ["[50]", "[51]", "[10]", "[11]", "[12]", "[52]"], "time stands still: lane 0 may have more");
+    let finished = |id: &str| Report::SplitFinished(NodeIndex(0), id.to_owned());
+    assert_eq!(task.reports(), [finished("early"), asked(Some(0)), finished("late")]);
+
+    task.mail(Mail::NoMoreSplits);
+    task.settle(2);
+    assert_eq!(task.sent(1), ["watermark 51", "flush"]);
+    assert_eq!(task.reports(), [asked(Some(1))]);
+    task.mail(Mail::NoMoreSplits);
+    assert_eq!(task.settle(3), Step::Ended(Outcome::Finished(Vec::new())));
 }

@@ -59,7 +59,7 @@ impl Run {
 
     fn asked(&self) -> ExecutionAttemptId {
         self.until(|event| match event {
-            TaskEvent::SplitRequested { attempt, operator: SOURCE } => Some(*attempt),
+            TaskEvent::SplitRequested { attempt, operator: SOURCE, .. } => Some(*attempt),
             _ => None,
         })
     }
