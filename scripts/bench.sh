@@ -11,6 +11,7 @@ usage() {
   cat <<'HELP'
 usage: scripts/bench.sh wordcount FILE [--runs N] [--parallelism P] [--only PATTERN]
        scripts/bench.sh generate SIZE FILE [--distinct N] [--seed N]
+       scripts/bench.sh nexmark [--events N] [--file FILE] [--runs N] [--parallelism P] [--only PATTERN] [--no-build]
        scripts/bench.sh budgets [--runs N]
        scripts/bench.sh engine [--text FILE] [--only PATTERN] [--long] [--no-build]
 
@@ -20,6 +21,10 @@ wordcount  counts the words of FILE (white space separates, case is kept) with f
            coreutils runs once: it is slow, and there to check the counts.
            --only: rows whose name matches this extended regular expression (the single-purpose counter always runs).
 generate   writes Zipf text of SIZE (such as 1g or 500m), a million distinct words, the same for a seed everywhere.
+nexmark    core-seconds of each Nexmark query, in one process with a sink that discards: from a JSON file, reading and parsing alone
+           beside, and from the generator, which alone stands beside too. Medians of N runs (1).
+           --events: how many (10 million); --file: a JSON file of so many, instead of one that is made; --only: queries whose name
+           matches; P is 2.
 budgets    time to start a cluster, to submit a one-element job, and idle memory, beside DESIGN's budgets.
 engine     what the engine's parts take beside their budgets: keyed sum, chains, large records, many subtasks and vertices, word
            counts, two workers over TCP, latency beside a raw TCP pair, an idle worker, size and build time of a job.
@@ -38,7 +43,7 @@ fail() { echo "bench: $*" >&2; exit 1; }
 # Builds flott's programs; on failure leaves the reason in WHY_NOT.
 build_flott() {
   local example="$1" log="$WORK/build.log"
-  if [[ ! -f "$ROOT/examples/$example.rs" ]]; then
+  if [[ ! -f "$ROOT/examples/$example.rs" && ! -f "$ROOT/examples/$example/main.rs" ]]; then
     WHY_NOT="examples/$example.rs does not exist"
     return 1
   fi
@@ -76,7 +81,7 @@ need_value() { [[ $# -ge 2 ]] || fail "$1 wants a value"; }
 
 case "${1:-}" in
   -h | --help | help) usage; exit 0 ;;
-  wordcount | budgets | engine | generate) COMMAND="$1"; shift ;;
+  wordcount | nexmark | budgets | engine | generate) COMMAND="$1"; shift ;;
   '') usage >&2; exit 2 ;;
   *) usage >&2; fail "unknown command $1" ;;
 esac
@@ -85,7 +90,7 @@ for word in "$@"; do
 done
 
 case "$COMMAND" in
-  wordcount | budgets | engine)
+  wordcount | nexmark | budgets | engine)
     # shellcheck source=/dev/null
     source "$LIB/bench_$COMMAND.sh"
     "bench_$COMMAND" "$@"

@@ -20,5 +20,7 @@ step "simulation: 200 seeds"
 target/debug/flott simulate --seed 1 --seeds 200 --quiet
 step "examples run"
 scripts/run-examples.sh
+step "Nexmark answers as DuckDB does"
+"${PYTHON:-python3}" scripts/nexmark_check.py --fast
 step "tests and doc tests"
 cargo test
