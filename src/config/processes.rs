@@ -12,7 +12,7 @@ use super::options::{
     REST_BIND_ADDRESS, REST_BIND_PORT, REST_PORT, SLOT_IDLE_TIMEOUT, SLOT_REQUEST_TIMEOUT, SLOTS_MAX, STORAGE_DIR,
     TASKMANAGER_BIND_HOST, TASKMANAGER_DATA_PORT, TASKMANAGER_HOST, TASKMANAGER_MEMORY, TASKMANAGER_RESOURCE_ID,
     TASKMANAGER_SLOTS, TASKMANAGER_TIMEOUT, TMP_DIRS, WEB_CANCEL_ENABLE, WEB_EXCEPTION_HISTORY_SIZE,
-    WEB_REFRESH_INTERVAL, YARN_CONTAINERS_VCORES,
+    WEB_REFRESH_INTERVAL, WEB_SUBMIT_ENABLE, YARN_CONTAINERS_VCORES,
 };
 use super::{Configuration, Error};
 use crate::resource::MemorySize;
@@ -61,6 +61,8 @@ pub struct JobManagerConfig {
     pub exception_history_len_max: u32,
     /// `web.refresh-interval`; default 3 s.
     pub web_refresh_interval: Duration,
+    /// `web.submit.enable`; default true.
+    pub web_submit: bool,
     /// `web.cancel.enable`; default true.
     pub web_cancel: bool,
     /// `heartbeat.interval`; default 1 s.
@@ -103,6 +105,7 @@ impl JobManagerConfig {
             plan_memory: configuration.get(&PROGRAM_PLAN_MEMORY)?,
             exception_history_len_max: configuration.get(&WEB_EXCEPTION_HISTORY_SIZE)?,
             web_refresh_interval: configuration.get(&WEB_REFRESH_INTERVAL)?,
+            web_submit: configuration.get(&WEB_SUBMIT_ENABLE)?,
             web_cancel: configuration.get(&WEB_CANCEL_ENABLE)?,
             heartbeat: configuration.get(&HEARTBEAT_INTERVAL)?,
             frozen_after: configuration.get(&HEARTBEAT_TIMEOUT)?,

@@ -55,6 +55,8 @@ pub struct About {
     pub configuration: Configuration,
     /// How often browsers look again.
     pub refresh_interval: Duration,
+    /// Whether programs may be uploaded and run over HTTP.
+    pub submit_enabled: bool,
     /// Whether browsers may cancel jobs.
     pub cancel_enabled: bool,
     /// Where its own output goes, if somebody has redirected it: `jobmanager.out` and `jobmanager.err`.

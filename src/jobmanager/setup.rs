@@ -143,6 +143,7 @@ impl Setup {
             started_at: about_started,
             configuration,
             refresh_interval: config.web_refresh_interval,
+            submit_enabled: config.web_submit,
             cancel_enabled: config.web_cancel,
             log_dir: log_dir(),
             uploads,

@@ -160,6 +160,8 @@ options! { honoured: true;
         "How often the web UI asks for news.";
     WEB_EXCEPTION_HISTORY_SIZE: Integer, "web.exception-history-size" = "16",
         "Failures that are remembered per job.";
+    WEB_SUBMIT_ENABLE: Flag, "web.submit.enable" = "true",
+        "Whether programs may be uploaded and run over HTTP: by the web UI, and by flott run at a session or standalone cluster.";
     WEB_CANCEL_ENABLE: Flag, "web.cancel.enable" = "true",
         "Whether the web UI may cancel jobs.";
 }

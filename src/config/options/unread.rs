@@ -59,7 +59,6 @@ options! { honoured: false;
     FINE_GRAINED: Flag, "cluster.fine-grained-resource-management.enabled" = "false", "Slot profiles per operator.";
     YARN_NODE_LABEL: Text, "yarn.application.node-label", "Only nodes with this label.";
     YARN_PROVIDED_LIB_DIRS: List, "yarn.provided.lib.dirs", "Needless here: programs are whole.";
-    WEB_SUBMIT_ENABLE: Flag, "web.submit.enable" = "true", "Whether the web UI may submit programs.";
     WEB_RESCALE_ENABLE: Flag, "web.rescale.enable" = "true", "Whether the web UI may rescale jobs.";
     WEB_CHECKPOINTS_HISTORY: Integer, "web.checkpoints.history" = "10", "Checkpoints that are remembered per job.";
     WEB_UPLOAD_DIR: Text, "web.upload.dir", "Where uploaded programs go.";

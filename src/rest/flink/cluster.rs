@@ -33,7 +33,7 @@ async fn config(State(handle): State<Handle>) -> Answer {
         "flink-version": VERSION,
         "flink-revision": format!("flott {VERSION}"),
         "features": {
-            "web-submit": about.uploads.is_some(),
+            "web-submit": about.uploads.is_some() && about.submit_enabled,
             "web-cancel": about.cancel_enabled,
             "web-rescale": true,
             "web-history": false,

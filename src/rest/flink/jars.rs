@@ -30,10 +30,15 @@ const UPLOAD_BYTES_MAX: u64 = 2 << 30;
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
 pub(super) fn routes(handle: &Handle) -> Router<Handle> {
-    if handle.about().uploads.is_none() {
+    let about = handle.about();
+    if about.uploads.is_none() {
         return Router::new();
     }
-    Router::new()
+    let blobs = Router::new().route("/blobs/{hash}", get(blob)); // What runs already is still fetched.
+    if !about.submit_enabled {
+        return blobs;
+    }
+    blobs
         .route("/jars", get(list))
         .route(
             "/jars/upload",
@@ -41,7 +46,6 @@ pub(super) fn routes(handle: &Handle) -> Router<Handle> {
         )
         .merge(runs::routes())
         .route("/jars/{id}", delete(remove))
-        .route("/blobs/{hash}", get(blob))
 }
 
 /// Lets a body pass one chunk at a time: the parser of multipart bodies would take in all that has arrived, and the network is

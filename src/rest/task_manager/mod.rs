@@ -22,7 +22,7 @@ use crate::telemetry::{self, ProcessUsage};
 
 /// One answer's most; who wants more asks again from there.
 const RANGE_BYTES_MAX: u64 = 64 << 20;
-/// Where its own log may be, best first: written by itself, or by the container's or script's redirection of its error output.
+/// Its own log in its directory, best first: written by itself, or by the container's redirection of its error output.
 const OWN_LOGS: [&str; 3] = ["taskmanager.log", "taskmanager.err", "stderr"];
 
 /// The API of the TaskManager behind `handle`.
@@ -57,7 +57,9 @@ async fn stderr(State(handle): State<Handle>, Query(range): Query<Range>) -> Res
 
 async fn own_log(State(handle): State<Handle>, Query(range): Query<Range>) -> Response {
     let candidates = OWN_LOGS.map(|name| handle.logs().join(name));
-    match candidates.into_iter().find(|path| path.is_file()) {
+    // Whoever has started it by hand or by a script sends its error output where it likes.
+    let redirected = fs::read_link("/proc/self/fd/2").ok();
+    match candidates.into_iter().chain(redirected).find(|path| path.is_file()) {
         Some(path) => text(path, range).await,
         None => failure(StatusCode::NOT_FOUND, "this TaskManager writes its log elsewhere"),
     }

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{router, view};
+use crate::config::Origin;
 use crate::graph::accumulator::{AccumulatorResult, AccumulatorValue, Number};
 use crate::graph::job_graph::{self, JobGraph};
 use crate::graph::task::{ExecutionState, Failure};
@@ -199,8 +200,16 @@ struct Standalone {
 
 impl Standalone {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let setup = Setup::from_variables(fakes::configuration(dir.path()), |_| None).unwrap();
+        let mut configuration = fakes::configuration(dir.path());
+        for (key, value) in settings {
+            configuration.set(key, value, Origin::CommandLine).unwrap();
+        }
+        let setup = Setup::from_variables(configuration, |_| None).unwrap();
         let server = Server::bind("127.0.0.1", 0).unwrap();
         let address = server.local_addr();
         let (service, handle) = setup.start(address, None).unwrap();
@@ -395,6 +404,17 @@ async fn an_uploaded_program_says_what_it_is_and_what_it_would_run() {
     let (status, refused) = cluster.post(&format!("/jars/{broken}/plan"), json!({})).await;
     assert_eq!(status, 400);
     assert!(refused["errors"][0].as_str().unwrap().starts_with("the program ended without calling"), "{refused}");
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn where_nothing_may_be_submitted_the_routes_for_it_are_absent() {
+    let cluster = Standalone::start_with(&[("web.submit.enable", "false")]);
+    assert_eq!(cluster.get("/config").await.1["features"]["web-submit"], false);
+    assert_eq!(cluster.get("/jars").await.0, 404);
+    for path in ["/jars/upload", "/v1/jars/x/run", "/jars/x/plan"] {
+        assert_eq!(cluster.post(path, json!({})).await.0, 404, "{path}");
+    }
     cluster.stop().await;
 }
 

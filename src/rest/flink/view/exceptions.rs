@@ -19,11 +19,6 @@ pub(super) fn exception_name(kind: ErrorKind) -> &'static str {
     }
 }
 
-/// A failure where Flink has a serialised exception.
-pub(in super::super) fn throwable(message: &str) -> Value {
-    json!({ "class": "flott.Failure", "stack-trace": message, "serialized-throwable": "" })
-}
-
 pub(in super::super) fn exceptions(core: &Core, job: &Job, max: usize) -> Value {
     let records = job.master().map(|master| master.failures()).unwrap_or_default();
     let truncated = records.len() > max;

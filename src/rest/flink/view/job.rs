@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::accumulators::listed;
-use super::exceptions::throwable;
 use super::figures::{RECONCILING, aggregate, duration, io_block, moment, state_counts};
 use super::plan::{job_type, plan};
+use super::throwable::throwable;
 use crate::graph::task::ExecutionState;
 use crate::jobmanager::core::Core;
 use crate::jobmanager::job::Job;
