@@ -83,7 +83,6 @@ pub use api::{
     KeyedStream, StreamExecutionEnvironment, WindowedStream, text,
 };
 pub use engine::connectors;
-pub use engine::operators::ExpiringStates;
 pub use engine::operators::{
     Accumulator, AccumulatorHandle, AggregateFunction, AggregatingState, BroadcastContext, BroadcastProcessFunction,
     CoProcessFunction, Collector, Emission, KeyedBroadcastContext, KeyedBroadcastProcessFunction,
@@ -95,6 +94,7 @@ pub use engine::operators::{
     AverageAccumulator, DoubleCounter, DoubleMaximum, DoubleMinimum, Histogram, IntCounter, IntMaximum, IntMinimum,
     ListAccumulator, LongCounter, LongMaximum, LongMinimum,
 };
+pub use engine::operators::{ExpiringStates, FunctionInitializationContext, FunctionSnapshotContext};
 pub use engine::operators::{JoinContext, ProcessJoinFunction};
 pub use engine::record::Str;
 pub use engine::state::{
@@ -134,6 +134,7 @@ pub mod prelude {
         KeyedProcessFunction, KeyedRuntimeContext, OutputTag, ProcessContext, ProcessFunction, RuntimeContext, Timer,
         TimerService, WatermarkGenerator, WatermarkOutput, WatermarkStrategy,
     };
+    pub use crate::engine::operators::{FunctionInitializationContext, FunctionSnapshotContext};
     pub use crate::engine::record::Str;
     pub use crate::engine::state::{
         BroadcastState, ListState, MapState, ReducingState, StateTtlConfig, StateVisibility, UpdateType, ValueState,

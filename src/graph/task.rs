@@ -34,7 +34,19 @@ pub struct TaskDeployment {
     pub restored_from: Option<CheckpointId>,
     /// Where its state lies in that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub restore: Vec<StateFile>,
+    pub restore: Vec<RestoredFile>,
+}
+
+/// A file that a subtask goes on from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoredFile {
+    /// Which.
+    #[serde(flatten)]
+    pub file: StateFile,
+    /// The subtask that wrote it.
+    pub subtask: u32,
+    /// Of how many.
+    pub parallelism: u32,
 }
 
 /// A file with the state of a subtask of a checkpoint.
@@ -46,6 +58,9 @@ pub struct StateFile {
     pub bytes: u64,
     /// Whose state is in it.
     pub operators: Vec<OperatorId>,
+    /// Whether there is state in it that every subtask is given, at the same parallelism too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub union: bool,
 }
 
 /// An edge into a subtask: its input gate. Flink's `InputGateDeploymentDescriptor`.

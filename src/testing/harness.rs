@@ -7,6 +7,7 @@ use crate::engine::operators::{
     KeySelector, KeyedProcess, KeyedProcessFunction, Operator, OperatorContext, Output, OutputTag, key_selector,
 };
 use crate::engine::record::{Batch, Key, Keyed, Record, Rows, Times};
+use crate::engine::state::{Redistribution, Restore, TakePart, TakeSection};
 use crate::graph::plan::ExecutionMode;
 use crate::graph::task::Failure;
 use crate::ids::{ExecutionAttemptId, JobId, VertexId};
@@ -90,7 +91,8 @@ impl<K: Key, I: Record, O: Record> KeyedOneInputHarness<K, I, O> {
     /// # Errors
     /// What its `open` returned, or states that it asked for and cannot have.
     pub fn open(&mut self) -> Result<(), Failure> {
-        self.operator.open(&self.context)
+        self.operator.open(&self.context)?;
+        self.operator.restore(&mut Nothing { now: self.emitted.now })
     }
 
     /// Gives records to the function, as one batch.
@@ -160,6 +162,29 @@ impl<K: Key, I: Record, O: Record> KeyedOneInputHarness<K, I, O> {
     pub fn extract_side_output<T: Record>(&mut self, tag: &OutputTag<T>) -> Vec<T> {
         let batches = self.emitted.sides.extract_if(.., |side| side.0 == tag.name());
         batches.flat_map(|side| Rows::<T>::of(side.1).0).collect()
+    }
+}
+
+/// No checkpoint.
+struct Nothing {
+    now: Now,
+}
+
+impl Restore for Nothing {
+    fn now(&self) -> Now {
+        self.now
+    }
+
+    fn is_restored(&self) -> bool {
+        false
+    }
+
+    fn visit_list(&mut self, _: &str, _: Redistribution, _: TakePart<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn visit(&mut self, _: &str, _: TakeSection<'_>) -> Result<(), Failure> {
+        Ok(())
     }
 }
 

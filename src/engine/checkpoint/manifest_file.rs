@@ -126,7 +126,7 @@ mod tests {
     fn a_directory_that_was_copied_has_its_own_files() {
         let directory = tempfile::tempdir().unwrap();
         let place = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
-        let file = |path: String| Some(StateFile { path, bytes: 1, operators: Vec::new() });
+        let file = |path: String| Some(StateFile { path, bytes: 1, operators: Vec::new(), union: false });
         let operator = |files| OperatorState {
             operator: OperatorId(1),
             uid: None,

@@ -7,17 +7,15 @@
 //! little-endian.
 
 use std::io::{self, SeekFrom};
-use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 use super::storage::{CheckpointStorage, NewFile, StoredFile};
 use crate::engine::state::schema::Schema;
-use crate::engine::state::{Restore, Section, Sections, Snapshot, TakeSection};
+use crate::engine::state::{Sections, Snapshot, is_union_state};
 use crate::graph::task::{Failure, StateFile};
 use crate::ids::OperatorId;
 use crate::rpc::io_cause;
-use crate::time::Now;
 
 const MAGIC: &[u8; 8] = b"FLOTTST1";
 const END_MAGIC: &[u8; 4] = b"FST1";
@@ -118,7 +116,8 @@ impl Writer<'_> {
         let Some(file) = self.file.take() else { return Ok(None) };
         let mut operators: Vec<OperatorId> = self.index.states.iter().map(|state| state.operator).collect();
         operators.dedup();
-        Ok(Some(StateFile { path: file.publish()?, bytes: self.position, operators }))
+        let union = self.index.states.iter().any(|state| is_union_state(&state.name));
+        Ok(Some(StateFile { path: file.publish()?, bytes: self.position, operators, union }))
     }
 }
 
@@ -145,13 +144,6 @@ impl Sections for Writer<'_> {
     }
 }
 
-/// The files that a subtask restores from, open.
-pub struct RestoredStates {
-    files: Vec<OpenFile>,
-    /// The key groups of the subtask.
-    groups: Range<u32>,
-}
-
 pub(super) struct OpenFile {
     path: String,
     file: Box<dyn StoredFile>,
@@ -168,73 +160,6 @@ impl OpenFile {
     /// Reads the section at this place of the index.
     pub(super) fn section(&mut self, at: usize, bytes: &mut Vec<u8>) -> Result<(), Failure> {
         read_section(self.file.as_mut(), &self.index.sections[at], bytes).map_err(|error| damaged(&self.path, &error))
-    }
-}
-
-impl RestoredStates {
-    /// Opens the files, and checks their indexes.
-    ///
-    /// # Errors
-    /// A file that is missing or damaged, by name.
-    pub fn open(storage: &dyn CheckpointStorage, files: &[StateFile], groups: Range<u32>) -> Result<Self, Failure> {
-        let open = |file: &StateFile| OpenFile::open(storage, &file.path);
-        Ok(Self { files: files.iter().map(open).collect::<Result<_, Failure>>()?, groups })
-    }
-
-    /// What they hold for one operator, which is restored now.
-    pub fn operator(&mut self, operator: OperatorId, now: Now) -> RestoredOperator<'_> {
-        RestoredOperator { states: self, operator, now, asked: Vec::new() }
-    }
-}
-
-/// What a checkpoint holds for one operator of a subtask.
-pub struct RestoredOperator<'a> {
-    states: &'a mut RestoredStates,
-    operator: OperatorId,
-    now: Now,
-    asked: Vec<String>,
-}
-
-impl RestoredOperator<'_> {
-    /// States in the checkpoint that nobody has asked for: the program has them no more.
-    pub fn unclaimed(&self) -> Vec<String> {
-        let states = self.states.files.iter().flat_map(|file| &file.index.states);
-        let mut left: Vec<String> = states
-            .filter(|state| state.operator == self.operator && !self.asked.contains(&state.name))
-            .map(|state| state.name.clone())
-            .collect();
-        left.sort();
-        left.dedup();
-        left
-    }
-}
-
-impl Restore for RestoredOperator<'_> {
-    fn now(&self) -> Now {
-        self.now
-    }
-
-    fn visit(&mut self, state: &str, section: TakeSection<'_>) -> Result<(), Failure> {
-        self.asked.push(state.to_owned());
-        let RestoredStates { files, groups } = &mut *self.states;
-        let mut bytes = Vec::new();
-        for file in files {
-            for at in 0..file.index.sections.len() {
-                let entry = file.index.sections[at];
-                let of_state = |known: &&StateEntry| known.operator == self.operator && known.name == state;
-                if file.index.states.get(entry.state as usize).filter(of_state).is_none() {
-                    continue;
-                }
-                if entry.group.is_some_and(|group| !groups.contains(&group)) {
-                    continue;
-                }
-                file.section(at, &mut bytes)?;
-                let StateEntry { schema, parts, .. } = &file.index.states[entry.state as usize];
-                let (group, entries, bytes) = (entry.group, entry.entries, bytes.as_slice());
-                section(Section { state, group, entries, bytes, schema, parts })?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -287,9 +212,15 @@ fn damaged(path: &str, error: &io::Error) -> Failure {
 mod tests {
     use std::collections::BTreeMap;
 
+    use std::ops::Range;
+
+    use super::super::restored::{RestoredStates, Taker};
     use super::super::storage::LocalStorage;
     use super::*;
     use crate::engine::record::{KeyedTable, key_group, key_hash};
+    use crate::engine::state::Restore;
+    use crate::graph::task::RestoredFile;
+    use crate::time::Now;
 
     const OPERATOR: OperatorId = OperatorId(7);
 
@@ -307,10 +238,15 @@ mod tests {
         written.unwrap().unwrap()
     }
 
+    fn open(file: &StateFile, groups: Range<u32>) -> Result<RestoredStates, Failure> {
+        let file = RestoredFile { file: file.clone(), subtask: 0, parallelism: 1 };
+        RestoredStates::open(&LocalStorage, &[file], Taker { subtask: 0, parallelism: 1, groups })
+    }
+
     fn read(file: &StateFile, groups: Range<u32>) -> Result<BTreeMap<u64, u64>, Failure> {
-        let mut states = RestoredStates::open(&LocalStorage, std::slice::from_ref(file), groups.clone())?;
+        let mut states = open(file, groups.clone())?;
         let mut found = BTreeMap::new();
-        states.operator(OPERATOR, Now(0)).visit("count", &mut |section| {
+        states.operator(OPERATOR, true, Now(0)).visit("count", &mut |section| {
             assert!(groups.contains(&section.group.unwrap()));
             section.each_keyed(128, |(key, _)| key, |_, (key, value)| assert!(found.insert(key, value).is_none()))
         })?;
@@ -351,8 +287,8 @@ mod tests {
     fn states_that_nobody_asks_for_are_named() {
         let directory = tempfile::tempdir().unwrap();
         let file = write(directory.path(), &mut counts(3));
-        let mut states = RestoredStates::open(&LocalStorage, &[file], 0..128).unwrap();
-        let mut operator = states.operator(OPERATOR, Now(0));
+        let mut states = open(&file, 0..128).unwrap();
+        let mut operator = states.operator(OPERATOR, true, Now(0));
         operator.visit("count", &mut |_| Ok(())).unwrap();
         assert_eq!(operator.unclaimed(), ["rules"]);
     }
@@ -366,12 +302,11 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x20;
             std::fs::write(&file.path, &damaged).unwrap();
-            let read =
-                RestoredStates::open(&LocalStorage, std::slice::from_ref(&file), 0..128).and_then(|mut states| {
-                    let mut operator = states.operator(OPERATOR, Now(0));
-                    operator.visit("count", &mut |_| Ok(()))?;
-                    operator.visit("rules", &mut |_| Ok(()))
-                });
+            let read = open(&file, 0..128).and_then(|mut states| {
+                let mut operator = states.operator(OPERATOR, true, Now(0));
+                operator.visit("count", &mut |_| Ok(()))?;
+                operator.visit("rules", &mut |_| Ok(()))
+            });
             assert!(read.unwrap_err().message.contains("is damaged"), "byte {at}");
         }
         for len in 0..whole.len() {

@@ -5,7 +5,10 @@ use std::marker::PhantomData;
 use super::keyed_context::{KeyedContext, KeyedCore, Timer};
 use super::process::{EventClock, ProcessContext, each_row};
 use super::side_output::{OutputTag, SideOutputs};
-use super::{Collector, KeyedRuntimeContext, Operator, OperatorContext, Output, Restore, RuntimeContext, Snapshot};
+use super::{
+    Collector, FunctionInitializationContext, FunctionSnapshotContext, KeyedRuntimeContext, Operator, OperatorContext,
+    Output, Restore, RuntimeContext, Snapshot,
+};
 use crate::engine::record::{Batch, Key, Record, Rows};
 use crate::engine::state::{BroadcastRead, BroadcastStates, BroadcastWrite, KeyedState};
 use crate::graph::task::Failure;
@@ -31,6 +34,25 @@ pub trait BroadcastProcessFunction<A: Record, B: Record, O: Record>: Send + 'sta
     /// Takes a record that came to every subtask, emits any number from each. What it writes must depend on the record and the
     /// broadcast state alone, so that the state stays the same everywhere.
     fn process_broadcast_element(&mut self, record: B, ctx: &mut BroadcastContext<'_>, out: &mut Collector<'_, O>);
+
+    /// Takes up lists that belong to no key: see [`FunctionSnapshotContext`]. Called once, behind `open`, whether or not the job goes on
+    /// from a checkpoint.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn initialize_state(&mut self, ctx: &mut FunctionInitializationContext<'_>) -> Result<(), Failure> {
+        let _ = ctx;
+        Ok(())
+    }
+
+    /// Puts lists down that belong to no key: a checkpoint is taken. States by key are in it anyway.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn snapshot_state(&mut self, ctx: &mut FunctionSnapshotContext<'_>) -> Result<(), Failure> {
+        let _ = ctx;
+        Ok(())
+    }
 
     /// Called once, when all of both inputs has been processed. A subtask that fails or is cancelled drops its function without.
     ///
@@ -118,6 +140,25 @@ pub trait KeyedBroadcastProcessFunction<K: Key, A: Record, B: Record, O: Record>
     /// A timer fires. Its key is current.
     fn on_timer(&mut self, timer: Timer, ctx: &mut KeyedContext<'_, K>, out: &mut Collector<'_, O>) {
         let _ = (timer, ctx, out);
+    }
+
+    /// Takes up lists that belong to no key: see [`FunctionSnapshotContext`]. Called once, behind `open`, whether or not the job goes on
+    /// from a checkpoint.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn initialize_state(&mut self, ctx: &mut FunctionInitializationContext<'_>) -> Result<(), Failure> {
+        let _ = ctx;
+        Ok(())
+    }
+
+    /// Puts lists down that belong to no key: a checkpoint is taken. States by key are in it anyway.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn snapshot_state(&mut self, ctx: &mut FunctionSnapshotContext<'_>) -> Result<(), Failure> {
+        let _ = ctx;
+        Ok(())
     }
 
     /// Called once, when all of both inputs has been processed. A subtask that fails or is cancelled drops its function without.
@@ -295,11 +336,12 @@ where
 
     fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
         self.broadcast.freeze(into);
-        Ok(())
+        self.function.snapshot_state(&mut FunctionSnapshotContext::new(into))
     }
 
     fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
-        self.broadcast.restore(from)
+        self.broadcast.restore(from)?;
+        self.function.initialize_state(&mut FunctionInitializationContext::new(from))
     }
 
     fn finish(&mut self, _out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {
@@ -376,11 +418,12 @@ where
 
     fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
         self.core.snapshot(into);
-        Ok(())
+        self.function.snapshot_state(&mut FunctionSnapshotContext::new(into))
     }
 
     fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
-        self.core.restore(from)
+        self.core.restore(from)?;
+        self.function.initialize_state(&mut FunctionInitializationContext::new(from))
     }
 
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {

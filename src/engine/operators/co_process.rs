@@ -5,7 +5,10 @@ use std::marker::PhantomData;
 use super::keyed_context::{KeyedContext, KeyedCore, Timer};
 use super::process::{EventClock, ProcessContext, each_row};
 use super::side_output::SideOutputs;
-use super::{Collector, KeyedRuntimeContext, Operator, OperatorContext, Output, Restore, RuntimeContext, Snapshot};
+use super::{
+    Collector, FunctionInitializationContext, FunctionSnapshotContext, KeyedRuntimeContext, Operator, OperatorContext,
+    Output, Restore, RuntimeContext, Snapshot,
+};
 use crate::engine::record::{Batch, Key, Record};
 use crate::engine::state::BroadcastStates;
 use crate::graph::task::Failure;
@@ -30,6 +33,25 @@ pub trait CoProcessFunction<A: Record, B: Record, O: Record>: Send + 'static {
 
     /// Takes a record of the second input, emits any number.
     fn process_element2(&mut self, record: B, ctx: &mut ProcessContext<'_>, out: &mut Collector<'_, O>);
+
+    /// Takes up lists that belong to no key: see [`FunctionSnapshotContext`]. Called once, behind `open`, whether or not the job goes on
+    /// from a checkpoint.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn initialize_state(&mut self, ctx: &mut FunctionInitializationContext<'_>) -> Result<(), Failure> {
+        let _ = ctx;
+        Ok(())
+    }
+
+    /// Puts lists down that belong to no key: a checkpoint is taken. States by key are in it anyway.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn snapshot_state(&mut self, ctx: &mut FunctionSnapshotContext<'_>) -> Result<(), Failure> {
+        let _ = ctx;
+        Ok(())
+    }
 
     /// Called once, when all of both inputs has been processed. A subtask that fails or is cancelled drops its function without.
     ///
@@ -115,6 +137,25 @@ pub trait KeyedCoProcessFunction<K: Key, A: Record, B: Record, O: Record>: Send 
         let _ = (timer, ctx, out);
     }
 
+    /// Takes up lists that belong to no key: see [`FunctionSnapshotContext`]. Called once, behind `open`, whether or not the job goes on
+    /// from a checkpoint.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn initialize_state(&mut self, ctx: &mut FunctionInitializationContext<'_>) -> Result<(), Failure> {
+        let _ = ctx;
+        Ok(())
+    }
+
+    /// Puts lists down that belong to no key: a checkpoint is taken. States by key are in it anyway.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn snapshot_state(&mut self, ctx: &mut FunctionSnapshotContext<'_>) -> Result<(), Failure> {
+        let _ = ctx;
+        Ok(())
+    }
+
     /// Called once, when all of both inputs has been processed. A subtask that fails or is cancelled drops its function without.
     ///
     /// # Errors
@@ -185,6 +226,14 @@ impl<A: Record, B: Record, O: Record, F: CoProcessFunction<A, B, O>> Operator fo
         Ok(())
     }
 
+    fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
+        self.function.snapshot_state(&mut FunctionSnapshotContext::new(into))
+    }
+
+    fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
+        self.function.initialize_state(&mut FunctionInitializationContext::new(from))
+    }
+
     fn finish(&mut self, _out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {
         self.function.close()?;
         Ok(Vec::new())
@@ -244,11 +293,12 @@ where
 
     fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
         self.core.snapshot(into);
-        Ok(())
+        self.function.snapshot_state(&mut FunctionSnapshotContext::new(into))
     }
 
     fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
-        self.core.restore(from)
+        self.core.restore(from)?;
+        self.function.initialize_state(&mut FunctionInitializationContext::new(from))
     }
 
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {

@@ -3,7 +3,10 @@
 use std::marker::PhantomData;
 
 use super::keyed_context::{KeyedContext, KeyedCore, Timer};
-use super::{Collector, KeyedRuntimeContext, Operator, OperatorContext, Output, Restore, Snapshot};
+use super::{
+    Collector, FunctionInitializationContext, FunctionSnapshotContext, KeyedRuntimeContext, Operator, OperatorContext,
+    Output, Restore, Snapshot,
+};
 use crate::engine::record::{Batch, Key, Record};
 use crate::graph::task::Failure;
 use crate::time::{EventTime, Now};
@@ -71,6 +74,25 @@ pub trait KeyedProcessFunction<K: Key, I: Record, O: Record>: Send + 'static {
         let _ = (timer, ctx, out);
     }
 
+    /// Takes up lists that belong to no key: see [`FunctionSnapshotContext`]. Called once, behind `open`, whether or not the job goes on
+    /// from a checkpoint.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn initialize_state(&mut self, ctx: &mut FunctionInitializationContext<'_>) -> Result<(), Failure> {
+        let _ = ctx;
+        Ok(())
+    }
+
+    /// Puts lists down that belong to no key: a checkpoint is taken. States by key are in it anyway.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn snapshot_state(&mut self, ctx: &mut FunctionSnapshotContext<'_>) -> Result<(), Failure> {
+        let _ = ctx;
+        Ok(())
+    }
+
     /// Called once, when all input has been processed. A subtask that fails or is cancelled drops its function without; what has
     /// to be released in any case belongs into a `Drop`.
     ///
@@ -136,11 +158,12 @@ impl<K: Key, I: Record, O: Record, F: KeyedProcessFunction<K, I, O>> Operator fo
 
     fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
         self.core.snapshot(into);
-        Ok(())
+        self.function.snapshot_state(&mut FunctionSnapshotContext::new(into))
     }
 
     fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
-        self.core.restore(from)
+        self.core.restore(from)?;
+        self.function.initialize_state(&mut FunctionInitializationContext::new(from))
     }
 
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {

@@ -19,6 +19,7 @@ mod broadcast_process;
 mod by_key;
 mod co_process;
 mod flat_map;
+mod function_state;
 mod interval_join;
 mod keyed_aggregate;
 mod keyed_context;
@@ -69,6 +70,7 @@ pub(crate) use co_process::{CoFlatMap, CoProcess, KeyedCoProcess};
 pub use co_process::{CoProcessFunction, KeyedCoProcessFunction};
 pub use flat_map::Collector;
 pub(crate) use flat_map::FlatMap;
+pub use function_state::{FunctionInitializationContext, FunctionSnapshotContext};
 pub(crate) use interval_join::{Interval, IntervalJoin};
 pub use interval_join::{JoinContext, ProcessJoinFunction};
 pub(crate) use keyed_aggregate::KeyedAggregate;
@@ -276,7 +278,8 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// Fills the operator's state from a checkpoint. Called once, behind `open`, where the job goes on from one.
+    /// Fills the operator's state from a checkpoint. Called once, behind `open`; where the job goes on from none, there is nothing to
+    /// be taken.
     ///
     /// # Errors
     /// Fails the subtask.

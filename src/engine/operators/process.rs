@@ -3,7 +3,10 @@
 use std::marker::PhantomData;
 
 use super::side_output::{OutputTag, SideOutputs};
-use super::{Collector, Operator, OperatorContext, Output, RuntimeContext};
+use super::{
+    Collector, FunctionInitializationContext, FunctionSnapshotContext, Operator, OperatorContext, Output, Restore,
+    RuntimeContext, Snapshot,
+};
 use crate::engine::record::{Batch, Record, Rows};
 use crate::engine::state::{BroadcastRead, BroadcastStates};
 use crate::graph::task::Failure;
@@ -26,6 +29,25 @@ pub trait ProcessFunction<I: Record, O: Record>: Send + 'static {
 
     /// Takes a record, emits any number.
     fn process_element(&mut self, record: I, ctx: &mut ProcessContext<'_>, out: &mut Collector<'_, O>);
+
+    /// Takes up lists that belong to no key: see [`FunctionSnapshotContext`]. Called once, behind `open`, whether or not the job goes on
+    /// from a checkpoint.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn initialize_state(&mut self, ctx: &mut FunctionInitializationContext<'_>) -> Result<(), Failure> {
+        let _ = ctx;
+        Ok(())
+    }
+
+    /// Puts lists down that belong to no key: a checkpoint is taken. States by key are in it anyway.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn snapshot_state(&mut self, ctx: &mut FunctionSnapshotContext<'_>) -> Result<(), Failure> {
+        let _ = ctx;
+        Ok(())
+    }
 
     /// Called once, when all input has been processed. A subtask that fails or is cancelled drops its function without; what has
     /// to be released in any case belongs into a `Drop`.
@@ -163,6 +185,14 @@ impl<I: Record, O: Record, F: ProcessFunction<I, O>> Operator for Process<I, O, 
     fn on_watermark(&mut self, watermark: EventTime, _out: &mut dyn Output) -> Result<(), Failure> {
         self.watermark = watermark;
         Ok(())
+    }
+
+    fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
+        self.function.snapshot_state(&mut FunctionSnapshotContext::new(into))
+    }
+
+    fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
+        self.function.initialize_state(&mut FunctionInitializationContext::new(from))
     }
 
     fn finish(&mut self, _out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {

@@ -1,6 +1,6 @@
 //! Writing to the outside, in two phases: writers prepare, the job decides, the sink publishes.
 
-use super::OperatorContext;
+use super::{FunctionInitializationContext, FunctionSnapshotContext, OperatorContext, Restore, Snapshot};
 use crate::engine::record::{Record, Rows};
 use crate::graph::task::Failure;
 use crate::time::Now;
@@ -9,6 +9,14 @@ use crate::time::Now;
 ///
 /// Flink's `Sink` with `SupportsCommitter`. Nothing that a writer writes may be visible to readers before
 /// [`Sink::commit`], unless the sink says so (a printer, a socket).
+///
+/// ```text
+/// write … write ─► prepare_checkpoint ─► the checkpoint is complete ─► commit, as often as it takes
+///                         │
+///                  committables: where the output lies that nobody sees yet
+/// ```
+/// A sink in two phases: the writer writes to a hidden file, a transaction, a staging table; `prepare_checkpoint` makes that durable and
+/// returns its name; `commit` renames, commits, merges. `examples/custom_connector.rs` is a whole one, of files.
 pub trait Sink: Send + Sync + 'static {
     /// What it takes.
     type In: Record;
@@ -47,6 +55,25 @@ pub trait SinkWriter<T>: Send {
     /// # Errors
     /// Fails the subtask.
     fn write(&mut self, batch: Rows<T>) -> Result<(), Failure>;
+
+    /// Takes up what the writers of the checkpoint put down that the job goes on from. Called once, before all others, whether or not
+    /// there is one. Flink's `StatefulSinkWriter`.
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn initialize_state(&mut self, ctx: &mut FunctionInitializationContext<'_>) -> Result<(), Failure> {
+        let _ = ctx;
+        Ok(())
+    }
+
+    /// Puts down what a writer is to know that goes on from this checkpoint. Called behind [`SinkWriter::prepare_checkpoint`].
+    ///
+    /// # Errors
+    /// Fails the subtask.
+    fn snapshot_state(&mut self, ctx: &mut FunctionSnapshotContext<'_>) -> Result<(), Failure> {
+        let _ = ctx;
+        Ok(())
+    }
 
     /// When [`SinkWriter::on_processing_time`] wants to be called next, besides before each batch.
     fn next_timer(&self) -> Option<Now> {
@@ -145,6 +172,16 @@ impl<S: Sink> super::Operator for SinkOperator<S> {
 
     fn before_barrier(&mut self, _out: &mut dyn super::Output) -> Result<Vec<serde_json::Value>, Failure> {
         self.writer.as_mut().map_or(Ok(Vec::new()), |writer| writer.prepare_checkpoint())
+    }
+
+    fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
+        let mut ctx = FunctionSnapshotContext::new(into);
+        self.writer.as_mut().map_or(Ok(()), |writer| writer.snapshot_state(&mut ctx))
+    }
+
+    fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
+        let mut ctx = FunctionInitializationContext::new(from);
+        self.writer.as_mut().map_or(Ok(()), |writer| writer.initialize_state(&mut ctx))
     }
 
     fn finish(&mut self, _out: &mut dyn super::Output) -> Result<Vec<serde_json::Value>, Failure> {

@@ -14,7 +14,7 @@ use super::ports::{Connect, Gate, Partition};
 use super::running::{Head, Restoration, Running};
 use super::source::SourceHead;
 use super::subtask::{Flushing, Subtask};
-use crate::engine::checkpoint::CheckpointStorage;
+use crate::engine::checkpoint::{CheckpointStorage, Taker};
 use crate::engine::operators::{AsyncPort, OperatorContext, ProgramCode, ProgramGraph, ProgramOperator, Waker};
 use crate::engine::record::{BatchType, key_groups_of};
 use crate::graph::plan::{EdgeId, NodeIndex, Plan, PlanEdge};
@@ -124,7 +124,12 @@ impl Blueprint {
         let restore = Restoration {
             storage: Arc::clone(&self.storage),
             files: task.restore.clone(),
-            groups: key_groups_of(task.max_parallelism, task.parallelism, task.attempt.subtask),
+            taker: Taker {
+                subtask: task.attempt.subtask,
+                parallelism: task.parallelism,
+                groups: key_groups_of(task.max_parallelism, task.parallelism, task.attempt.subtask),
+            },
+            is_restored: task.restored_from.is_some(),
         };
         Ok(Running {
             opened: false,

@@ -200,11 +200,11 @@ impl Chain {
         Ok(snapshots)
     }
 
-    /// Fills the operators, which are open, from a checkpoint.
-    pub(super) fn restore(&mut self, states: &mut RestoredStates) -> Result<(), Failure> {
+    /// Fills the operators, which are open, from a checkpoint if there is one.
+    pub(super) fn restore(&mut self, states: &mut RestoredStates, is_restored: bool) -> Result<(), Failure> {
         for (position, operator) in self.operators.iter_mut().enumerate() {
             self.context.current.set(position);
-            let mut restored = states.operator(operator.id, self.context.now.get());
+            let mut restored = states.operator(operator.id, is_restored, self.context.now.get());
             operator.code.restore(&mut restored).map_err(|failure| operator.blame(failure))?;
             for state in restored.unclaimed() {
                 let operator = &operator.context.name;

@@ -1,7 +1,6 @@
 //! What a subtask consists of until it ends, and the loop within one step of it: mail, timers, slices of input, barriers, time,
 //! pauses, and the end.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::alignment::Aligned;
@@ -13,8 +12,8 @@ use super::mailbox::Mailbox;
 use super::snapshot::Taken;
 use super::source::{Read, SourceHead, SplitReport};
 use super::subtask::{Flushing, Outcome, Report, Step};
-use crate::engine::checkpoint::{CheckpointStorage, RestoredStates};
-use crate::graph::task::{Committable, Failure, StateFile, TaskMetrics};
+use crate::engine::checkpoint::{CheckpointStorage, RestoredStates, Taker};
+use crate::graph::task::{Committable, Failure, RestoredFile, TaskMetrics};
 use crate::time::Now;
 
 /// What feeds the chain.
@@ -48,9 +47,11 @@ pub(super) struct Running {
 /// Where a subtask's state lies in a checkpoint.
 pub(super) struct Restoration {
     pub(super) storage: Arc<dyn CheckpointStorage>,
-    pub(super) files: Vec<StateFile>,
-    /// The key groups of the subtask.
-    pub(super) groups: Range<u32>,
+    pub(super) files: Vec<RestoredFile>,
+    /// The subtask.
+    pub(super) taker: Taker,
+    /// Whether there is a checkpoint at all.
+    pub(super) is_restored: bool,
 }
 
 impl Running {
@@ -210,12 +211,9 @@ impl Running {
     }
 
     fn restore(&mut self) -> Result<(), Failure> {
-        let Restoration { storage, files, groups } = &self.restore;
-        if files.is_empty() {
-            return Ok(());
-        }
-        let mut states = RestoredStates::open(storage.as_ref(), files, groups.clone())?;
-        self.chain.restore(&mut states)
+        let Restoration { storage, files, taker, is_restored } = &self.restore;
+        let mut states = RestoredStates::open(storage.as_ref(), files, taker.clone())?;
+        self.chain.restore(&mut states, *is_restored)
     }
 
     /// Tells the operators of time and ends that have come in, behind everything that came before.

@@ -9,6 +9,7 @@
 
 use std::any::type_name;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::expiring::{Life, Timed};
@@ -60,10 +61,44 @@ pub trait Sections {
 /// Takes a section.
 pub type TakeSection<'a> = &'a mut dyn FnMut(Section<'_>) -> Result<(), Failure>;
 
+/// Takes a section, and which of its entries are wanted.
+pub type TakePart<'a> = &'a mut dyn FnMut(Section<'_>, Range<u64>) -> Result<(), Failure>;
+
+/// How the entries of a list that subtasks put down are handed out. Flink's `OperatorStateHandle.Mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redistribution {
+    /// Each to one subtask: to whom it was at the same parallelism, else evenly.
+    Split,
+    /// Each to all.
+    Union,
+}
+
+/// Where states lie of which each subtask is given all that there is.
+const UNION: &str = "_union/";
+
+/// The name in a snapshot of a list that every subtask is given the whole of.
+pub(crate) fn union_state_name(name: &str) -> String {
+    format!("{UNION}{name}")
+}
+
+/// Whether every subtask is given the whole of this state.
+pub(crate) fn is_union_state(stored_name: &str) -> bool {
+    stored_name.starts_with(UNION)
+}
+
 /// What a checkpoint holds for one subtask of one operator. Each state is asked for once.
 pub trait Restore {
     /// The processing time, by which state may have expired meanwhile.
     fn now(&self) -> Now;
+
+    /// Whether there is a checkpoint at all.
+    fn is_restored(&self) -> bool;
+
+    /// Gives every section of a list of the operator's with those of its entries, counted from 0, that are this subtask's.
+    ///
+    /// # Errors
+    /// As [`Restore::visit`].
+    fn visit_list(&mut self, state: &str, share: Redistribution, part: TakePart<'_>) -> Result<(), Failure>;
 
     /// Gives every section of a state that concerns the subtask: those of its key groups, and those of none.
     ///

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::schema::Schema;
-use super::{FrozenState, KeyAt, KeyContext, KeyedStates, Restore, Section, Sections, Snapshot, TakeSection};
+use super::{
+    FrozenState, KeyAt, KeyContext, KeyedStates, Redistribution, Restore, Section, Sections, Snapshot, TakePart,
+    TakeSection,
+};
 use crate::engine::record::{Key, KeyRef, key_hash};
 use crate::graph::task::Failure;
 use crate::time::Now;
@@ -81,6 +84,14 @@ impl Sections for State {
 impl Restore for Kept {
     fn now(&self) -> Now {
         self.now
+    }
+
+    fn is_restored(&self) -> bool {
+        !self.states.is_empty()
+    }
+
+    fn visit_list(&mut self, state: &str, _: Redistribution, part: TakePart<'_>) -> Result<(), Failure> {
+        self.visit(state, &mut |section| part(section, 0..section.entries))
     }
 
     fn visit(&mut self, state: &str, section: TakeSection<'_>) -> Result<(), Failure> {

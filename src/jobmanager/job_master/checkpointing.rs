@@ -12,7 +12,7 @@ use super::{JobMaster, Phase};
 use crate::engine::checkpoint::{MANIFEST_VERSION, Manifest, OperatorState};
 use crate::graph::checkpoint::{CheckpointTimings, Cut};
 use crate::graph::plan::{ExecutionMode, NodeIndex, NodeKind};
-use crate::graph::task::{Committable, ExecutionState, Failure, StateFile};
+use crate::graph::task::{Committable, ExecutionState, Failure, RestoredFile, StateFile};
 use crate::ids::{CheckpointId, ExecutionAttemptId, OperatorId, WorkerId};
 use crate::protocol::worker::ToWorker;
 use crate::time::Now;
@@ -362,18 +362,19 @@ impl JobMaster {
     }
 
     /// Where the state of a subtask lies in the checkpoint the job goes on from.
-    pub(super) fn restored_files(&self, vertex: usize, subtask: u32) -> Vec<StateFile> {
+    pub(super) fn restored_files(&self, vertex: usize, subtask: u32) -> Vec<RestoredFile> {
         let Some(manifest) = self.checkpoints.latest() else { return Vec::new() };
         let spec = &self.graph.vertices[vertex];
-        let mut files: Vec<StateFile> = Vec::new();
+        let mut files: Vec<RestoredFile> = Vec::new();
         for node in &spec.operators {
             let id = self.operator_id(*node);
             let Some(state) = manifest.operators.iter().find(|state| state.operator == id) else { continue };
             let same = state.parallelism == spec.parallelism;
-            let wanted = state.files.iter().zip(0..).filter(|(_, index)| !same || *index == subtask);
-            for file in wanted.filter_map(|(file, _)| file.as_ref()) {
-                if !files.contains(file) {
-                    files.push(file.clone());
+            let written = state.files.iter().zip(0..).filter_map(|(file, index)| Some((file.as_ref()?, index)));
+            for (file, index) in written.filter(|(file, index)| !same || *index == subtask || file.union) {
+                if files.iter().all(|known| known.file != *file) {
+                    let (file, parallelism) = (file.clone(), state.parallelism);
+                    files.push(RestoredFile { file, subtask: index, parallelism });
                 }
             }
         }
