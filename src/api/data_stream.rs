@@ -289,7 +289,9 @@ impl<T: Record> DataStream<T> {
     }
 
     fn sink<S: Sink<In = T>>(&self, sink: S, name: &str) -> DataStreamSink {
-        let node = Node::new(format!("Sink: {name}"), NodeKind::Sink, ProgramCode::Sink(Arc::new(sink)));
+        let delivery = sink.delivery_guarantee();
+        let mut node = Node::new(format!("Sink: {name}"), NodeKind::Sink, ProgramCode::Sink(Arc::new(sink)));
+        node.delivery = delivery;
         let index = self.add(node);
         DataStreamSink::new(self.graph.clone(), index)
     }

@@ -136,11 +136,11 @@ impl StreamExecutionEnvironment {
     /// The records of any source.
     pub fn from_source<S: Source>(&self, source: S, name: impl Into<String>) -> DataStream<S::Out> {
         let bounded = source.boundedness() == Boundedness::Bounded;
-        let guarantee = source.guarantee();
+        let (guarantee, delivery) = (source.guarantee(), source.delivery_guarantee());
         let code = ProgramCode::Source(Arc::new(source));
         let mut node = Node::new(format!("Source: {}", name.into()), NodeKind::Source { bounded }, code);
         node.output = Some(Arc::new(RowsType::<S::Out>::new()));
-        node.description = guarantee;
+        (node.description, node.delivery) = (guarantee, delivery);
         let index = self.graph.lock().add(node, &[]);
         DataStream::of_node(self.graph.clone(), index)
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::engine::operators::{ProgramCode, ProgramGraph, ProgramOperator};
 use crate::engine::record::BatchType;
 use crate::graph::accumulator::{AccumulatorResult, Accumulators};
+use crate::graph::delivery::DeliveryGuarantee;
 use crate::graph::plan::{
     Chaining, ExecutionMode, InvalidPlan, NodeIndex, NodeKind, OperatorCode, PLAN_VERSION, Partitioner, Plan, PlanEdge,
     PlanNode, operator_id,
@@ -48,6 +49,8 @@ pub(super) struct Node {
     /// Those that something reads, by tag.
     pub(super) side_outputs: BTreeMap<String, Arc<dyn BatchType>>,
     pub(super) description: String,
+    /// Of a source or sink.
+    pub(super) delivery: DeliveryGuarantee,
     pub(super) uid: Option<String>,
     pub(super) parallelism: Option<u32>,
     pub(super) max_parallelism: Option<u32>,
@@ -67,6 +70,7 @@ impl Node {
             output: None,
             side_outputs: BTreeMap::new(),
             description: String::new(),
+            delivery: DeliveryGuarantee::default(),
             uid: None,
             parallelism: None,
             max_parallelism: None,
@@ -209,6 +213,7 @@ impl GraphBuilder {
                 chaining: node.chaining,
                 slot_sharing_group: group,
                 output_type: node.output.as_ref().map_or_else(String::new, |output| output.name().to_owned()),
+                delivery: node.delivery,
                 description: node.description.clone(),
             });
         }

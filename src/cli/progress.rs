@@ -1,5 +1,6 @@
 //! A live line on a terminal; elsewhere a line for each change of state.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,6 +15,8 @@ const TICK: Duration = Duration::from_millis(120);
 pub(super) struct ProgressLine {
     bar: Option<ProgressBar>,
     last: String,
+    /// What was said already.
+    noted: BTreeSet<String>,
 }
 
 impl ProgressLine {
@@ -26,11 +29,16 @@ impl ProgressLine {
             bar.enable_steady_tick(TICK);
             bar
         });
-        Self { bar, last: String::new() }
+        Self { bar, last: String::new(), noted: BTreeSet::new() }
     }
 
     /// Shows `progress`.
     pub(super) fn show(&mut self, progress: &Progress) {
+        for note in &progress.notes {
+            if self.noted.insert(note.clone()) {
+                self.say(note);
+            }
+        }
         let mut text = progress.state.clone();
         if let Some(waiting) = &progress.waiting {
             text.push_str(&format!(": {waiting}"));
@@ -49,6 +57,14 @@ impl ProgressLine {
                 self.last = text;
             }
             None => {}
+        }
+    }
+
+    /// A line of its own, which stays.
+    fn say(&self, note: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{note}")),
+            None => eprintln!("{note}"),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::rpc::http::Error;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// How a job stands, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// `RUNNING`, or the application's state while there is no job yet.
     pub state: String,
@@ -27,6 +27,8 @@ pub struct Progress {
     pub tasks: (u64, u64),
     /// Records read and written by its tasks.
     pub records: (u64, u64),
+    /// What people should know: that records may be lost, and why checkpoints fail.
+    pub notes: Vec<String>,
 }
 
 /// How a job ended.
@@ -61,7 +63,7 @@ enum Home {
 impl Progress {
     pub(super) fn waiting(application: &Application) -> Self {
         let state = application.state.to_string();
-        Self { state, waiting: application.waiting_reason.clone(), tasks: (0, 0), records: (0, 0) }
+        Self { state, waiting: application.waiting_reason.clone(), ..Self::default() }
     }
 }
 
@@ -176,16 +178,15 @@ fn is_of_a_job(refusal: &Error) -> bool {
 /// Nobody says how the job stands; it is asked again.
 fn unreachable(error: &Error) -> Progress {
     let waiting = Some(format!("{error}; asking again, and what runs goes on"));
-    Progress { state: "UNKNOWN".to_owned(), waiting, tasks: (0, 0), records: (0, 0) }
+    Progress { state: "UNKNOWN".to_owned(), waiting, ..Progress::default() }
 }
 
 fn running(details: &JobDetails) -> Progress {
-    let mut progress = Progress {
-        state: details.state.to_string(),
-        waiting: details.waiting_reason.clone(),
-        tasks: (0, 0),
-        records: (0, 0),
-    };
+    let mut progress =
+        Progress { state: details.state.to_string(), waiting: details.waiting_reason.clone(), ..Progress::default() };
+    let delivery = details.progress.delivery.iter().filter(|delivery| delivery.starts_with("at-most-once"));
+    progress.notes.extend(delivery.map(|delivery| format!("Delivery is {delivery}")));
+    progress.notes.extend(details.progress.checkpoint_failure.clone());
     for vertex in &details.vertices {
         let count = |state: &str| vertex.tasks.get(state).copied().unwrap_or(0);
         progress.tasks.0 += count("RUNNING");

@@ -64,9 +64,23 @@ pub(super) struct JobDetails {
     /// Extension: what its accumulators have gathered.
     #[serde(default)]
     pub(super) accumulators: Vec<Accumulated>,
+    /// Extension: what people who wait want to know.
+    #[serde(default)]
+    pub(super) progress: Told,
     /// Extension: why it waits.
     #[serde(rename = "waiting-reason", default)]
     pub(super) waiting_reason: Option<String>,
+}
+
+/// What is told of a job's progress, besides its figures.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Told {
+    /// What it promises.
+    #[serde(default)]
+    pub(super) delivery: Option<String>,
+    /// Why its last checkpoint failed, if it did.
+    #[serde(rename = "checkpoint-failure", default)]
+    pub(super) checkpoint_failure: Option<String>,
 }
 
 /// What one of a job's accumulators has gathered.

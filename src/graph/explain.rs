@@ -11,6 +11,7 @@ use super::plan::{NodeIndex, Plan, PlanEdge, PlanNode};
 ///
 /// ```text
 /// Job "wordcount": BATCH, 2 vertices, 4 subtasks, 2 slots
+/// Delivery: at-least-once: "Sink: Print to Std. Out" shows records at once, and again after a failure
 ///
 /// [1] Source: Text Files           parallelism 2
 ///     └─ Flat Map
@@ -67,13 +68,14 @@ impl fmt::Display for Explanation {
         let subtasks: u32 = graph.vertices.iter().map(|vertex| vertex.parallelism).sum();
         writeln!(
             f,
-            "Job \"{}\": {}, {}, {}, {}\n",
+            "Job \"{}\": {}, {}, {}, {}",
             plan.name,
             graph.execution_mode,
             counted(graph.vertices.len(), "vertex", "vertices"),
             counted(subtasks as usize, "subtask", "subtasks"),
             counted(graph.slots_needed() as usize, "slot", "slots"),
         )?;
+        writeln!(f, "Delivery: {}\n", plan.delivery())?;
         let vertices: Vec<Vec<Line>> =
             graph.vertices.iter().zip(1..).map(|(vertex, number)| vertex_lines(vertex, number, plan)).collect();
         let width = vertices.iter().flatten().map(|line| line.name.chars().count()).max().unwrap_or(0);

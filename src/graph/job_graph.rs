@@ -238,6 +238,7 @@ pub(super) mod tests {
             chaining: Chaining::Always,
             slot_sharing_group: "default".to_owned(),
             output_type: "u64".to_owned(),
+            delivery: crate::graph::delivery::DeliveryGuarantee::default(),
             description: String::new(),
         }
     }

@@ -11,6 +11,7 @@
 
 pub mod accumulator;
 pub mod checkpoint;
+pub mod delivery;
 mod deployment;
 pub mod explain;
 mod invalid_plan;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::accumulator::Accumulators;
+use super::delivery::DeliveryGuarantee;
 pub use super::invalid_plan::InvalidPlan;
 use crate::ids::OperatorId;
 
@@ -128,6 +129,9 @@ pub struct PlanNode {
     /// Name of the record type it emits; empty for a sink.
     #[serde(default)]
     pub output_type: String,
+    /// What it promises, when it is a source or a sink.
+    #[serde(default, skip_serializing_if = "DeliveryGuarantee::is_exactly_once")]
+    pub delivery: DeliveryGuarantee,
     /// What its source promises, when it is one, or what the sink does: for people and for the job's guarantee.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,

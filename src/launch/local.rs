@@ -21,6 +21,7 @@ use crate::engine::checkpoint::{LocalStorage, discard_checkpoint, write_manifest
 use crate::engine::network::Network;
 use crate::engine::operators::AsyncPort;
 use crate::engine::runtime::{Blueprint, Flushing, TaskEvent, TaskExecutor};
+use crate::graph::delivery::DeliveryGuarantee;
 use crate::graph::job_graph::{self, JobGraph};
 use crate::graph::task::{Failure, TaskMetrics};
 use crate::ids::{JobId, TaskManagerId, WorkerId};
@@ -52,6 +53,10 @@ fn prepare(job: Job, given: &Configuration, temporary_dir: PathBuf) -> Result<Lo
     plan.execution_mode = config.execution_mode.unwrap_or(plan.execution_mode);
     plan.name = config.name.clone().unwrap_or(plan.name);
     plan.validate()?;
+    let delivery = plan.delivery();
+    if delivery.guarantee == DeliveryGuarantee::AtMostOnce {
+        eprintln!("Delivery is {delivery}");
+    }
     let plan = Arc::new(plan);
     let graph = JobGraph::new(&plan, graph_settings(&config))?;
     let blueprint = Blueprint {

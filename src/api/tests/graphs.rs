@@ -156,7 +156,8 @@ fn explain_names_vertices_and_edges() {
     let explanation = env.explain().unwrap();
     assert_eq!(
         explanation.to_string(),
-        "Job \"explain\": BATCH, 2 vertices, 6 subtasks, 3 slots\n\n\
+        "Job \"explain\": BATCH, 2 vertices, 6 subtasks, 3 slots\n\
+         Delivery: at-least-once: \"Sink: Print to Std. Out\" shows records at once, and again after a failure\n\n\
          [1] Source: Text Files          parallelism 3, replayable\n    \
          └─ Flat Map\n       \
          └─ Key By                folds values by key before the exchange in batch mode\n    \

@@ -7,6 +7,7 @@ use super::cause;
 use super::printed::append_printed;
 use crate::engine::operators::{OperatorContext, Sink, SinkWriter};
 use crate::engine::record::{Record, Rows};
+use crate::graph::delivery::DeliveryGuarantee;
 use crate::graph::task::Failure;
 
 /// What is held back at most before it is written.
@@ -61,6 +62,10 @@ impl<T> PrintSink<T> {
 
 impl<T: Record> Sink for PrintSink<T> {
     type In = T;
+
+    fn delivery_guarantee(&self) -> DeliveryGuarantee {
+        DeliveryGuarantee::AtLeastOnce
+    }
 
     fn writer(&self, context: &OperatorContext) -> Result<Box<dyn SinkWriter<T>>, Failure> {
         let prefix = self.prefix(context.attempt.subtask, context.parallelism);

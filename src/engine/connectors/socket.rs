@@ -20,6 +20,7 @@ use crate::engine::operators::{
     Boundedness, OnError, OperatorContext, Origin, Output, Polled, Source, SourceReader, SplitEnumerator, Waker,
 };
 use crate::engine::record::Record;
+use crate::graph::delivery::DeliveryGuarantee;
 use crate::graph::task::{Failure, Split};
 
 /// Received and not yet taken: 16 × 64 KiB. When full, the thread stops reading and TCP holds the server back.
@@ -100,6 +101,10 @@ impl<D: DeserializationSchema> Source for SocketSource<D> {
 
     fn guarantee(&self) -> String {
         "at-most-once: a socket cannot replay".to_owned()
+    }
+
+    fn delivery_guarantee(&self) -> DeliveryGuarantee {
+        DeliveryGuarantee::AtMostOnce
     }
 
     fn enumerator(&self, _context: &OperatorContext) -> Result<Box<dyn SplitEnumerator>, Failure> {

@@ -10,6 +10,7 @@ use super::socket::connect;
 use crate::engine::formats::SerializationSchema;
 use crate::engine::operators::{OperatorContext, Sink, SinkWriter};
 use crate::engine::record::{Record, Rows};
+use crate::graph::delivery::DeliveryGuarantee;
 use crate::graph::task::Failure;
 
 /// What is held back before it is sent.
@@ -37,6 +38,10 @@ impl<T> SocketSink<T> {
 
 impl<T: Record> Sink for SocketSink<T> {
     type In = T;
+
+    fn delivery_guarantee(&self) -> DeliveryGuarantee {
+        DeliveryGuarantee::AtLeastOnce
+    }
 
     fn writer(&self, _context: &OperatorContext) -> Result<Box<dyn SinkWriter<T>>, Failure> {
         let address = format!("{}:{}", self.host, self.port);

@@ -2,6 +2,7 @@
 
 use super::{FunctionInitializationContext, FunctionSnapshotContext, OperatorContext, Restore, Snapshot};
 use crate::engine::record::{Record, Rows};
+use crate::graph::delivery::DeliveryGuarantee;
 use crate::graph::task::Failure;
 use crate::time::Now;
 
@@ -20,6 +21,11 @@ use crate::time::Now;
 pub trait Sink: Send + Sync + 'static {
     /// What it takes.
     type In: Record;
+
+    /// What it promises: a sink that shows what it writes before [`Sink::commit`] promises less.
+    fn delivery_guarantee(&self) -> DeliveryGuarantee {
+        DeliveryGuarantee::ExactlyOnce
+    }
 
     /// A writer for one subtask.
     ///

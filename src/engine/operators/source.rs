@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{OperatorContext, Output};
 use crate::engine::record::{Record, Waker};
+use crate::graph::delivery::DeliveryGuarantee;
 use crate::graph::task::{Failure, Split};
 use crate::time::Now;
 
@@ -29,6 +30,11 @@ pub trait Source: Send + Sync + 'static {
     /// What it promises, in one line for people: `replayable`, or which guarantee is lost and why.
     fn guarantee(&self) -> String {
         "replayable".to_owned()
+    }
+
+    /// The same for the job, whose guarantee is the least of its sources' and sinks'.
+    fn delivery_guarantee(&self) -> DeliveryGuarantee {
+        DeliveryGuarantee::ExactlyOnce
     }
 
     /// Finds the parts of the input. Runs on a thread of its own beside subtask 0.

@@ -31,6 +31,7 @@ pub(crate) fn plan(parallelism: u32) -> Arc<Plan> {
         chaining: Chaining::Always,
         slot_sharing_group: "default".to_owned(),
         output_type: String::new(),
+        delivery: crate::graph::delivery::DeliveryGuarantee::default(),
         description: String::new(),
     };
     Arc::new(Plan {

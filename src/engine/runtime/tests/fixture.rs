@@ -59,6 +59,7 @@ impl Graph {
             chaining: Chaining::Always,
             slot_sharing_group: "default".to_owned(),
             output_type: "u64".to_owned(),
+            delivery: crate::graph::delivery::DeliveryGuarantee::default(),
             description: String::new(),
         });
         let numbers = || Arc::new(RowsType::<u64>::new()) as Arc<dyn BatchType>;

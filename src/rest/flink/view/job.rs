@@ -9,7 +9,7 @@ use super::throwable::throwable;
 use crate::graph::task::ExecutionState;
 use crate::jobmanager::core::Core;
 use crate::jobmanager::job::Job;
-use crate::jobmanager::job_master::JobMaster;
+use crate::jobmanager::job_master::{History, JobMaster};
 use crate::protocol::job::JobStatus;
 use crate::storage::BlobId;
 use crate::time::Now;
@@ -103,6 +103,14 @@ pub(in super::super) fn job(core: &Core, job: &Job, now: Now) -> Value {
     body
 }
 
+/// Why nothing becomes visible any more: of the last checkpoint, if it has failed.
+fn checkpoint_failure(history: &History) -> Option<String> {
+    let failed = history.latest_failed()?;
+    let since = history.latest_completed().is_none_or(|completed| completed.checkpoint < failed.checkpoint);
+    let failure = failed.failure.as_ref().filter(|_| since)?;
+    Some(format!("checkpoint {} failed, the job runs on: {}", failed.checkpoint, failure.message))
+}
+
 /// Extension: what people who wait want to know.
 fn progress(job: &Job) -> Value {
     let mut progress = json!({
@@ -111,6 +119,8 @@ fn progress(job: &Job) -> Value {
         "last-failure": job.master().and_then(|master| master.failures().last()).map(|last| last.failure.to_string()),
     });
     let Some(master) = job.master() else { return progress };
+    progress["delivery"] = json!(master.plan().delivery().to_string());
+    progress["checkpoint-failure"] = json!(checkpoint_failure(master.checkpoint_history()));
     let (mut discovered, mut finished, mut complete) = (0, 0, true);
     for (_, splits) in master.splits().sources() {
         discovered += splits.discovered();
