@@ -123,6 +123,18 @@ pub(super) struct Run {
     /// Drop the savepoint's state of operators that the job no longer has
     #[arg(short = 'n', long = "allowNonRestoredState", visible_alias = "allow-non-restored-state")]
     pub(super) allow_non_restored_state: bool,
+    /// With -s: whose the savepoint is afterwards; CLAIM: the job's, which removes it as it does its checkpoints
+    #[arg(
+        long = "claimMode",
+        visible_alias = "claim-mode",
+        alias = "restoreMode",
+        value_name = "CLAIM|NO_CLAIM",
+        requires = "from_savepoint"
+    )]
+    pub(super) claim_mode: Option<String>,
+    /// With -s: say what the program makes of the savepoint's state, operator by operator, and start nothing
+    #[arg(long, requires = "from_savepoint", conflicts_with = "explain")]
+    pub(super) validate: bool,
     /// Print what would run and start nothing: text, json or dot
     #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     pub(super) explain: Option<ExplainFormat>,

@@ -52,7 +52,13 @@ pub(super) fn explain(format: ExplainFormat, question: &Question<'_>) -> anyhow:
 
 impl Question<'_> {
     /// Runs the program in its plan role.
-    fn plan(&self) -> anyhow::Result<Plan> {
+    pub(super) fn plan(&self) -> anyhow::Result<Plan> {
+        let json = self.ask(roles::ROLE_PLAN)?;
+        serde_json::from_slice(&json).context("cannot read the program's plan")
+    }
+
+    /// Runs the program in a role in which it writes an answer and exits.
+    pub(super) fn ask(&self, role: &str) -> anyhow::Result<Vec<u8>> {
         let program = LocalProgram::executable(self.program)?;
         let path = std::path::absolute(&program.path)?;
         let file =
@@ -60,7 +66,7 @@ impl Question<'_> {
         let status = Command::new(&path)
             .args(self.arguments)
             .envs(&self.environment)
-            .env(roles::ROLE, roles::ROLE_PLAN)
+            .env(roles::ROLE, role)
             .env(roles::PLAN, &file)
             .env(roles::CONFIGURATION, serde_json::to_string(&self.configuration)?)
             .stdin(Stdio::null())
@@ -72,7 +78,7 @@ impl Question<'_> {
         // It may not have been written; nobody reads it again.
         let _ = std::fs::remove_file(&file);
         match (status?.success(), json) {
-            (true, Ok(json)) => Ok(serde_json::from_slice(&json).context("cannot read the program's plan")?),
+            (true, Ok(json)) => Ok(json),
             (true, Err(_)) => bail!("{} ended without calling execute; a job's program must", program.name),
             (false, _) => bail!("{} did not get as far as execute; its own words stand above", program.name),
         }

@@ -16,7 +16,7 @@ const WORDS: [(&str, &str); 9] = [
 ];
 
 /// Options of `run` and `info` whose value is the next word; needed to find where the program's own arguments begin.
-const WITH_VALUE: [&str; 22] = [
+const WITH_VALUE: [&str; 25] = [
     "-s",
     "--fromSavepoint",
     "--from-savepoint",
@@ -36,6 +36,9 @@ const WITH_VALUE: [&str; 22] = [
     "--queue",
     "--output",
     "--conf-dir",
+    "--claimMode",
+    "--claim-mode",
+    "--restoreMode",
     "--jobManagerMemory",
     "--taskManagerMemory",
     "--session",

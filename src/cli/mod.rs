@@ -17,6 +17,7 @@ mod jobs;
 mod output;
 mod progress;
 mod rescale;
+mod restore;
 mod run;
 mod savepoints;
 mod session;

@@ -15,6 +15,7 @@ use super::block_on;
 use super::explain::{self, Question};
 use super::output::{is_terminal, say};
 use super::progress::ProgressLine;
+use super::restore;
 use super::session;
 use crate::client::{
     Accumulated, Follower, JobManager, LocalProgram, Outcome, ResourceManager, SubmitError, SubmitOptions, Submitted,
@@ -80,21 +81,29 @@ pub(super) fn run(options: Run) -> anyhow::Result<ExitCode> {
     }
     if let Some(savepoint) = &options.from_savepoint {
         let path = std::path::absolute(path_of_uri(savepoint)?)?;
-        job_configuration.insert("execution.state-recovery.path".to_owned(), path.to_string_lossy().into_owned());
+        job_configuration.insert(restore::RECOVERY_PATH.to_owned(), path.to_string_lossy().into_owned());
+    }
+    if let Some(mode) = &options.claim_mode {
+        job_configuration.insert("execution.state-recovery.claim-mode".to_owned(), claim_mode(mode)?.to_owned());
     }
     if options.allow_non_restored_state {
         job_configuration.insert("execution.state-recovery.ignore-unclaimed-state".to_owned(), "true".to_owned());
     }
+    let question = Question {
+        program: &options.program,
+        arguments: &options.arguments,
+        environment: recorded_environment(&options.env)?,
+        configuration: job_configuration,
+        default_parallelism: target.default_parallelism(),
+    };
+    if options.validate {
+        return restore::validate(&question, options.output);
+    }
     if let Some(format) = options.explain {
-        let question = Question {
-            program: &options.program,
-            arguments: &options.arguments,
-            environment: recorded_environment(&options.env)?,
-            configuration: job_configuration,
-            default_parallelism: target.default_parallelism(),
-        };
         return explain::explain(format, &question);
     }
+    restore::tell(&question, options.output)?;
+    let job_configuration = question.configuration;
     if target == Target::Local {
         return run_locally(&options, &job_configuration);
     }
@@ -118,6 +127,15 @@ pub(super) fn run(options: Run) -> anyhow::Result<ExitCode> {
         announce(&options, target, &submitted)?;
         if options.detached { Ok(ExitCode::SUCCESS) } else { attached(&options, &submitted, &follower).await }
     })
+}
+
+fn claim_mode(word: &str) -> anyhow::Result<&'static str> {
+    match word.to_ascii_uppercase().replace('-', "_").as_str() {
+        "CLAIM" => Ok("CLAIM"),
+        "NO_CLAIM" => Ok("NO_CLAIM"),
+        "LEGACY" => bail!("--claimMode LEGACY is gone, as in Flink 2; choose CLAIM or NO_CLAIM"),
+        _ => bail!("`{word}` is not a claim mode; choose CLAIM or NO_CLAIM"),
+    }
 }
 
 /// Runs the program as a child: its `execute` then runs the job in its own process.

@@ -1,7 +1,7 @@
 //! Starting a job from a checkpoint or savepoint that a user names.
 
 use crate::config::JobConfig;
-use crate::engine::checkpoint::{Manifest, read_manifest};
+use crate::engine::checkpoint::{Manifest, OperatorFate, RestoreReport, check_files, read_manifest};
 use crate::graph::plan::Plan;
 use crate::graph::task::Failure;
 
@@ -25,30 +25,17 @@ impl Recovery {
     /// One that is not there or damaged, or that holds state of operators which the job does not have.
     pub fn open(self, plan: &Plan) -> Result<Manifest, Failure> {
         let manifest = read_manifest(&self.place)?;
+        check_files(&manifest)?;
         self.check(&manifest, plan)?;
         Ok(manifest)
     }
 
     fn check(&self, manifest: &Manifest, plan: &Plan) -> Result<(), Failure> {
-        for state in manifest.operators.iter().filter(|state| state.files.iter().any(Option::is_some)) {
-            let node = plan.nodes.iter().find(|node| node.operator_id == state.operator);
-            let Some(node) = node else {
-                if self.allow_unclaimed {
-                    continue;
-                }
-                return Err(Failure::user(format!(
-                    "{} holds state of operator \"{}\" ({}), which the job does not have; give the operator the uid it had, or \
-                     drop its state with --allowNonRestoredState",
-                    self.place, state.name, state.operator
-                )));
-            };
-            if let Some(max) = node.max_parallelism.filter(|max| *max != state.max_parallelism) {
-                return Err(Failure::user(format!(
-                    "{} holds state of operator \"{}\" in {} key groups, and the job has {max}; set its max parallelism to {}",
-                    self.place, state.name, state.max_parallelism, state.max_parallelism
-                )));
-            }
+        let report = RestoreReport::new(manifest, plan, self.allow_unclaimed);
+        for OperatorFate { operator, name, fate, why, .. } in &report.operators {
+            let why = why.as_deref().unwrap_or_default();
+            tracing::info!(checkpoint = self.place, %operator, name, %fate, why, "state to restore");
         }
-        Ok(())
+        report.refusal().map_or(Ok(()), |why| Err(Failure::user(why)))
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! api ──Job{plan, program}──► execute ─┬─ local ────► JobMaster core + TaskExecutor in this process, no sockets
 //!                                      ├─ plan ─────► writes the plan as JSON, exits 0
+//!                                      ├─ validate ─► writes what it would make of a checkpoint, exits 0
 //!                                      └─ worker ───► crate::worker: joins its JobManager, exits with its code
 //! parse::<Args>() ────────────────────── describe ──► prints the arguments' description as JSON, exits 0
 //! ```
@@ -20,6 +21,7 @@ mod local;
 mod once;
 mod result;
 mod role;
+mod validation;
 
 use std::cell::Cell;
 use std::path::Path;
@@ -58,7 +60,7 @@ thread_local! {
 pub(crate) fn is_local() -> Result<bool, Error> {
     Ok(match Role::from_environment()? {
         Role::Local | Role::Describe => true,
-        Role::Plan { .. } | Role::Worker { .. } => false,
+        Role::Plan { .. } | Role::Validate { .. } | Role::Worker { .. } => false,
     })
 }
 
@@ -79,6 +81,7 @@ pub(crate) fn execute(job: Job) -> Result<JobResult, Error> {
         Role::Local => local::run(job, &configuration::given()?),
         Role::Describe => describe::exit_undescribed(),
         Role::Plan { file } => role::exit(role::write_plan(&job.plan, &file)),
+        Role::Validate { file } => role::exit(validation::validate(job, &file)),
         Role::Worker { plan, environment } => join_as_worker(job, &plan, *environment),
     }
 }

@@ -26,7 +26,7 @@ impl Once {
     /// When the stored plan cannot be read.
     pub(crate) fn from_environment() -> Result<Self, Error> {
         match Role::from_environment()? {
-            Role::Local | Role::Plan { .. } | Role::Describe => Ok(Self::default()),
+            Role::Local | Role::Plan { .. } | Role::Validate { .. } | Role::Describe => Ok(Self::default()),
             Role::Worker { plan, .. } => {
                 Ok(Self { recorded: Some(role::read_plan(&plan)?.once), values: BTreeMap::new() })
             }

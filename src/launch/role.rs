@@ -18,6 +18,11 @@ pub(super) enum Role {
         /// Where to write it.
         file: PathBuf,
     },
+    /// Started to tell what it would make of a checkpoint.
+    Validate {
+        /// Where to write it.
+        file: PathBuf,
+    },
     /// Started to run subtasks.
     Worker {
         /// Holds the stored plan.
@@ -45,6 +50,7 @@ impl Role {
         }
         match text(roles::ROLE)?.as_str() {
             roles::ROLE_PLAN => Ok(Self::Plan { file: text(roles::PLAN)?.into() }),
+            roles::ROLE_VALIDATE => Ok(Self::Validate { file: text(roles::PLAN)?.into() }),
             roles::ROLE_DESCRIBE => Ok(Self::Describe),
             roles::ROLE_WORKER => {
                 let environment = serde_json::from_str(&text(roles::WORKER)?)

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | local | absent | |
 //! | plan | `plan` | [`PLAN`]: file to write the plan to |
+//! | validate | `validate` | [`PLAN`]: file to write the report to; [`CONFIGURATION`]: names the checkpoint |
 //! | worker | `worker` | [`PLAN`]: file that holds the plan; [`WORKER`]: a [`WorkerEnvironment`]; stdin closes when the TaskManager dies |
 //! | describe | `describe` | the description goes to stdout as JSON |
 
@@ -21,6 +22,8 @@ pub const PREFIX: &str = "FLOTT_INTERNAL_";
 pub const ROLE: &str = "FLOTT_INTERNAL_ROLE";
 /// Value of [`ROLE`]: write the plan and exit.
 pub const ROLE_PLAN: &str = "plan";
+/// Value of [`ROLE`]: write what the program would make of a checkpoint, and exit.
+pub const ROLE_VALIDATE: &str = "validate";
 /// Value of [`ROLE`]: run subtasks.
 pub const ROLE_WORKER: &str = "worker";
 /// Value of [`ROLE`]: describe the arguments and exit.

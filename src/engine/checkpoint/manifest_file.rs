@@ -64,6 +64,30 @@ pub fn read_manifest(place: &str) -> Result<Manifest, Failure> {
     })
 }
 
+/// Looks whether the files of a checkpoint are there, at their full length. What is in them is checked when they are read. Blocking.
+///
+/// # Errors
+/// The first that is missing or of another length, by name.
+pub fn check_files(manifest: &Manifest) -> Result<(), Failure> {
+    let files = manifest.operators.iter().flat_map(|operator| operator.files.iter().flatten());
+    for file in files {
+        let path = &file.path;
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.len() == file.bytes => {}
+            Ok(metadata) => {
+                let (found, bytes) = (metadata.len(), file.bytes);
+                let message = format!("the checkpoint's file {path} is damaged: it has {found} bytes, and had {bytes}");
+                return Err(Failure::permanent(message));
+            }
+            Err(error) => {
+                let cause = io_cause(&error);
+                return Err(Failure::permanent(format!("cannot read the checkpoint's file {path}: {cause}")));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Removes a checkpoint's directory: the manifest first, so that what is left of it is no checkpoint. Blocking.
 ///
 /// # Errors

@@ -10,6 +10,7 @@
 mod contents;
 mod manifest;
 mod manifest_file;
+mod restore_report;
 mod restored;
 mod state_file;
 mod storage;
@@ -17,7 +18,8 @@ mod storage;
 pub use super::record::Barrier;
 pub use contents::{Contents, OperatorContents, StateContents, read_contents};
 pub use manifest::{MANIFEST_NAME, MANIFEST_VERSION, Manifest, OperatorState, SourceState};
-pub use manifest_file::{discard_checkpoint, read_manifest, write_manifest};
+pub use manifest_file::{check_files, discard_checkpoint, read_manifest, write_manifest};
+pub use restore_report::{Fate, OperatorFate, RestoreReport, StateFate, WrittenStates};
 pub use restored::{RestoredOperator, RestoredStates, Taker};
 pub use state_file::write_states;
 pub use storage::{CheckpointStorage, LocalStorage, NewFile, StoredFile};

@@ -23,6 +23,7 @@ mod alignment;
 mod build;
 mod chain;
 mod counters;
+mod declared;
 mod driver;
 mod enumerator;
 mod event;

@@ -39,6 +39,7 @@ pub use keyed::{KeyAt, KeyContext, KeyedState, KeyedStates};
 pub use list::ListState;
 pub use map::MapState;
 pub use section::Section;
+pub(crate) use section::{has_times, name_parts};
 pub use snapshot::{Frozen, FrozenState, Redistribution, Restore, Sections, Snapshot, TakePart, TakeSection};
 pub(crate) use snapshot::{is_union_state, union_state_name};
 pub(crate) use timers::TimerQueue;

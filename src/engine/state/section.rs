@@ -48,11 +48,7 @@ enum Reading {
 impl Section<'_> {
     /// The times that entries have, if they have any: if they were of a state that expires.
     pub(super) fn times(&self) -> Option<Times> {
-        match self.parts.last().map(String::as_str) {
-            Some(TOUCHED) => Some(Times::One),
-            Some(EACH_TOUCHED) => Some(Times::Each),
-            Some(_) | None => None,
-        }
+        times_of(self.parts)
     }
 
     /// Calls `take` with each entry.
@@ -143,7 +139,25 @@ impl Section<'_> {
 
     /// With the entry's parts by their names.
     fn in_words(&self, text: &str) -> String {
-        let name = |text: String, (at, part): (usize, &String)| text.replace(&format!("value[{at}]"), part);
-        self.parts.iter().enumerate().fold(text.to_owned(), name)
+        name_parts(self.parts, text)
+    }
+}
+
+/// What is said of an entry, with its parts by their names.
+pub(crate) fn name_parts(parts: &[String], text: &str) -> String {
+    let name = |text: String, (at, part): (usize, &String)| text.replace(&format!("value[{at}]"), part);
+    parts.iter().enumerate().fold(text.to_owned(), name)
+}
+
+/// Whether entries with these parts are of a state that expires.
+pub(crate) fn has_times(parts: &[String]) -> bool {
+    times_of(parts).is_some()
+}
+
+fn times_of(parts: &[String]) -> Option<Times> {
+    match parts.last().map(String::as_str) {
+        Some(TOUCHED) => Some(Times::One),
+        Some(EACH_TOUCHED) => Some(Times::Each),
+        Some(_) | None => None,
     }
 }

@@ -149,6 +149,15 @@ impl Schema {
         }
     }
 
+    /// The schema of a tuple without its last part; of anything else, itself.
+    pub(crate) fn without_last_part(&self) -> Self {
+        let mut shorter = self.clone();
+        if let Body::Described { root: Type::Tuple(parts), .. } = &mut shorter.body {
+            parts.pop();
+        }
+        shorter
+    }
+
     /// A hash that is equal for equal schemas: then bytes mean the same. The type's Rust path, which changes when a program's
     /// modules are renamed, has no part in it unless the schema is opaque.
     #[must_use]
