@@ -9,7 +9,7 @@ use super::options::{
     EXPONENTIAL_DELAY_MAX, EXPONENTIAL_DELAY_MULTIPLIER, EXPONENTIAL_DELAY_RESET, FAILURE_RATE_DELAY,
     FAILURE_RATE_INTERVAL, FAILURE_RATE_MAX, FIXED_DELAY_ATTEMPTS, FIXED_DELAY_DELAY, PARALLELISM_DEFAULT,
     PIPELINE_AUTO_WATERMARK_INTERVAL, PIPELINE_CHAINING, PIPELINE_GLOBAL_JOB_PARAMETERS, PIPELINE_MAX_PARALLELISM,
-    PIPELINE_NAME, RECOVERY_IGNORE_UNCLAIMED, RECOVERY_PATH, RESTART_STRATEGY_TYPE, SAVEPOINT_DIR,
+    PIPELINE_NAME, RECOVERY_CLAIM_MODE, RECOVERY_IGNORE_UNCLAIMED, RECOVERY_PATH, RESTART_STRATEGY_TYPE, SAVEPOINT_DIR,
     TASK_CANCELLATION_TIMEOUT,
 };
 use super::{Configuration, Error};
@@ -120,6 +120,8 @@ pub struct CheckpointingConfig {
     pub recovery_path: Option<String>,
     /// `execution.state-recovery.ignore-unclaimed-state`.
     pub ignore_unclaimed_state: bool,
+    /// `execution.state-recovery.claim-mode`; default false: what a job starts from stays its user's.
+    pub claims_recovered: bool,
 }
 
 impl CheckpointingConfig {
@@ -135,6 +137,7 @@ impl CheckpointingConfig {
             savepoint_directory: configuration.find(&SAVEPOINT_DIR)?,
             recovery_path: configuration.find(&RECOVERY_PATH)?,
             ignore_unclaimed_state: configuration.get(&RECOVERY_IGNORE_UNCLAIMED)?,
+            claims_recovered: configuration.get::<String>(&RECOVERY_CLAIM_MODE)?.trim().eq_ignore_ascii_case("claim"),
         })
     }
 }

@@ -8,7 +8,7 @@
 //! An entry is created on condition that it is not there. A JobManager that was replaced without noticing finds the next number
 //! taken by its successor, and so completes no further checkpoint: nothing that it has prepared becomes visible.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::error::Error;
 use super::event::Event;
 use super::preparation::blocking;
-use crate::engine::checkpoint::{Manifest, discard_checkpoint, read_manifest, write_manifest};
+use crate::engine::checkpoint::{Manifest, check_files, discard_checkpoint, read_manifest, write_manifest};
 use crate::graph::task::Failure;
 use crate::ids::JobId;
 use crate::storage::files::{self, Creation};
@@ -61,27 +61,20 @@ impl CheckpointStore {
         self.dir.join(job.to_string()).join("checkpoints")
     }
 
-    /// Enters this attempt, and says what the job goes on from: the latest checkpoint whose manifest is whole.
-    pub(super) fn begin(&self, job: JobId) -> Result<Option<Manifest>, Error> {
+    /// Enters this attempt, and says what it takes over: the latest checkpoints that are whole, `retained` at most, the latest last,
+    /// which the job goes on from. Below `directory` everything else that earlier attempts have left is removed: they can complete
+    /// nothing any more.
+    pub(super) fn begin(&self, job: JobId, retained: usize, directory: &str) -> Result<Vec<Manifest>, Error> {
         let list = self.list(job);
         loop {
             let entries = entries(&list)?;
             let last = entries.last().map_or(0, |(number, _)| *number);
-            let mut latest = None;
-            for (_, name) in entries.iter().rev() {
-                let Some(directory) = read_entry(&list.join(name))?.checkpoint else { continue };
-                match read_manifest(&directory) {
-                    Ok(manifest) => {
-                        latest = Some(manifest);
-                        break;
-                    }
-                    Err(failure) => tracing::warn!(%job, %failure, "going back to an earlier checkpoint"),
-                }
-            }
-            let checkpoint = latest.as_ref().map(|manifest| manifest.directory.clone());
+            let kept = latest_whole(&list, &entries, retained.max(1), job)?;
+            let checkpoint = kept.last().map(|manifest| manifest.directory.clone());
             if self.enter(&list, last + 1, checkpoint)? == Creation::Created {
                 self.note(job, last + 1);
-                return Ok(latest);
+                remove_others(Path::new(directory), &kept);
+                return Ok(kept);
             }
         }
     }
@@ -151,6 +144,40 @@ impl CheckpointStore {
     }
 }
 
+/// The latest checkpoints of the list that are whole, the latest last.
+fn latest_whole(list: &Path, entries: &[(u64, String)], count: usize, job: JobId) -> Result<Vec<Manifest>, Error> {
+    let (mut kept, mut seen) = (Vec::<Manifest>::new(), BTreeSet::new());
+    for (_, name) in entries.iter().rev() {
+        if kept.len() == count {
+            break;
+        }
+        let Some(directory) = read_entry(&list.join(name))?.checkpoint.filter(|known| seen.insert(known.clone()))
+        else {
+            continue;
+        };
+        match read_manifest(&directory).and_then(|manifest| check_files(&manifest).map(|()| manifest)) {
+            Ok(manifest) => kept.push(manifest),
+            // Those behind the latest were removed in their time, mostly.
+            Err(failure) if kept.is_empty() => tracing::warn!(%job, %failure, "going back to an earlier checkpoint"),
+            Err(_) => {}
+        }
+    }
+    kept.reverse();
+    Ok(kept)
+}
+
+/// Removes the checkpoints below `directory` that are not among `kept`, complete or not.
+fn remove_others(directory: &Path, kept: &[Manifest]) {
+    let Ok(found) = std::fs::read_dir(directory) else { return };
+    for path in found.flatten().map(|entry| entry.path()) {
+        let is_checkpoint = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("chk-"));
+        if is_checkpoint && path.is_dir() && kept.iter().all(|manifest| Path::new(&manifest.directory) != path) {
+            tracing::info!(path = %path.display(), "removing what an earlier attempt has left of a checkpoint");
+            CheckpointStore::discard(&path.to_string_lossy());
+        }
+    }
+}
+
 fn name_of(number: u64) -> String {
     format!("{number:08}.json")
 }
@@ -174,9 +201,12 @@ fn read_entry(path: &Path) -> Result<Entry, Error> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::engine::checkpoint::MANIFEST_VERSION;
-    use crate::ids::CheckpointId;
+    use crate::engine::checkpoint::{MANIFEST_VERSION, OperatorState};
+    use crate::graph::task::StateFile;
+    use crate::ids::{CheckpointId, OperatorId};
     use crate::time::Now;
 
     const JOB: JobId = JobId(1);
@@ -198,45 +228,49 @@ mod tests {
         }
     }
 
+    fn begin(store: &CheckpointStore, retained: usize) -> Vec<Manifest> {
+        store.begin(JOB, retained, &store.default_directory(JOB).to_string_lossy()).unwrap()
+    }
+
     #[test]
     fn the_next_attempt_goes_on_from_the_latest_and_fences_the_one_before() {
         let dir = tempfile::tempdir().unwrap();
         let first = CheckpointStore::new(dir.path().to_owned(), 1);
-        assert_eq!(first.begin(JOB).unwrap(), None);
+        assert_eq!(begin(&first, 1), []);
         for checkpoint in [1, 2] {
             first.publish(&manifest(&first, checkpoint), true).unwrap();
         }
         let second = CheckpointStore::new(dir.path().to_owned(), 2);
-        assert_eq!(second.begin(JOB).unwrap(), Some(manifest(&first, 2)));
+        assert_eq!(begin(&second, 1), [manifest(&first, 2)]);
         // The first one does not know yet.
         assert!(matches!(first.publish(&manifest(&first, 3), true), Err(Unpublished::Fenced(_))));
         second.publish(&manifest(&second, 3), true).unwrap();
         let third = CheckpointStore::new(dir.path().to_owned(), 3);
-        assert_eq!(third.begin(JOB).unwrap(), Some(manifest(&second, 3)));
+        assert_eq!(begin(&third, 1), [manifest(&second, 3)]);
     }
 
     #[test]
     fn a_damaged_or_missing_checkpoint_is_passed_over() {
         let dir = tempfile::tempdir().unwrap();
         let first = CheckpointStore::new(dir.path().to_owned(), 1);
-        first.begin(JOB).unwrap();
+        begin(&first, 1);
         for checkpoint in [1, 2, 3] {
             first.publish(&manifest(&first, checkpoint), true).unwrap();
         }
         CheckpointStore::discard(&manifest(&first, 3).directory);
         std::fs::write(Path::new(&manifest(&first, 2).directory).join("_metadata"), "rubbish").unwrap();
         let second = CheckpointStore::new(dir.path().to_owned(), 2);
-        assert_eq!(second.begin(JOB).unwrap(), Some(manifest(&first, 1)));
+        assert_eq!(begin(&second, 1), [manifest(&first, 1)]);
     }
 
     #[test]
     fn a_forgotten_list_leaves_what_was_retained_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let store = CheckpointStore::new(dir.path().to_owned(), 1);
-        store.begin(JOB).unwrap();
+        begin(&store, 1);
         store.forget(JOB);
         assert!(!store.list(JOB).exists());
-        store.begin(JOB).unwrap();
+        begin(&store, 1);
         let retained = manifest(&store, 1);
         store.publish(&retained, true).unwrap();
         store.forget(JOB);
@@ -248,9 +282,95 @@ mod tests {
     fn a_savepoint_is_written_but_not_gone_on_from() {
         let dir = tempfile::tempdir().unwrap();
         let first = CheckpointStore::new(dir.path().to_owned(), 1);
-        first.begin(JOB).unwrap();
+        begin(&first, 1);
         first.publish(&manifest(&first, 1), false).unwrap();
         let second = CheckpointStore::new(dir.path().to_owned(), 2);
-        assert_eq!(second.begin(JOB).unwrap(), None);
+        assert_eq!(begin(&second, 1), []);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// A checkpoint completes, with a state file.
+        Publish,
+        /// A JobManager dies in the midst of one: files without a manifest.
+        Abandon,
+        /// The latest loses its manifest, or bytes of its state.
+        Damage { manifest: bool },
+        /// The next JobManager begins.
+        Restart,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            3 => Just(Step::Publish),
+            1 => Just(Step::Abandon),
+            1 => any::<bool>().prop_map(|manifest| Step::Damage { manifest }),
+            2 => Just(Step::Restart),
+        ];
+        proptest::collection::vec(step, 0..25)
+    }
+
+    fn with_file(store: &CheckpointStore, number: u64) -> Manifest {
+        let mut manifest = manifest(store, number);
+        std::fs::create_dir_all(&manifest.directory).unwrap();
+        let path = Path::new(&manifest.directory).join("v-0-0").to_string_lossy().into_owned();
+        std::fs::write(&path, "state").unwrap();
+        let file = StateFile { path, bytes: 5, operators: Vec::new(), union: false };
+        manifest.operators.push(OperatorState {
+            operator: OperatorId(1),
+            uid: None,
+            name: "count".to_owned(),
+            parallelism: 1,
+            max_parallelism: 128,
+            files: vec![Some(file)],
+        });
+        manifest
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        #[test]
+        fn what_is_referenced_is_never_removed_and_everything_else_is(steps in steps(), retained in 1usize..4) {
+            let dir = tempfile::tempdir().unwrap();
+            let mut store = CheckpointStore::new(dir.path().to_owned(), 1);
+            let directory = store.default_directory(JOB);
+            // Those that a job may go on from: (manifest, whole).
+            let (mut model, mut number) = (Vec::<(Manifest, bool)>::new(), 0);
+            begin(&store, retained);
+            for step in steps.into_iter().chain([Step::Restart]) {
+                match step {
+                    Step::Publish => {
+                        number += 1;
+                        let manifest = with_file(&store, number);
+                        store.publish(&manifest, true).unwrap();
+                        model.push((manifest, true));
+                        // As the coordinator does.
+                        while model.len() > retained {
+                            CheckpointStore::discard(&model.remove(0).0.directory);
+                        }
+                    }
+                    Step::Abandon => {
+                        number += 1;
+                        with_file(&store, number);
+                    }
+                    Step::Damage { manifest } => {
+                        let Some((latest, whole)) = model.last_mut() else { continue };
+                        *whole = false;
+                        let file = if manifest { "_metadata" } else { "v-0-0" };
+                        std::fs::write(Path::new(&latest.directory).join(file), "x").unwrap();
+                    }
+                    Step::Restart => {
+                        store = CheckpointStore::new(dir.path().to_owned(), store.attempt + 1);
+                        let taken = begin(&store, retained);
+                        model.retain(|known| known.1);
+                        prop_assert_eq!(&taken, &model.iter().map(|known| known.0.clone()).collect::<Vec<_>>());
+                        let left = std::fs::read_dir(&directory).unwrap().flatten().filter(|entry| entry.path().is_dir());
+                        let left: BTreeSet<_> = left.map(|entry| entry.path().to_string_lossy().into_owned()).collect();
+                        prop_assert_eq!(left, taken.into_iter().map(|manifest| manifest.directory).collect());
+                    }
+                }
+            }
+        }
     }
 }

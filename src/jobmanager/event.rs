@@ -153,8 +153,8 @@ pub struct Prepared {
     pub decision: Option<Decision>,
     /// From the configuration.
     pub checkpoints: CheckpointSettings,
-    /// Where the job goes on: the latest checkpoint of an earlier JobManager, or what the configuration names.
-    pub restore: Option<Arc<Manifest>>,
+    /// The checkpoints that are taken over from an earlier JobManager, or what the configuration names. The job goes on from the last.
+    pub restore: Vec<Arc<Manifest>>,
     /// The parallelism that a user has given it under an earlier JobManager.
     pub requirements: Option<Requirements>,
     /// What the configuration names, until it is found.

@@ -59,16 +59,23 @@ impl Preparation {
             Ok((plan, mut prepared)) => {
                 let (store, checkpoints) = (self.store.clone(), self.checkpoints.clone());
                 let from = prepared.recovery.take();
+                let (retained, directory) = (prepared.checkpoints.retained, prepared.checkpoints.directory.clone());
                 let found = blocking(move || {
                     store.put_plan(job, &plan)?;
                     // An earlier attempt has come further than what the job was started from.
-                    let latest = checkpoints.begin(job)?;
-                    Ok(latest.map_or_else(|| from.map(|from| from.open(&plan)).transpose(), |latest| Ok(Some(latest))))
+                    let kept = checkpoints.begin(job, retained, &directory)?;
+                    if kept.is_empty() {
+                        return Ok(from
+                            .map(|from| from.open(&plan))
+                            .transpose()
+                            .map(|from| from.into_iter().collect()));
+                    }
+                    Ok(Ok(kept))
                 })
                 .await?;
                 match found {
                     Ok(restore) => {
-                        prepared.restore = restore.map(Arc::new);
+                        prepared.restore = restore.into_iter().map(Arc::new).collect();
                         Ok(Event::Planned { job, prepared: Box::new(prepared) })
                     }
                     Err(failure) => Ok(Event::PlanFailed { job, failure }),
@@ -132,7 +139,7 @@ impl Preparation {
             cancel_timeout: config.cancellation_timeout,
             decision: None,
             checkpoints,
-            restore: None,
+            restore: Vec::new(),
             requirements: None,
             recovery,
         };

@@ -107,6 +107,9 @@ options! { honoured: true;
         "Checkpoint or savepoint that the job starts from." aka ["execution.savepoint.path"];
     RECOVERY_IGNORE_UNCLAIMED: Flag, "execution.state-recovery.ignore-unclaimed-state" = "false",
         "Whether state of operators that the job no longer has is dropped." aka ["execution.savepoint.ignore-unclaimed-state"];
+    RECOVERY_CLAIM_MODE: OneOf(&["no_claim", "claim"]), "execution.state-recovery.claim-mode" = "no_claim",
+        "Whether the checkpoint or savepoint that a job starts from becomes its own, to be removed as its other ones are."
+        aka ["execution.savepoint-restore-mode"];
     TASK_CANCELLATION_TIMEOUT: Duration, "task.cancellation.timeout" = "3 min",
         "A worker whose tasks do not stop within so long is killed.";
 

@@ -47,8 +47,6 @@ options! { honoured: false;
         aka ["execution.checkpointing.unaligned"];
     CHECKPOINTING_ALIGNED_TIMEOUT: Duration, "execution.checkpointing.aligned-checkpoint-timeout" = "0 ms",
         "Aligned at first, then unaligned." aka ["execution.checkpointing.alignment-timeout"];
-    RECOVERY_CLAIM_MODE: OneOf(&["no_claim", "claim", "legacy"]), "execution.state-recovery.claim-mode" = "no_claim",
-        "Who owns the savepoint afterwards." aka ["execution.savepoint-restore-mode"];
     RECOVERY_FROM_LOCAL: Flag, "execution.state-recovery.from-local" = "false", "Restore from the node's own copy."
         aka ["state.backend.local-recovery"];
     CANCELLATION_INTERVAL: Duration, "task.cancellation.interval" = "30 s", "Pause between reminders to stop.";

@@ -183,8 +183,9 @@ impl Core {
         if let Some(requirements) = prepared.requirements {
             master.require(requirements, now);
         }
-        if let Some(manifest) = prepared.restore {
-            master.restore_from(manifest, now);
+        if let Some((latest, older)) = prepared.restore.split_last() {
+            master.take_over(older);
+            master.restore_from(Arc::clone(latest), now);
         }
         entry.submission.configuration = prepared.configuration;
         entry.stage = Stage::Planned(Box::new(master));

@@ -109,7 +109,7 @@ impl World {
                     cancel_timeout: Duration::from_secs(5),
                     decision: None,
                     checkpoints: CheckpointSettings::default(),
-                    restore: None,
+                    restore: Vec::new(),
                     requirements: None,
                     recovery: None,
                 };

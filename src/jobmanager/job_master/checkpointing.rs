@@ -1,6 +1,7 @@
 //! The job's part in its checkpoints: when one begins, what its manifest says, and what follows when it is there or is not.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::checkpoints::{Standing, Trigger};
@@ -391,9 +392,15 @@ impl JobMaster {
         }
     }
 
-    /// Removes checkpoints, except what is its user's: savepoints, and another job's that this one was started from.
+    /// Removes checkpoints, except what is its user's: savepoints, and another job's that this one was started from without claiming
+    /// it.
     fn discard_own(&self, manifests: Vec<Arc<Manifest>>, out: &mut Vec<Effect>) {
-        let own = manifests.into_iter().filter(|manifest| !manifest.savepoint && manifest.job == self.job);
+        let claimed = self.checkpoints.settings.claimed.as_deref();
+        let is_own = |manifest: &Arc<Manifest>| {
+            let made_here = !manifest.savepoint && manifest.job == self.job;
+            made_here || claimed == Some(Path::new(&manifest.directory))
+        };
+        let own = manifests.into_iter().filter(is_own);
         out.extend(own.map(|manifest| Effect::DiscardCheckpoint { directory: manifest.directory.clone() }));
     }
 

@@ -196,6 +196,11 @@ impl JobMaster {
         }
     }
 
+    /// Makes a new job keep checkpoints of an earlier run of its JobManager as its own, oldest first.
+    pub fn take_over(&mut self, older: &[Arc<Manifest>]) {
+        self.checkpoints.take_over(older);
+    }
+
     /// Makes a new job go on from a checkpoint: of an earlier run of its JobManager, or one that a user names.
     pub fn restore_from(&mut self, manifest: Arc<Manifest>, now: Now) {
         self.restore_splits(&manifest);

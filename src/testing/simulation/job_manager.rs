@@ -365,7 +365,12 @@ impl JobManager {
                 directory: format!("attempt-{}", self.attempt.attempt),
                 ..CheckpointSettings::default()
             },
-            restore: world.disks.job(self.attempt.application, job).begin_checkpoints(self.attempt.attempt),
+            restore: world
+                .disks
+                .job(self.attempt.application, job)
+                .begin_checkpoints(self.attempt.attempt)
+                .into_iter()
+                .collect(),
             requirements,
             recovery: None,
         };

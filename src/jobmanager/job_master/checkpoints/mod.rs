@@ -12,6 +12,7 @@
 mod history;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +20,12 @@ pub use self::history::{CheckpointRecord, CheckpointStatus, History, SubtaskReco
 
 use super::execution::Position;
 use crate::config::CheckpointingConfig;
-use crate::engine::checkpoint::{Barrier, Manifest};
+use crate::engine::checkpoint::{Barrier, MANIFEST_NAME, Manifest};
 use crate::graph::checkpoint::{CheckpointTimings, Cut};
 use crate::graph::plan::NodeIndex;
 use crate::graph::task::{Failure, Split, StateFile};
 use crate::ids::{CheckpointId, ExecutionAttemptId, TriggerId};
+use crate::storage::files::path_of_uri;
 use crate::time::Now;
 
 /// How a job's checkpoints are made.
@@ -43,6 +45,8 @@ pub struct CheckpointSettings {
     pub retain_on_cancellation: bool,
     /// Where they lie: `chk-<n>` below it.
     pub directory: String,
+    /// Where the one lies that the job was started from, if that is to be its own.
+    pub claimed: Option<PathBuf>,
     /// Where savepoints lie, unless the request says.
     pub savepoint_directory: Option<String>,
 }
@@ -57,6 +61,7 @@ impl Default for CheckpointSettings {
             retained: 1,
             retain_on_cancellation: false,
             directory: String::new(),
+            claimed: None,
             savepoint_directory: None,
         }
     }
@@ -73,8 +78,19 @@ impl CheckpointSettings {
             retained: config.retained as usize,
             retain_on_cancellation: config.retain_on_cancellation,
             directory,
+            claimed: config.recovery_path.as_deref().filter(|_| config.claims_recovered).and_then(directory_of),
             savepoint_directory: config.savepoint_directory.clone(),
         }
+    }
+}
+
+/// The directory of a checkpoint that a user names by it, or by the manifest in it.
+fn directory_of(place: &str) -> Option<PathBuf> {
+    let path = std::path::absolute(path_of_uri(place).ok()?).ok()?;
+    if path.file_name().is_some_and(|name| name == MANIFEST_NAME) {
+        path.parent().map(Path::to_owned)
+    } else {
+        Some(path)
     }
 }
 
@@ -220,6 +236,11 @@ impl Coordinator {
         self.next = self.next.max(CheckpointId(manifest.checkpoint.0 + 1));
         self.history.restored(&manifest, now);
         self.completed.push_back(manifest);
+    }
+
+    /// Those that are kept besides the latest, from an earlier run of the JobManager.
+    pub(super) fn take_over(&mut self, older: &[Arc<Manifest>]) {
+        self.completed.extend(older.iter().cloned());
     }
 
     /// The latest complete one.

@@ -53,7 +53,7 @@ fn core() -> Core {
         cancel_timeout: Duration::from_secs(1),
         decision: None,
         checkpoints: CheckpointSettings::default(),
-        restore: None,
+        restore: Vec::new(),
         requirements: None,
         recovery: None,
     };
