@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 use super::arguments::{App, AppChoice, AppVerb, Node, NodeVerb, Output, Settings};
 use super::block_on;
 use super::output::{print, say, table, write};
+use super::queues;
 use super::run::user;
 use crate::client::ResourceManager;
 use crate::protocol::yarn_rest::{Application, Container};
 use crate::rpc::http;
 
 impl Settings {
-    fn resource_manager(&self) -> anyhow::Result<ResourceManager> {
+    pub(super) fn resource_manager(&self) -> anyhow::Result<ResourceManager> {
         let (_, client) = self.client()?;
         Ok(ResourceManager::new(&client.resource_manager, &user(), client.secret.as_ref()))
     }
@@ -24,6 +25,9 @@ pub(super) fn app(options: App) -> anyhow::Result<ExitCode> {
     match options.verb {
         AppVerb::List { settings, all, output } => list(&settings, all, output),
         AppVerb::Status { choice } => status(&choice),
+        AppVerb::Why { choice } => queues::why(&choice),
+        AppVerb::Move { choice, queue } => queues::move_application(&choice, &queue),
+        AppVerb::Priority { choice, priority } => queues::set_priority(&choice, priority),
         AppVerb::Kill { choice } => kill(&choice),
         AppVerb::Logs { choice, container, file } => logs(&choice, container.as_deref(), file.as_deref()),
     }?;

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::explain::ExplainFormat;
+use super::queues::Queue;
 use super::rescale::Rescale;
 use super::session::memory;
+use super::simulate::SimulateVerb;
 use crate::ids::{ApplicationId, JobId};
 use crate::resource::MemorySize;
 
@@ -41,6 +43,8 @@ pub(super) enum Verb {
     App(App),
     /// Nodes of the resource manager
     Node(Node),
+    /// Queues of the resource manager
+    Queue(Queue),
     /// Show the configuration
     Config(Config),
     /// Run a resource manager
@@ -328,6 +332,25 @@ pub(super) enum AppVerb {
         #[command(flatten)]
         choice: AppChoice,
     },
+    /// Say why an application waits: per ask, and for what it wants most per node
+    Why {
+        #[command(flatten)]
+        choice: AppChoice,
+    },
+    /// Move an application with all it has to another queue
+    Move {
+        #[command(flatten)]
+        choice: AppChoice,
+        /// The queue, by path or unique name
+        queue: String,
+    },
+    /// Give an application another priority among those of its queue
+    Priority {
+        #[command(flatten)]
+        choice: AppChoice,
+        /// Larger numbers are served first
+        priority: u32,
+    },
     /// End an application and its containers
     Kill {
         #[command(flatten)]
@@ -411,7 +434,10 @@ pub(super) struct Daemon {
 
 /// `flott simulate`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Simulate {
+    #[command(subcommand)]
+    pub(super) verb: Option<SimulateVerb>,
     /// Seed of everything that happens; the same seed gives the same trace
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,

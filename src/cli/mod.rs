@@ -1,7 +1,7 @@
 //! The command line: `flott <verb>`. The only place that names every daemon.
 //!
 //! ```text
-//! arguments ─► flink_words (single-dash words) ─► Cli (clap) ─► daemons │ run │ jobs │ savepoints │ session │ applications │ nodes │ settings
+//! arguments ─► flink_words (single-dash words) ─► Cli (clap) ─► daemons │ run │ jobs │ savepoints │ session │ applications │ queues │ settings
 //! ```
 //!
 //! Conventions: results go to stdout, everything else to stderr; `--output json` everywhere; exit code 0 only for success;
@@ -16,12 +16,14 @@ mod flink_words;
 mod jobs;
 mod output;
 mod progress;
+mod queues;
 mod rescale;
 mod restore;
 mod run;
 mod savepoints;
 mod session;
 mod settings;
+mod simulate;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -29,8 +31,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use arguments::{Cli, Simulate, Verb};
+use simulate::SimulateVerb;
 
-use crate::testing::simulation;
+use crate::testing::{scheduling, simulation};
 
 /// Runs the command line and says how it went. `arguments` begin with the program's own name.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
@@ -67,8 +70,12 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Session(options) => session::session(options),
         Verb::App(options) => applications::app(options),
         Verb::Node(options) => applications::node(options),
+        Verb::Queue(options) => queues::queue(options),
         Verb::Config(options) => settings::config(options),
-        Verb::Simulate(Simulate { seed, seeds, quiet }) => {
+        Verb::Simulate(Simulate { verb: Some(SimulateVerb::Scheduler(options)), .. }) => {
+            scheduling::command(&options.into())
+        }
+        Verb::Simulate(Simulate { verb: None, seed, seeds, quiet }) => {
             simulation::command(&simulation::Options { seed, seeds, quiet })
         }
     }

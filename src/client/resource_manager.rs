@@ -140,6 +140,54 @@ impl ResourceManager {
         self.http.put::<_, serde_json::Value>(&self.as_user(&format!("/apps/{id}/state")), &state).await.map(drop)
     }
 
+    /// The root queue as YARN shows it, each queue within its parent.
+    ///
+    /// # Errors
+    /// Those of [`Client`].
+    pub async fn queues(&self) -> Result<serde_json::Value, Error> {
+        let mut envelope: serde_json::Value = self.http.get(&format!("{BASE}/scheduler")).await?;
+        Ok(envelope["scheduler"]["schedulerInfo"].take())
+    }
+
+    /// Replaces the tree of queues by that of a queues file; with `dry_run` nothing changes. Returns what does, a line each.
+    ///
+    /// # Errors
+    /// Those of [`Client`]; a refusal lists everything that is wrong.
+    pub async fn apply_queues(&self, text: &str, dry_run: bool) -> Result<Vec<String>, Error> {
+        let path = self.as_user(&format!("/scheduler-conf/queues?dry-run={dry_run}"));
+        let mut answer: serde_json::Value = self.http.put(&path, &serde_json::json!({ "text": text })).await?;
+        Ok(serde_json::from_value(answer["differences"].take()).unwrap_or_default())
+    }
+
+    /// Moves an application to another queue; returns the queue's path.
+    ///
+    /// # Errors
+    /// Those of [`Client`].
+    pub async fn move_application(&self, id: ApplicationId, queue: &str) -> Result<String, Error> {
+        let path = self.as_user(&format!("/apps/{id}/queue"));
+        let answer: serde_json::Value = self.http.put(&path, &serde_json::json!({ "queue": queue })).await?;
+        Ok(answer["queue"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Gives an application another priority.
+    ///
+    /// # Errors
+    /// Those of [`Client`].
+    pub async fn set_priority(&self, id: ApplicationId, priority: u32) -> Result<(), Error> {
+        let path = self.as_user(&format!("/apps/{id}/priority"));
+        let body = serde_json::json!({ "priority": priority });
+        self.http.put::<_, serde_json::Value>(&path, &body).await.map(drop)
+    }
+
+    /// Why an application waits: YARN's activities of it, with a reason per ask and per node.
+    ///
+    /// # Errors
+    /// Those of [`Client`].
+    pub async fn why(&self, id: ApplicationId) -> Result<serde_json::Value, Error> {
+        let mut envelope: serde_json::Value = self.http.get(&format!("{BASE}/scheduler/app-activities/{id}")).await?;
+        Ok(envelope["appActivities"].take())
+    }
+
     /// Nodes; with `all`, those that are gone too.
     ///
     /// # Errors

@@ -8,10 +8,11 @@ use std::{env, fs};
 
 use super::options::{
     CLUSTER_SECRET, CLUSTER_SECRET_FILE, ConfigOption, HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, NODEMANAGER_BIND_HOST,
-    NODEMANAGER_CACHE_TARGET_SIZE, NODEMANAGER_DIR, NODEMANAGER_HOST, NODEMANAGER_MEMORY, NODEMANAGER_PORT,
-    NODEMANAGER_VCORES, RESOURCEMANAGER_ADDRESS, RESOURCEMANAGER_AM_EXPIRY, RESOURCEMANAGER_AM_MAX_ATTEMPTS,
-    RESOURCEMANAGER_AM_SHARE, RESOURCEMANAGER_BIND_HOST, RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY,
-    RESOURCEMANAGER_NODE_EXPIRY, RESOURCEMANAGER_PORT, RESOURCEMANAGER_STATE_DIR, RESOURCEMANAGER_UPLOADS_ENABLED,
+    NODEMANAGER_CACHE_TARGET_SIZE, NODEMANAGER_DIR, NODEMANAGER_HOST, NODEMANAGER_LABEL, NODEMANAGER_MEMORY,
+    NODEMANAGER_PORT, NODEMANAGER_RACK, NODEMANAGER_VCORES, RESOURCEMANAGER_ADDRESS, RESOURCEMANAGER_AM_EXPIRY,
+    RESOURCEMANAGER_AM_MAX_ATTEMPTS, RESOURCEMANAGER_AM_SHARE, RESOURCEMANAGER_BIND_HOST,
+    RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY, RESOURCEMANAGER_NODE_EXPIRY, RESOURCEMANAGER_PORT,
+    RESOURCEMANAGER_QUEUES_FILE, RESOURCEMANAGER_STATE_DIR, RESOURCEMANAGER_UPLOADS_ENABLED,
     RESOURCEMANAGER_UPLOADS_RETENTION,
 };
 use super::{Configuration, Error};
@@ -31,6 +32,8 @@ pub struct ResourceManagerConfig {
     pub state_dir: PathBuf,
     /// `resourcemanager.scheduler.minimum-allocation.memory`; default 64 MB.
     pub minimum_allocation: MemorySize,
+    /// `resourcemanager.scheduler.queues-file`, if there is one.
+    pub queues_file: Option<PathBuf>,
     /// `resourcemanager.node-expiry`; default 15 s.
     pub node_expiry: Duration,
     /// `resourcemanager.am-expiry`; default 15 s.
@@ -63,6 +66,7 @@ impl ResourceManagerConfig {
             bind_host: configuration.get(&RESOURCEMANAGER_BIND_HOST)?,
             state_dir: dir(configuration, &RESOURCEMANAGER_STATE_DIR, "resourcemanager")?,
             minimum_allocation: configuration.get(&RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY)?,
+            queues_file: configuration.find(&RESOURCEMANAGER_QUEUES_FILE)?.map(|path: String| PathBuf::from(path)),
             node_expiry: configuration.get(&RESOURCEMANAGER_NODE_EXPIRY)?,
             am_expiry: configuration.get(&RESOURCEMANAGER_AM_EXPIRY)?,
             am_max_attempts: configuration.get(&RESOURCEMANAGER_AM_MAX_ATTEMPTS)?,
@@ -117,6 +121,10 @@ pub struct NodeManagerConfig {
     pub memory: MemorySize,
     /// `nodemanager.vcores`: what the node offers; default: its cores, at least 8.
     pub vcores: u32,
+    /// `nodemanager.rack`, if it names one.
+    pub rack: Option<String>,
+    /// `nodemanager.label`, if it has one.
+    pub label: Option<String>,
     /// `heartbeat.interval`; default 1 s.
     pub heartbeat: Duration,
     /// `heartbeat.timeout`; default 5 s.
@@ -142,6 +150,8 @@ impl NodeManagerConfig {
             cache_target: configuration.get(&NODEMANAGER_CACHE_TARGET_SIZE)?,
             memory: configuration.find(&NODEMANAGER_MEMORY)?.unwrap_or_else(machine_memory),
             vcores: configuration.find(&NODEMANAGER_VCORES)?.unwrap_or_else(machine_vcores),
+            rack: configuration.find(&NODEMANAGER_RACK)?,
+            label: configuration.find(&NODEMANAGER_LABEL)?,
             heartbeat: configuration.get(&HEARTBEAT_INTERVAL)?,
             frozen_after: configuration.get(&HEARTBEAT_TIMEOUT)?,
             secret: secret(configuration)?,
@@ -160,6 +170,10 @@ impl NodeManagerConfig {
         if self.memory.mebibytes() == 0 || self.vcores == 0 {
             let (memory, vcores) = (NODEMANAGER_MEMORY.key, NODEMANAGER_VCORES.key);
             return Err(Error::Conflict(format!("a node must offer something: {memory} and {vcores} must not be 0")));
+        }
+        if let Some(rack) = self.rack.as_ref().filter(|rack| rack.len() < 2 || !rack.starts_with('/')) {
+            let key = NODEMANAGER_RACK.key;
+            return Err(Error::Conflict(format!("{key} is `{rack}`; the name of a rack begins with /, e.g. /rack1")));
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ mod job;
 mod kind;
 pub mod options;
 mod processes;
+pub mod queues;
 mod secrets;
 mod yaml;
 
@@ -28,4 +29,5 @@ pub use self::error::Error;
 pub use self::job::{CheckpointingConfig, JobConfig, RestartStrategy};
 pub use self::kind::{Kind, Ports, Value, parse_duration};
 pub use self::processes::{JobManagerConfig, TaskManagerConfig};
+pub use self::queues::{InvalidQueues, QueuesConfig};
 pub use self::secrets::{MASK, is_secret};

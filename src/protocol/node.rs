@@ -23,6 +23,12 @@ pub struct Register {
     pub http_address: String,
     /// What it offers in all.
     pub capability: Resource,
+    /// Its rack, as `/name`; absent: that of all nodes that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rack: Option<String>,
+    /// Its label: it belongs to the part of the cluster that has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// Counts starts of this NodeManager on its directory, from 1.
     pub incarnation: u64,
     /// Containers it has, running or ended and not yet acknowledged.

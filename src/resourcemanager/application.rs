@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Illegal;
 use super::record::{self, ApplicationEnd};
+use super::scheduler::AppKey;
 use crate::ids::{ApplicationAttemptId, ApplicationId, NodeId};
 use crate::protocol::application_master::FinalStatus;
 use crate::protocol::submission::{ApplicationState, Submission};
@@ -40,6 +41,10 @@ pub(crate) struct Application {
     pub(crate) version: u64,
     /// Ticket of what it stored last.
     pub(crate) ticket: u64,
+    /// Its place in the scheduler, while it lives.
+    pub(crate) scheduled: Option<AppKey>,
+    /// Whether it was let in before the ResourceManager restarted.
+    pub(crate) recovered: bool,
     /// MB-milliseconds and core-milliseconds of containers that ended.
     pub(crate) used: (u64, u64),
 }
@@ -149,6 +154,8 @@ impl Application {
             nodes: BTreeSet::new(),
             version: 0,
             ticket: 0,
+            scheduled: None,
+            recovered: false,
             used: (0, 0),
         }
     }

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::asks::{AskKey, AskTable};
+use super::asks::AskKey;
 use super::error::Illegal;
 use super::mailbox::Mailbox;
 use super::record::{self, AttemptEnd, Master, Outcome};
@@ -33,13 +33,12 @@ pub(crate) struct Attempt {
     /// What its master said when it registered.
     pub(crate) registration: Option<Registration>,
     pub(crate) progress: f32,
-    pub(crate) asks: AskTable,
     pub(crate) blacklist: BTreeSet<String>,
     /// Nodes (`host:port`) that failed masters of earlier attempts.
     pub(crate) avoid: BTreeSet<String>,
     pub(crate) mailbox: Mailbox,
-    /// Why asks wait, as of the last plan; the flag says that it is the master's own container.
-    pub(crate) waiting: BTreeMap<(bool, AskKey), (u32, Reason)>,
+    /// Why asks wait, as was told last; the flag says that it is the master's own container.
+    pub(crate) told: Vec<(AskKey, bool, Reason)>,
     /// Asks that can never be granted, by (priority, request id, resource name), with count, capability and reason.
     pub(crate) invalid: BTreeMap<(u32, u64, String), Pending>,
     pub(crate) end: Option<AttemptEnd>,
@@ -139,11 +138,10 @@ impl Attempt {
             master: None,
             registration: None,
             progress: 0.0,
-            asks: AskTable::default(),
             blacklist: BTreeSet::new(),
             avoid: BTreeSet::new(),
             mailbox: Mailbox::default(),
-            waiting: BTreeMap::new(),
+            told: Vec::new(),
             invalid: BTreeMap::new(),
             end: None,
             ticket: 0,

@@ -6,8 +6,9 @@
 //!     └──── expired, released, killed, completed: it leaves the books ────┘
 //! ```
 
-use super::asks::{AskKey, Level};
+use super::asks::AskKey;
 use super::error::Illegal;
+use super::scheduler::AllocationKey;
 use crate::ids::{ApplicationAttemptId, ContainerId, NodeId};
 use crate::protocol::container::{ContainerState, ContainerStatus, Exit, ExitCause};
 use crate::resource::Resource;
@@ -23,8 +24,8 @@ pub(crate) struct Container {
     pub(crate) resource: Resource,
     pub(crate) priority: u32,
     pub(crate) allocation_request_id: u64,
-    /// The row that placed it.
-    pub(crate) level: Level,
+    /// Its place in the scheduler, while it is on the books.
+    pub(crate) allocation: Option<AllocationKey>,
     pub(crate) role: Role,
     pub(crate) state: State,
     /// Whether its node has reported it in any state.

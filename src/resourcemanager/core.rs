@@ -15,6 +15,7 @@ mod delivery;
 mod masters;
 mod nodes;
 mod placement;
+mod queues;
 mod recovery;
 mod steps;
 #[cfg(test)]
@@ -30,15 +31,13 @@ use super::error::{Illegal, RefusalCode, Refused};
 use super::event::{Answer, Effect, Event, RequestId};
 use super::node::Node;
 use super::record::{self, Key, Record};
+use super::scheduler::Scheduler;
 use super::settings::Settings;
 use super::timers::{Timer, Timers};
 use crate::ids::{ApplicationAttemptId, ApplicationId, ContainerId, NodeId};
 use crate::protocol::container::ExitCause;
 use crate::rpc::token::{InvalidKey, SigningKey};
 use crate::time::Now;
-
-/// The only queue, for now.
-pub(crate) const DEFAULT_QUEUE: &str = "root.default";
 
 /// A change of state, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +65,7 @@ pub struct Core {
     attempts: BTreeMap<ApplicationAttemptId, Attempt>,
     containers: BTreeMap<ContainerId, Container>,
     nodes: BTreeMap<NodeId, Node>,
+    scheduler: Scheduler,
     timers: Timers,
     /// Inputs of state machines, to be run in order.
     steps: VecDeque<Step>,
@@ -73,8 +73,12 @@ pub struct Core {
     saving: BTreeMap<u64, Saved>,
     last_ticket: u64,
     last_version: u64,
-    /// Something changed that a plan depends on.
+    /// Something changed that grants depend on.
     replan: bool,
+    /// Attempts whose master asks for something, and was told the kind of reason why it waits.
+    waiting: BTreeSet<ApplicationAttemptId>,
+    /// Those of them that have been looked at in this turn.
+    turned: BTreeSet<ApplicationAttemptId>,
     /// Nodes have time to come back; nothing is granted.
     recovering: bool,
     /// Nodes that were part of the cluster before the restart and have not come back.
@@ -96,6 +100,8 @@ pub struct Core {
 struct Outgoing {
     /// Attempts whose mailbox may have news.
     mail: BTreeSet<ApplicationAttemptId>,
+    /// Attempts whose master has asked.
+    asked: BTreeSet<ApplicationAttemptId>,
     stops: Vec<(NodeId, ContainerId, ExitCause)>,
     acknowledged: BTreeMap<NodeId, Vec<ContainerId>>,
     changed: BTreeSet<ApplicationId>,
@@ -122,7 +128,9 @@ impl Core {
     pub fn new(settings: Settings, genesis: record::Cluster) -> Result<Self, InvalidKey> {
         let key = SigningKey::from_hex(&genesis.token_key)?;
         let master_key = SigningKey::from_hex(&genesis.master_key)?;
+        let scheduler = Scheduler::new(&settings.queues, settings.master_share_percent, settings.placement);
         Ok(Self {
+            scheduler,
             settings,
             cluster: genesis,
             key,
@@ -137,6 +145,8 @@ impl Core {
             last_ticket: 0,
             last_version: 0,
             replan: false,
+            waiting: BTreeSet::new(),
+            turned: BTreeSet::new(),
             recovering: false,
             awaited_nodes: BTreeSet::new(),
             lost_over_restart: BTreeSet::new(),
@@ -174,6 +184,18 @@ impl Core {
             }
             Event::Kill { request, application, diagnostics } => {
                 let answer = self.kill(application, diagnostics, now, out)?;
+                respond(out, request, answer);
+            }
+            Event::ApplyQueues { request, text, dry_run } => {
+                let answer = self.apply_queues(text, dry_run, now, out);
+                respond(out, request, answer);
+            }
+            Event::MoveApplication { request, application, queue } => {
+                let answer = self.move_application(application, &queue, now, out);
+                respond(out, request, answer);
+            }
+            Event::SetPriority { request, application, priority } => {
+                let answer = self.set_priority(application, priority, out);
                 respond(out, request, answer);
             }
             Event::NodeHello { request, register, resumed } => self.node_hello(request, *register, resumed, now, out),
@@ -218,7 +240,15 @@ impl Core {
                     self.steps.push_back(Step::Attempt(attempt, attempt::Input::Expired { why, counts: false }));
                     Ok(())
                 }
+                Timer::Lifetime(application) => {
+                    self.lifetime_over(application);
+                    Ok(())
+                }
                 Timer::Allocation(container) => self.allocation_expired(container, now),
+                Timer::Scheduler => {
+                    self.replan = true;
+                    Ok(())
+                }
                 Timer::Recovery => {
                     self.recovery_over();
                     Ok(())

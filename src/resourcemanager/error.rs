@@ -102,6 +102,14 @@ pub enum Error {
         /// The cause.
         cause: String,
     },
+    /// The queues file.
+    #[error("the queues file {} cannot be used: {cause}", path.display())]
+    Queues {
+        /// Which.
+        path: std::path::PathBuf,
+        /// The cause, or each in a line.
+        cause: String,
+    },
     /// The system gives no randomness.
     #[error("cannot make the cluster's key: {}", crate::rpc::io_cause(.0))]
     Randomness(std::io::Error),
@@ -113,7 +121,7 @@ impl Error {
         match self {
             Self::Storage(error) => error.kind(),
             Self::Store(error) => error.kind(),
-            Self::Record { .. } | Self::Randomness(_) => ErrorKind::Permanent,
+            Self::Record { .. } | Self::Queues { .. } | Self::Randomness(_) => ErrorKind::Permanent,
         }
     }
 }

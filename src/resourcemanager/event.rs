@@ -41,6 +41,33 @@ pub enum Event {
         /// Why, for its diagnostics.
         diagnostics: String,
     },
+    /// An administrator replaces the tree of queues.
+    ApplyQueues {
+        /// Answered by [`Answer::QueuesApplied`], once it is durable, or a refusal that lists why not.
+        request: RequestId,
+        /// A queues file's text.
+        text: String,
+        /// Only say what would change.
+        dry_run: bool,
+    },
+    /// A client moves an application to another queue.
+    MoveApplication {
+        /// Answered by [`Answer::Moved`].
+        request: RequestId,
+        /// Which.
+        application: ApplicationId,
+        /// Where to.
+        queue: String,
+    },
+    /// A client gives an application another priority.
+    SetPriority {
+        /// Answered by [`Answer::Prioritised`].
+        request: RequestId,
+        /// Which.
+        application: ApplicationId,
+        /// Larger numbers first.
+        priority: u32,
+    },
     /// A node opened a link.
     NodeHello {
         /// Answered by [`Answer::NodeRegistered`].
@@ -168,6 +195,21 @@ pub enum Answer {
         state: String,
         /// Whether nothing comes after.
         ended: bool,
+    },
+    /// To [`Event::ApplyQueues`]: what changes, a line each.
+    QueuesApplied {
+        /// Empty if nothing does.
+        differences: Vec<String>,
+    },
+    /// To [`Event::MoveApplication`].
+    Moved {
+        /// The path of the queue it is in now.
+        queue: String,
+    },
+    /// To [`Event::SetPriority`].
+    Prioritised {
+        /// What it has now.
+        priority: u32,
     },
     /// To [`Event::NodeHello`].
     NodeRegistered(node::Registered),

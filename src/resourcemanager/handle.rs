@@ -9,7 +9,8 @@ use tokio::time::timeout;
 use super::core::Core;
 use super::error::{Refused, RequestError};
 use super::event::{Answer, Event, Registering, RequestId};
-use super::report::{ApplicationReport, AttemptReport, ClusterSummary, ContainerReport, NodeSummary};
+use super::report::{ApplicationReport, AttemptReport, ClusterSummary, ContainerReport, NodeSummary, QueueReport};
+use super::scheduler::{Access, NodeReason};
 use crate::ids::{ApplicationAttemptId, ApplicationId, NodeId};
 use crate::protocol::application_master::{
     AllocateRequest, AllocateResponse, Finish, Register, Registered, ToApplicationMaster,
@@ -130,6 +131,68 @@ impl Handle {
         }
     }
 
+    /// Replaces the tree of queues with that of a queues file; with `dry_run` only says what would change, a line each.
+    ///
+    /// # Errors
+    /// [`RequestError`]; a refusal lists everything that is wrong with it.
+    pub async fn apply_queues(&self, text: String, dry_run: bool) -> Result<Vec<String>, RequestError> {
+        match self.ask(move |request| Event::ApplyQueues { request, text, dry_run }).await? {
+            Answer::QueuesApplied { differences } => Ok(differences),
+            _ => Err(RequestError::Unavailable),
+        }
+    }
+
+    /// Moves an application; returns the path of the queue it is in now.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn move_application(&self, application: ApplicationId, queue: String) -> Result<String, RequestError> {
+        match self.ask(move |request| Event::MoveApplication { request, application, queue }).await? {
+            Answer::Moved { queue } => Ok(queue),
+            _ => Err(RequestError::Unavailable),
+        }
+    }
+
+    /// Gives an application another priority among those of its queue.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn set_priority(&self, application: ApplicationId, priority: u32) -> Result<u32, RequestError> {
+        match self.ask(move |request| Event::SetPriority { request, application, priority }).await? {
+            Answer::Prioritised { priority } => Ok(priority),
+            _ => Err(RequestError::Unavailable),
+        }
+    }
+
+    /// Every queue, the root first, parents before children.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn queues(&self) -> Result<Vec<QueueReport>, RequestError> {
+        self.read(|core, _| core.queues()).await
+    }
+
+    /// Whether `user` may do that in a queue; none if there is no such queue.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn queue_access(
+        &self,
+        queue: String,
+        user: String,
+        access: Access,
+    ) -> Result<Option<bool>, RequestError> {
+        self.read(move |core, _| core.queue_access(&queue, &user, access)).await
+    }
+
+    /// Why each node does not serve what an application wants most, at most `most` nodes.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn why_not_nodes(&self, id: ApplicationId, most: usize) -> Result<Vec<NodeReason>, RequestError> {
+        self.read(move |core, _| core.why_not_nodes(id, most)).await
+    }
+
     /// Every application, by id.
     ///
     /// # Errors
@@ -248,7 +311,7 @@ impl Handle {
                 Err(Refused::new(super::RefusalCode::AttemptNotFound, why).into())
             }
             Some(ToApplicationMaster::Unregistered) | None => {
-                let empty = self.read(move |core, _| core.empty_response(attempt)).await?;
+                let empty = self.read(move |core, now| core.empty_response(attempt, now)).await?;
                 empty.ok_or(RequestError::Unavailable)
             }
         }

@@ -19,8 +19,9 @@
 //! It deliberately does not know `graph`, `engine`, jobs, or how a node launches.
 
 mod application;
-mod asks;
+pub(crate) mod asks;
 mod attempt;
+mod configure;
 mod container;
 pub mod core;
 mod error;
@@ -32,7 +33,7 @@ mod outbound;
 mod peers;
 pub mod record;
 pub mod report;
-mod scheduler;
+pub(crate) mod scheduler;
 mod service;
 mod settings;
 mod store;
@@ -42,6 +43,6 @@ mod uploads;
 pub use self::application::Final;
 pub use self::error::{Error, Illegal, RefusalCode, Refused, RequestError};
 pub use self::handle::Handle;
-pub use self::scheduler::Placement;
+pub use self::scheduler::{Access, NodeReason, Placement};
 pub use self::service::{Service, Started, start};
 pub use self::settings::Settings;

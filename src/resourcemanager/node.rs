@@ -22,6 +22,8 @@ pub(crate) struct Node {
     pub(crate) id: NodeId,
     pub(crate) http_address: String,
     pub(crate) rack: String,
+    /// Empty if it has none.
+    pub(crate) label: String,
     pub(crate) capability: Resource,
     /// Sum of its containers.
     pub(crate) allocated: Resource,
@@ -60,11 +62,12 @@ pub(crate) enum Consequence {
 }
 
 impl Node {
-    pub(crate) fn new(register: &Register, rack: String) -> Self {
+    pub(crate) fn new(register: &Register) -> Self {
         Self {
             id: register.node.clone(),
             http_address: register.http_address.clone(),
-            rack,
+            rack: String::new(),
+            label: String::new(),
             capability: register.capability.clone(),
             allocated: Resource::default(),
             containers: BTreeSet::new(),

@@ -23,6 +23,11 @@ pub enum Record {
     Application(Box<Application>),
     /// An attempt, from the moment its master has a container.
     Attempt(Box<Attempt>),
+    /// The tree of queues that was applied last, as a queues file's text.
+    Queues {
+        /// It was checked when it was applied.
+        text: String,
+    },
     /// A node that is part of the cluster: after a restart it is waited for.
     Node {
         /// Its id.
@@ -35,6 +40,8 @@ pub enum Record {
 pub enum Key {
     /// The only one of its kind.
     Cluster,
+    /// The tree of queues.
+    Queues,
     /// By application.
     Application(ApplicationId),
     /// By attempt.
@@ -50,6 +57,7 @@ impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Cluster => write!(f, "{PREFIX}cluster"),
+            Self::Queues => write!(f, "{PREFIX}queues"),
             Self::Application(id) => write!(f, "{PREFIX}application/{id}"),
             Self::Attempt(id) => write!(f, "{PREFIX}attempt/{id}"),
             Self::Node(id) => write!(f, "{PREFIX}node/{id}"),
@@ -64,6 +72,7 @@ impl Record {
             Self::Cluster(_) => Key::Cluster,
             Self::Application(application) => Key::Application(application.submission.application),
             Self::Attempt(attempt) => Key::Attempt(attempt.attempt),
+            Self::Queues { .. } => Key::Queues,
             Self::Node { node } => Key::Node(node.clone()),
         }
     }

@@ -201,3 +201,114 @@ pub struct ClusterSummary {
     /// What masters may have.
     pub masters_limit: Resource,
 }
+
+/// A queue as clients see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueReport {
+    /// From the root.
+    pub path: String,
+    /// Its last part.
+    pub name: String,
+    /// Path of the queue above.
+    pub parent: Option<String>,
+    /// Whether it takes applications.
+    pub is_leaf: bool,
+    /// `RUNNING`, `DRAINING` or `STOPPED`.
+    pub state: &'static str,
+    /// `percentage`, `weight` or `absolute`.
+    pub mode: &'static str,
+    /// Where its share is a weight.
+    pub weight: Option<f64>,
+    /// Larger numbers first, among siblings.
+    pub priority: i32,
+    /// `fifo` or `fair`.
+    pub ordering: &'static str,
+    /// By label; the first is that of nodes without.
+    pub shares: Vec<ShareReport>,
+    /// Asked for and not granted.
+    pub pending: Resource,
+    /// How many containers that is.
+    pub pending_containers: u64,
+    /// Live containers.
+    pub containers: usize,
+    /// Live applications.
+    pub applications: usize,
+    /// Of them, those with a master.
+    pub running: usize,
+    /// How many it takes.
+    pub applications_max: u32,
+    /// How many may run at a time.
+    pub parallel_max: Option<u32>,
+    /// What each active user is promised, in percent.
+    pub user_limit_percent: f64,
+    /// How often one user may have the promise.
+    pub user_limit_factor: f64,
+    /// Which part masters may use.
+    pub masters_part: f64,
+    /// The largest container, where it says.
+    pub maximum_allocation: Option<Resource>,
+    /// Who may submit, where it says.
+    pub submit: Option<String>,
+    /// Who may administer it, where it says.
+    pub administer: Option<String>,
+    /// Of applications that name none.
+    pub default_priority: u32,
+    /// Of applications, where it says.
+    pub default_lifetime: Option<std::time::Duration>,
+    /// Of applications, where it says.
+    pub maximum_lifetime: Option<std::time::Duration>,
+    /// Of asks that name none.
+    pub default_label: Option<String>,
+    /// Users with applications in it; leaves only.
+    pub users: Vec<UserReport>,
+}
+
+/// A queue's part of the nodes with one label.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShareReport {
+    /// Empty for nodes without.
+    pub label: String,
+    /// What it is promised, as part of its parent's promise.
+    pub of_parent: f64,
+    /// What it may have, as part of what its parent may.
+    pub most_of_parent: f64,
+    /// What it is promised, as part of all.
+    pub absolute: f64,
+    /// What it may have, as part of all.
+    pub absolute_most: f64,
+    /// What it uses, as part of all.
+    pub absolute_used: f64,
+    /// What it uses, as part of its promise; above 1 where it uses what others leave.
+    pub used_of_promised: f64,
+    /// What it is promised.
+    pub promised: Resource,
+    /// What it may have.
+    pub most: Resource,
+    /// What it has.
+    pub used: Resource,
+    /// Held free for it.
+    pub reserved: Resource,
+    /// Of what it has, by masters.
+    pub masters: Resource,
+    /// What masters may have.
+    pub masters_most: Resource,
+}
+
+/// A user of a queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserReport {
+    /// Who.
+    pub name: String,
+    /// What they have.
+    pub used: Resource,
+    /// Of it, by masters.
+    pub masters: Resource,
+    /// What they may have now.
+    pub limit: Resource,
+    /// How much more than others.
+    pub weight: f64,
+    /// Live applications.
+    pub applications: usize,
+    /// Whether they want something.
+    pub is_active: bool,
+}

@@ -18,13 +18,13 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::configure;
 use super::core::Core;
 use super::error::{Error, Refused};
 use super::event::{Answer, Effect, Event, Registering, RequestId};
 use super::handle::{Handle, Reply, Request};
 use super::outbound::{Outbound, Watch};
 use super::peers::Peers;
-use super::settings::Settings;
 use super::store;
 use super::uploads::{self, Uploads};
 use crate::config::ResourceManagerConfig;
@@ -68,8 +68,8 @@ pub struct Started {
 pub fn start(config: &ResourceManagerConfig, address: &str, clock: Arc<dyn Clock>) -> Result<Started, Error> {
     let (meta, records) = store::open(&config.state_dir)?;
     let blobs = config.uploads_enabled.then(|| BlobStore::open(&config.state_dir.join("blobs"))).transpose()?;
-    let core =
-        Core::new(settings(config, address), store::genesis(clock.now())?).expect("a key that was just made is a key");
+    let settings = configure::settings(config, address)?;
+    let core = Core::new(settings, store::genesis(clock.now())?).expect("a key that was just made is a key");
 
     let (durable_sender, durable) = mpsc::channel(DURABLE_LEN_MAX);
     let complete = move |ticket: u64, outcome: Outcome| {
@@ -115,21 +115,6 @@ pub fn start(config: &ResourceManagerConfig, address: &str, clock: Arc<dyn Clock
     service.apply(Event::Recover(records))?;
     info!(epoch = service.core.cluster().epoch, "recovered");
     Ok(Started { service, handle, links })
-}
-
-fn settings(config: &ResourceManagerConfig, address: &str) -> Settings {
-    // A share is a fraction from 0 to 1, checked when the configuration was read.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
-    let master_share_percent = (config.am_share * 100.0).round() as u64;
-    Settings {
-        secret: config.secret.clone(),
-        minimum_allocation_mb: config.minimum_allocation.mebibytes(),
-        max_attempts: config.am_max_attempts,
-        master_share_percent,
-        node_expiry: config.node_expiry,
-        master_expiry: config.am_expiry,
-        ..Settings::new(address)
-    }
 }
 
 /// The loop. Ends by cancellation, or when the store fails.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::asks::Bounds;
 use super::scheduler::Placement;
+use crate::config::QueuesConfig;
 use crate::resource::Resource;
 use crate::rpc::ClusterSecret;
 
@@ -22,7 +23,7 @@ pub struct Settings {
     pub maximum_allocation: Resource,
     /// The cluster's limit of attempts that count, per application.
     pub max_attempts: u32,
-    /// Which share of the cluster, in percent, masters may use. One master is let in always.
+    /// Which share of a queue, in percent, masters may use where the queue does not say. One master is let in always.
     pub master_share_percent: u64,
     /// A node silent for so long is lost.
     pub node_expiry: Duration,
@@ -40,6 +41,8 @@ pub struct Settings {
     pub completed_applications_max: usize,
     /// How nodes with room are ranked.
     pub placement: Placement,
+    /// The tree of queues.
+    pub queues: QueuesConfig,
 }
 
 impl Settings {
@@ -61,6 +64,7 @@ impl Settings {
             scheduling_wait: Duration::from_secs(3),
             completed_applications_max: 1000,
             placement: Placement::default(),
+            queues: QueuesConfig::default(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::{ApplicationAttemptId, ContainerId, NodeId};
+use crate::ids::{ApplicationAttemptId, ApplicationId, ContainerId, NodeId};
 use crate::time::Now;
 
 /// What a deadline is for.
@@ -14,8 +14,12 @@ pub(crate) enum Timer {
     Master(ApplicationAttemptId),
     /// An unregistered master's container is stopped.
     Exit(ApplicationAttemptId),
+    /// An application has lived as long as its queue allows.
+    Lifetime(ApplicationId),
     /// A granted container was not started.
     Allocation(ContainerId),
+    /// An ask may be served in another way from now on.
+    Scheduler,
     /// Nodes had time to come back after a restart.
     Recovery,
 }

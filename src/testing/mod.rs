@@ -1,12 +1,14 @@
 //! What tests of programs need: a source that follows a script, [`TestStream`]; jobs in virtual time, [`execute`] and
 //! [`execute_and_collect`]; one operator without a job, [`KeyedOneInputHarness`]. The chapter [`testing`](crate::guide::testing) of
-//! the guide shows them together. For us a simulated cluster, [`simulation`].
+//! the guide shows them together. For us a simulated cluster, [`simulation`], and the
+//! ResourceManager's scheduler under thousands of simulated nodes, [`scheduling`].
 
 #[cfg(test)]
 pub(crate) mod allocations;
 #[cfg(test)]
 mod dataflow_model;
 mod harness;
+pub mod scheduling;
 pub mod simulation;
 mod test_stream;
 #[cfg(test)]

@@ -14,6 +14,12 @@ options! { honoured: true;
         "Where the ResourceManager keeps applications and uploads over restarts; by default below the temporary directory.";
     RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY: Memory, "resourcemanager.scheduler.minimum-allocation.memory" = "64mb",
         "Smallest container; requests are rounded up to multiples of it.";
+    RESOURCEMANAGER_QUEUES_FILE: Text, "resourcemanager.scheduler.queues-file",
+        "The tree of queues, as conf/queues.yaml; without one there is one queue, root.default. `flott queue apply` replaces it at run time.";
+    NODEMANAGER_RACK: Text, "nodemanager.rack",
+        "Rack of the node, /name; by default all nodes are in one rack.";
+    NODEMANAGER_LABEL: Text, "nodemanager.label",
+        "Label of the node: it belongs to the part of the cluster that has it.";
     RESOURCEMANAGER_NODE_EXPIRY: Duration, "resourcemanager.node-expiry" = "15 s",
         "A node not heard of for so long is lost, and its containers with it.";
     RESOURCEMANAGER_AM_EXPIRY: Duration, "resourcemanager.am-expiry" = "15 s",

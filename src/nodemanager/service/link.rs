@@ -152,6 +152,8 @@ fn hello(service: &Service) -> Register {
         node: service.node.clone(),
         http_address: service.node.to_string(),
         capability: service.capability(),
+        rack: service.config.rack.clone(),
+        label: service.config.label.clone(),
         incarnation: service.incarnation,
         containers: service.core.statuses(),
         applications: service.core.application_ids(),

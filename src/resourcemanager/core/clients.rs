@@ -48,6 +48,12 @@ impl Core {
             .bounds()
             .round(&submission.resource)
             .map_err(|invalid| Refused::new(RefusalCode::InvalidResourceRequest, invalid.to_string()))?;
+        if let Some(queue) = self.scheduler.placed(&submission.user, &submission.name, &submission.queue) {
+            if submission.priority == 0 {
+                submission.priority = self.scheduler.default_priority(&queue);
+            }
+            submission.queue = queue;
+        }
         let bytes = serde_json::to_vec(&submission).map_or(usize::MAX, |json| json.len());
         if bytes > RECORD_BYTES_MAX {
             return bad(format!(

@@ -2,12 +2,10 @@
 
 use super::Core;
 use crate::ids::{ApplicationAttemptId, ContainerId};
-use crate::protocol::application_master::{AllocateResponse, Pending, ToApplicationMaster};
+use crate::protocol::application_master::{AllocateResponse, ToApplicationMaster};
 use crate::protocol::container::ExitCause;
 use crate::protocol::node::ToNode;
 use crate::protocol::tokens::{CONTAINER_TOKEN, ContainerTokenIdentifier};
-use crate::resource::Resource;
-use crate::resourcemanager::attempt::Attempt;
 use crate::resourcemanager::event::Effect;
 use crate::resourcemanager::mailbox::Channel;
 use crate::rpc::token::Token;
@@ -41,7 +39,6 @@ impl Core {
         let granted = std::mem::take(&mut mailbox.granted);
         let updated_nodes = std::mem::take(&mut mailbox.nodes);
         let told = std::mem::take(&mut mailbox.completed);
-        let pending = pending(attempt);
         let (mut completed, mut ended) = (Vec::new(), Vec::new());
         for (status, node) in told {
             ended.push((status.container, node));
@@ -51,10 +48,10 @@ impl Core {
             response_id: 0,
             allocated: granted.into_iter().filter_map(|container| self.allocation(container, now)).collect(),
             completed,
-            headroom: self.free(),
+            headroom: self.scheduler.free(),
             updated_nodes,
             cluster_nodes: self.usable_nodes(),
-            pending,
+            pending: self.attempts.get(&id).map(|attempt| self.pending(attempt, now)).unwrap_or_default(),
             stop_requested: None,
         };
         let Some(attempt) = self.attempts.get_mut(&id) else { return };
@@ -64,13 +61,13 @@ impl Core {
     }
 
     /// An answer without news, for a master that asks by HTTP and has waited long enough.
-    pub fn empty_response(&self, id: ApplicationAttemptId) -> Option<AllocateResponse> {
+    pub fn empty_response(&self, id: ApplicationAttemptId, now: Now) -> Option<AllocateResponse> {
         let attempt = self.attempts.get(&id)?;
         Some(AllocateResponse {
             response_id: attempt.mailbox.last_id(),
-            headroom: self.free(),
+            headroom: self.scheduler.free(),
             cluster_nodes: self.usable_nodes(),
-            pending: pending(attempt),
+            pending: self.pending(attempt, now),
             ..AllocateResponse::default()
         })
     }
@@ -107,29 +104,7 @@ impl Core {
         Some(self.key.sign(CONTAINER_TOKEN, &container.node.to_string(), &bytes))
     }
 
-    /// What could be granted now, in all.
-    pub(super) fn free(&self) -> Resource {
-        let mut free = Resource::default();
-        for node in self.nodes.values().filter(|node| node.is_usable()) {
-            free.add(&node.free());
-        }
-        free
-    }
-
     fn usable_nodes(&self) -> u32 {
-        u32::try_from(self.nodes.values().filter(|node| node.is_usable()).count()).unwrap_or(u32::MAX)
+        u32::try_from(self.scheduler.usable_nodes()).unwrap_or(u32::MAX)
     }
-}
-
-/// Every unsatisfied ask of an attempt's master, with its reason.
-pub(super) fn pending(attempt: &Attempt) -> Vec<Pending> {
-    let waiting = attempt.waiting.iter().filter(|((master, _), _)| !master);
-    let waiting = waiting.map(|((_, key), (count, reason))| Pending {
-        priority: key.priority,
-        allocation_request_id: key.allocation_request_id,
-        capability: key.capability(),
-        count: *count,
-        reason: reason.to_string(),
-    });
-    attempt.invalid.values().cloned().chain(waiting).collect()
 }

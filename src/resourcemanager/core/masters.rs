@@ -121,7 +121,7 @@ impl Core {
         Registered {
             maximum_capability: self.maximum_capability(),
             minimum_capability: Resource::new(self.settings.minimum_allocation_mb, 1),
-            queue: super::DEFAULT_QUEUE.to_owned(),
+            queue: self.scheduled(id).map(|app| self.scheduler.queue_of(app).to_owned()).unwrap_or_default(),
             containers_from_previous_attempts: containers,
             expiry_ms,
             epoch: self.cluster.epoch,
@@ -185,7 +185,7 @@ impl Core {
             return Err(Refused::new(RefusalCode::NotRegistered, why));
         }
         if strict {
-            let bounds = self.settings.bounds();
+            let bounds = self.bounds_of(id);
             for ask in &allocate.asks {
                 let refuse =
                     |invalid: InvalidAsk| Refused::new(RefusalCode::InvalidResourceRequest, invalid.to_string());
@@ -196,7 +196,7 @@ impl Core {
     }
 
     fn take_request(&mut self, id: ApplicationAttemptId, allocate: AllocateRequest, now: Now) {
-        let bounds = self.settings.bounds();
+        let bounds = self.bounds_of(id);
         let Some(attempt) = self.attempts.get_mut(&id) else { return };
         let progress = allocate.progress.clamp(0.0, 1.0);
         let mut changed = attempt.progress.to_bits() != progress.to_bits();
@@ -211,11 +211,12 @@ impl Core {
             attempt.blacklist.remove(&removed);
         }
         let asked = !allocate.asks.is_empty();
+        let mut granted = Vec::with_capacity(allocate.asks.len());
         for ask in allocate.asks {
             let place = (ask.priority, ask.allocation_request_id, ask.resource_name.clone());
             attempt.invalid.remove(&place);
             match bounds.round(&ask.capability) {
-                Ok(capability) => attempt.asks.replace(&ask, &capability),
+                Ok(capability) => granted.push((ask, capability)),
                 Err(invalid) => {
                     let pending = Pending {
                         priority: ask.priority,
@@ -230,6 +231,17 @@ impl Core {
                     }
                 }
             }
+        }
+        if let Some(app) = self.scheduled(id) {
+            if let Some(attempt) = self.attempts.get(&id).filter(|_| blacklist_changed) {
+                self.scheduler.set_blacklist(app, &attempt.blacklist, now);
+            }
+            for (ask, capability) in granted {
+                self.scheduler.ask(app, &ask, &capability, now);
+            }
+        }
+        if asked {
+            self.outgoing.asked.insert(id);
         }
         self.replan |= asked || blacklist_changed;
         for container in allocate.releases {

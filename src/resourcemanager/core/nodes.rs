@@ -4,7 +4,7 @@ use super::{Core, Step, refuse, respond};
 use crate::ids::{ApplicationAttemptId, ContainerId, NodeId};
 use crate::protocol::container::{ContainerState, ContainerStatus, Exit, ExitCause};
 use crate::protocol::node::{NodeState, Register, Registered, ToNode, ToResourceManager};
-use crate::resourcemanager::asks::{DEFAULT_RACK, Level};
+use crate::resourcemanager::asks::DEFAULT_RACK;
 use crate::resourcemanager::attempt;
 use crate::resourcemanager::container::{self, Container, Role};
 use crate::resourcemanager::error::{Illegal, RefusalCode};
@@ -42,6 +42,7 @@ impl Core {
             if let Some(node) = self.nodes.get_mut(&id) {
                 node.connected = true;
             }
+            self.sync_node(&id);
             return;
         }
         self.enter_node(&register, now);
@@ -70,7 +71,9 @@ impl Core {
 
     fn enter_node(&mut self, register: &Register, now: Now) {
         let id = register.node.clone();
-        let node = self.nodes.entry(id.clone()).or_insert_with(|| Node::new(register, DEFAULT_RACK.to_owned()));
+        let rack = register.rack.clone().unwrap_or_else(|| DEFAULT_RACK.to_owned());
+        let label = register.label.clone().unwrap_or_default();
+        let node = self.nodes.entry(id.clone()).or_insert_with(|| Node::new(register));
         let before = node.state;
         // An excluded node cannot come back; nothing excludes nodes yet.
         if node.apply(&node::Input::Registered).is_err() {
@@ -80,10 +83,12 @@ impl Core {
         node.connected = true;
         node.http_address.clone_from(&register.http_address);
         node.capability = register.capability.clone();
+        (node.rack, node.label) = (rack, label);
         node.version.clone_from(&register.version);
         node.last_health_update = now;
         node.health_report.clear();
         self.transition("node", &id, before, after);
+        self.sync_node(&id);
         if before != after {
             self.tell_masters(&id, after);
             self.members_changed.insert(id);
@@ -185,6 +190,7 @@ impl Core {
         if node.is_active() {
             self.timers.arm(Timer::Node(id.clone()), now + self.settings.node_expiry);
         }
+        self.sync_node(id);
     }
 
     pub(super) fn node_expired(&mut self, id: &NodeId, now: Now) -> Result<(), Illegal> {
@@ -208,6 +214,7 @@ impl Core {
             return Ok(());
         }
         self.transition("node", id, before, after);
+        self.sync_node(id);
         self.tell_masters(id, after);
         self.members_changed.insert(id.clone());
         self.replan = true;
@@ -323,7 +330,9 @@ impl Core {
         let fits = self.recovering || self.nodes.get(node).is_some_and(room);
         let elsewhere = self.containers.contains_key(&id);
         let given_up = elsewhere || self.lost_over_restart.contains(node);
-        let Some(owner) = self.claimant(id).filter(|_| fits && !given_up) else {
+        let app = self.applications.get(&id.attempt.application).and_then(|application| application.scheduled);
+        let owner = self.claimant(id).filter(|_| fits && !given_up);
+        let (Some(owner), Some(app)) = (owner, app) else {
             let application = self.applications.get(&id.attempt.application);
             let cause = if application.is_none_or(|application| application.has_ended()) {
                 ExitCause::KilledAfterApplicationEnd
@@ -340,6 +349,7 @@ impl Core {
             container.state = container::State::Running;
         }
         let role = container.role;
+        container.allocation = self.scheduler.adopt(app, node, &container.resource, role == Role::Master);
         if let Some(node) = self.nodes.get_mut(node) {
             node.allocated.add(&container.resource);
             node.containers.insert(id);
@@ -370,7 +380,7 @@ impl Core {
             resource: status.resource.clone(),
             priority: status.priority,
             allocation_request_id: 0,
-            level: Level::Any,
+            allocation: None,
             role,
             state: container::State::Acquired,
             reported: false,

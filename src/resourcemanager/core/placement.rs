@@ -1,130 +1,87 @@
-//! Snapshot out, plan in: the one serial applier. It checks every proposal again.
+//! Between the books here and the scheduler's: nodes and asks go there, grants come back and become containers.
 
-use std::collections::BTreeMap;
-
-use super::{Core, DEFAULT_QUEUE, Step};
-use crate::ids::{ApplicationAttemptId, ContainerId};
+use super::{Core, Step};
+use crate::ids::{ApplicationAttemptId, ContainerId, NodeId};
+use crate::protocol::application_master::Pending;
 use crate::resource::Resource;
-use crate::resourcemanager::asks::AskKey;
 use crate::resourcemanager::attempt::{self, Attempt};
 use crate::resourcemanager::container::{self, Container, Role};
-use crate::resourcemanager::node::Node;
 use crate::resourcemanager::record::Master;
-use crate::resourcemanager::scheduler::{
-    self, ApplicationView, NodeView, Plan, Proposal, QueueView, Reason, Snapshot, Waiting,
-};
+use crate::resourcemanager::scheduler::{AppKey, Grant, Reason, Standing, Waiting};
 use crate::resourcemanager::timers::Timer;
 use crate::time::Now;
 
+/// At most so many containers are granted before others are heard again.
+const GRANTS_MAX: usize = 1000;
+/// How many attempts that wait are looked at again after something changed, besides those that asked.
+const REASONS_CHECKED: usize = 8;
+
 impl Core {
-    /// Plans and grants, if something changed since the last time.
+    /// Grants what can be granted, if something changed since the last time.
     pub(super) fn place(&mut self, now: Now) {
         if !std::mem::take(&mut self.replan) {
             return;
         }
-        let plan = if self.recovering {
-            self.wait_for_nodes()
-        } else if self.wanting().next().is_none() {
-            Plan::default() // Nothing is wanted; a snapshot of the cluster is not needed to say so.
-        } else {
-            scheduler::plan(&self.snapshot(), self.settings.placement)
-        };
-        for proposal in plan.proposals {
-            self.grant(proposal, now);
-        }
-        self.note_waiting(plan.waiting);
-    }
-
-    fn snapshot(&self) -> Snapshot<'_> {
-        let view = |node: &'_ Node| (node.free(), node.is_usable());
-        let nodes = self.nodes.values().filter(|node| node.is_active());
-        let nodes = nodes.map(|node| {
-            let (free, usable) = view(node);
-            NodeView { id: &node.id, rack: &node.rack, total: &node.capability, free, usable }
-        });
-        let (master_used, masters) = self.masters_used();
-        let queue = QueueView { master_limit: self.masters_limit(), master_used, masters };
-        Snapshot {
-            nodes_gone: self.nodes.values().filter(|node| !node.is_active()).count(),
-            nodes: nodes.collect(),
-            queues: BTreeMap::from([(DEFAULT_QUEUE, queue)]),
-            applications: self.wanting().collect(),
-        }
-    }
-
-    /// Attempts that want something: by their application's priority, then in the order of submission.
-    fn wanting(&self) -> impl Iterator<Item = ApplicationView<'_>> {
-        let mut wanting: Vec<&Attempt> = self.attempts.values().filter(|attempt| wants(attempt)).collect();
-        let priority = |id: ApplicationAttemptId| {
-            self.applications.get(&id.application).map_or(0, |application| application.submission.priority)
-        };
-        wanting.sort_by_key(|attempt| (std::cmp::Reverse(priority(attempt.id)), attempt.id));
-        wanting.into_iter().map(|attempt| ApplicationView {
-            attempt: attempt.id,
-            queue: DEFAULT_QUEUE,
-            blacklist: &attempt.blacklist,
-            master: self.master_ask(attempt),
-            avoid: &attempt.avoid,
-            groups: attempt.asks.groups().collect(),
-        })
-    }
-
-    fn master_ask(&self, attempt: &Attempt) -> Option<AskKey> {
-        let application = self.applications.get(&attempt.id.application)?;
-        let scheduled = attempt.state == attempt::State::Scheduled && attempt.master.is_none();
-        scheduled.then(|| AskKey::new(0, 0, &application.submission.resource))
-    }
-
-    /// Nothing is granted while nodes come back; everything waits for that.
-    fn wait_for_nodes(&self) -> Plan {
-        let mut plan = Plan::default();
-        for application in self.wanting() {
-            let attempt = application.attempt;
-            let mut wait = |key: AskKey, master, count| {
-                plan.waiting.push(Waiting { attempt, key, master, count, reason: Reason::Recovering });
-            };
-            if let Some(key) = application.master {
-                wait(key, true, 1);
+        if !self.recovering {
+            for grant in self.scheduler.schedule(now, GRANTS_MAX) {
+                self.granted(grant, now);
             }
-            for (key, group) in application.groups.iter().filter(|(_, group)| group.wanted() > 0) {
-                wait((*key).clone(), false, group.wanted());
+            match self.scheduler.next_deadline(now) {
+                Some(at) => self.timers.arm(Timer::Scheduler, at),
+                None => self.timers.disarm(&Timer::Scheduler),
             }
         }
-        plan
+        self.tell_reasons(now);
     }
 
-    /// Grants one container, unless the snapshot it was planned on is out of date.
-    fn grant(&mut self, proposal: Proposal, now: Now) -> Option<ContainerId> {
-        let Proposal { attempt: id, key, master, level, node } = proposal;
-        let capability = key.capability();
-        let place = self.nodes.get_mut(&node).filter(|node| node.is_usable() && node.free().fits(&capability))?;
-        let attempt = self.attempts.get_mut(&id)?;
-        let role = if master { Role::Master } else { Role::Worker };
-        let wanted = match role {
-            Role::Master => attempt.state == attempt::State::Scheduled && attempt.master.is_none(),
-            Role::Worker => attempt.asks.group(&key).is_some_and(|group| group.wanted() > 0),
+    /// Makes the scheduler's view of a node that of the books.
+    pub(super) fn sync_node(&mut self, id: &NodeId) {
+        let Some(node) = self.nodes.get(id) else { return };
+        let standing = match (node.is_usable(), node.is_active()) {
+            (true, _) => Standing::Usable,
+            (false, true) => Standing::Silent,
+            (false, false) => Standing::Gone,
         };
-        if !wanted {
-            return None;
-        }
+        self.scheduler.set_node(id, &node.rack, &node.label, &node.capability, standing);
+        self.replan = true;
+    }
+
+    /// The place of an attempt's application in the scheduler.
+    pub(super) fn scheduled(&self, id: ApplicationAttemptId) -> Option<AppKey> {
+        let application = self.applications.get(&id.application)?;
+        application.scheduled.filter(|_| application.current_attempt() == Some(id))
+    }
+
+    /// A grant becomes a container in the books; its attempt hears of it.
+    fn granted(&mut self, grant: Grant, now: Now) {
+        let Grant { application, key, master, node, allocation, .. } = grant;
+        let current = self.applications.get(&application).and_then(|application| application.current_attempt());
+        let attempt = current.and_then(|id| self.attempts.get_mut(&id));
+        let place = self.nodes.get_mut(&node);
+        let (Some(attempt), Some(place)) = (attempt, place) else {
+            debug_assert!(false, "the scheduler knows only live applications and registered nodes");
+            return self.scheduler.release(allocation);
+        };
+        let (id, capability) = (attempt.id, key.capability());
+        debug_assert!(place.is_usable() && place.free().fits(&capability), "{node} cannot take {capability}");
         attempt.granted += 1;
         let container = ContainerId::new(id, self.cluster.epoch, attempt.granted);
         place.allocated.add(&capability);
         place.containers.insert(container);
-        let node_http_address = place.http_address.clone();
+        let role = if master { Role::Master } else { Role::Worker };
         match role {
             Role::Master => {
+                let node_http_address = place.http_address.clone();
                 let master = Master { container, node: node.clone(), node_http_address, resource: capability.clone() };
                 self.steps.push_back(Step::Attempt(id, attempt::Input::MasterAllocated(master)));
             }
             Role::Worker => {
-                attempt.asks.satisfied(&key, &level, &place.rack);
                 attempt.mailbox.granted.push(container);
                 self.outgoing.mail.insert(id);
                 self.timers.arm(Timer::Allocation(container), now + self.settings.allocation_expiry);
             }
         }
-        if let Some(application) = self.applications.get_mut(&id.application) {
+        if let Some(application) = self.applications.get_mut(&application) {
             application.nodes.insert(node.clone());
         }
         let granted = Container {
@@ -134,7 +91,7 @@ impl Core {
             resource: capability,
             priority: key.priority,
             allocation_request_id: key.allocation_request_id,
-            level,
+            allocation: Some(allocation),
             role,
             state: container::State::Allocated,
             reported: false,
@@ -143,96 +100,85 @@ impl Core {
         self.containers.insert(container, granted);
         self.transition("container", container, "NEW", "ALLOCATED");
         self.touch(id.application);
-        Some(container)
     }
 
-    /// Remembers why asks wait, and tells masters when a reason is of another kind than before.
-    fn note_waiting(&mut self, waiting: Vec<Waiting>) {
-        let mut by_attempt: BTreeMap<ApplicationAttemptId, Waits> = BTreeMap::new();
-        for Waiting { attempt, key, master, count, reason } in waiting {
-            by_attempt.entry(attempt).or_default().insert((master, key), (count, reason));
-        }
-        let mut changed = Vec::new();
-        for attempt in self.attempts.values_mut().filter(|attempt| !attempt.is_over()) {
-            let now = by_attempt.remove(&attempt.id).unwrap_or_default();
-            if attempt.waiting == now {
-                continue;
+    /// What an attempt's application wants and has not got, with reasons as of now.
+    pub(super) fn waiting_of(&self, attempt: &Attempt, now: Now) -> Vec<Waiting> {
+        let Some(app) = self.scheduled(attempt.id) else { return Vec::new() };
+        let mut waiting = self.scheduler.waiting(app, now);
+        if self.recovering {
+            // Nothing is granted while nodes come back; everything waits for that.
+            for entry in &mut waiting {
+                entry.reason = Reason::Recovering;
             }
-            let same_kind =
-                |((key, (_, new)), (other, (_, old))): (Wait<'_>, Wait<'_>)| key == other && new.same_kind(old);
-            let workers = |waits: &Waits| waits.keys().filter(|(m, _)| !m).count();
-            let alike = workers(&now) == workers(&attempt.waiting) && now.iter().zip(&attempt.waiting).all(same_kind);
-            if !alike && workers(&now) > 0 {
-                attempt.mailbox.reasons_changed = true;
-                self.outgoing.mail.insert(attempt.id);
-            }
-            attempt.waiting = now;
-            changed.push(attempt.id.application);
         }
-        for application in changed {
-            self.touch(application);
+        waiting
+    }
+
+    /// Every unsatisfied ask of an attempt's master, with its reason.
+    pub(super) fn pending(&self, attempt: &Attempt, now: Now) -> Vec<Pending> {
+        let waiting = self.waiting_of(attempt, now).into_iter().filter(|waiting| !waiting.master);
+        let waiting = waiting.map(|waiting| Pending {
+            priority: waiting.key.priority,
+            allocation_request_id: waiting.key.allocation_request_id,
+            capability: waiting.key.capability(),
+            count: waiting.count,
+            reason: waiting.reason.to_string(),
+        });
+        attempt.invalid.values().cloned().chain(waiting).collect()
+    }
+
+    /// Tells masters when an ask of theirs waits for another kind of reason than before. Those that asked just now are looked
+    /// at, and a few others in turn: a change that moves thousands must not cost thousands of explanations.
+    fn tell_reasons(&mut self, now: Now) {
+        let asked = std::mem::take(&mut self.outgoing.asked);
+        let in_turn: Vec<_> = self.waiting.iter().take(REASONS_CHECKED).copied().collect();
+        if self.waiting.len() > REASONS_CHECKED {
+            // Those behind come first the next time.
+            let behind = self.waiting.split_off(&in_turn[REASONS_CHECKED - 1]);
+            self.turned.append(&mut self.waiting);
+            self.waiting = behind;
+        } else if !self.turned.is_empty() {
+            self.waiting.append(&mut self.turned);
+        }
+        for id in asked.into_iter().chain(in_turn) {
+            self.tell_reason(id, now);
         }
     }
 
-    /// What live masters have, and how many there are.
-    pub(super) fn masters_used(&self) -> (Resource, usize) {
-        let (mut used, mut count) = (Resource::default(), 0);
-        for container in self.containers.values().filter(|container| container.role == Role::Master) {
-            used.add(&container.resource);
-            count += 1;
+    fn tell_reason(&mut self, id: ApplicationAttemptId, now: Now) {
+        let Some(attempt) = self.attempts.get(&id) else { return };
+        let waiting = self.waiting_of(attempt, now);
+        let waiting: Vec<_> = waiting.into_iter().map(|w| (w.key, w.master, w.reason)).collect();
+        let Some(attempt) = self.attempts.get_mut(&id) else { return };
+        let same = |((a, _, new), (b, _, old)): (&(_, bool, Reason), &(_, bool, Reason))| a == b && new.same_kind(old);
+        let alike = waiting.len() == attempt.told.len() && waiting.iter().zip(&attempt.told).all(same);
+        if waiting.is_empty() {
+            self.waiting.remove(&id);
+            self.turned.remove(&id);
+        } else if !self.turned.contains(&id) {
+            self.waiting.insert(id);
         }
-        (used, count)
-    }
-
-    /// What masters may have.
-    pub(super) fn masters_limit(&self) -> Resource {
-        let total = self.total();
-        let share = |amount: u64| amount * self.settings.master_share_percent / 100;
-        let mut limit = Resource::new(share(total.memory_mb), u32::MAX);
-        limit.vcores = u32::try_from(share(u64::from(total.vcores))).unwrap_or(u32::MAX).max(1);
-        limit.named = total.named;
-        limit
-    }
-
-    /// What active nodes offer.
-    pub(super) fn total(&self) -> Resource {
-        let mut total = Resource::default();
-        for node in self.nodes.values().filter(|node| node.is_active()) {
-            total.add(&node.capability);
+        if alike {
+            return;
         }
-        total
+        if waiting.iter().any(|(_, master, _)| !master) {
+            attempt.mailbox.reasons_changed = true;
+            self.outgoing.mail.insert(id);
+        }
+        attempt.told = waiting;
+        self.touch(id.application);
     }
 
     /// The largest container that can be asked for: the configured limit, or the largest node if that is smaller.
     pub(super) fn maximum_capability(&self) -> Resource {
         let configured = &self.settings.maximum_allocation;
-        let active = || self.nodes.values().filter(|node| node.is_active());
-        let memory = active().map(|node| node.capability.memory_mb).max().unwrap_or(configured.memory_mb);
-        let vcores = active().map(|node| node.capability.vcores).max().unwrap_or(configured.vcores);
+        let largest = self.scheduler.largest();
+        let (memory, vcores) = largest.map_or((u64::MAX, u32::MAX), |largest| (largest.memory_mb, largest.vcores));
         Resource {
             memory_mb: memory.min(configured.memory_mb),
             vcores: vcores.min(configured.vcores),
             named: configured.named.clone(),
         }
-    }
-}
-
-type Waits = BTreeMap<(bool, AskKey), (u32, Reason)>;
-type Wait<'a> = (&'a (bool, AskKey), &'a (u32, Reason));
-
-fn wants(attempt: &Attempt) -> bool {
-    match attempt.state {
-        attempt::State::Scheduled => attempt.master.is_none(),
-        attempt::State::Running => attempt.asks.groups().next().is_some(),
-        attempt::State::New
-        | attempt::State::Submitted
-        | attempt::State::AllocatedSaving
-        | attempt::State::Allocated
-        | attempt::State::Launched
-        | attempt::State::FinalSaving { .. }
-        | attempt::State::Finishing
-        | attempt::State::Finished
-        | attempt::State::Failed
-        | attempt::State::Killed => false,
     }
 }

@@ -28,6 +28,7 @@ impl Core {
                 Record::Cluster(cluster) => self.recover_cluster(cluster),
                 Record::Application(application) => applications.push(*application),
                 Record::Attempt(attempt) => attempts.entry(attempt.attempt.application).or_default().push(*attempt),
+                Record::Queues { text } => self.recover_queues(&text, now),
                 Record::Node { node } => {
                     self.awaited_nodes.insert(node);
                 }
@@ -66,6 +67,7 @@ impl Core {
     fn recover_application(&mut self, stored: record::Application, attempts: Vec<record::Attempt>) {
         let id = stored.submission.application;
         let mut application = Application::new(stored.submission, stored.submitted_at);
+        application.recovered = true;
         application.attempt = attempts.last().map_or(0, |attempt| attempt.attempt.attempt);
         application.launched_at =
             attempts.iter().find(|attempt| attempt.master.is_some()).map(|first| first.started_at);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Core, DEFAULT_QUEUE, Saved, Step};
+use super::{Core, Saved, Step};
 use crate::ids::{ApplicationAttemptId, ApplicationId, ContainerId, NodeId};
 use crate::protocol::application_master::ToApplicationMaster;
 use crate::protocol::container::{Exit, ExitCause, LaunchContext};
@@ -10,7 +10,6 @@ use crate::protocol::node::{StartContainer, ToNode};
 use crate::protocol::roles;
 use crate::protocol::tokens::{AM_RM_TOKEN, AmRmTokenIdentifier};
 use crate::resourcemanager::application::{self, Application};
-use crate::resourcemanager::asks::DEFAULT_RACK;
 use crate::resourcemanager::attempt::{self, Attempt};
 use crate::resourcemanager::container::{self, Role};
 use crate::resourcemanager::error::Illegal;
@@ -18,6 +17,7 @@ use crate::resourcemanager::event::Effect;
 use crate::resourcemanager::mailbox::Channel;
 use crate::resourcemanager::record::{Key, Record};
 use crate::resourcemanager::report::EndedContainer;
+use crate::resourcemanager::scheduler::Candidate;
 use crate::resourcemanager::timers::Timer;
 use crate::rpc::token::Token;
 use crate::time::Now;
@@ -75,7 +75,7 @@ impl Core {
             }
             Action::Admit => {
                 // Before anything that its attempts have to say (after a restart they may).
-                let input = admit(application);
+                let input = self.admit(id);
                 self.steps.push_front(Step::Application(id, input));
             }
             Action::StartAttempt { number } => self.start_attempt(id.attempt(number), now),
@@ -91,6 +91,44 @@ impl Core {
                 }
             }
             Action::Ended => self.application_ended(id, now, out),
+        }
+    }
+
+    /// Whether the application's queue takes it; if so it has a place in the scheduler from now on.
+    fn admit(&mut self, id: ApplicationId) -> application::Input {
+        let rejected = |why| application::Input::Rejected { why };
+        let Some(application) = self.applications.get_mut(&id) else { return rejected(format!("{id} is unknown")) };
+        let submission = &application.submission;
+        let candidate = Candidate {
+            user: &submission.user,
+            name: &submission.name,
+            queue: &submission.queue,
+            resource: &submission.resource,
+            again: application.recovered,
+        };
+        let queue = match self.scheduler.admit(&candidate) {
+            Ok(queue) => queue,
+            Err(why) => return rejected(why),
+        };
+        application.scheduled = self.scheduler.add_app(id, &queue, &submission.user, submission.priority);
+        if let Some(lifetime) = self.scheduler.lifetime(&queue) {
+            self.timers.arm(Timer::Lifetime(id), application.submitted_at + lifetime);
+        }
+        application::Input::Admitted
+    }
+
+    /// Asks the scheduler for a master's container.
+    fn want_master(&mut self, id: ApplicationAttemptId, now: Now) {
+        let Some(application) = self.applications.get(&id.application) else { return };
+        let (Some(app), Some(attempt)) = (application.scheduled, self.attempts.get(&id)) else { return };
+        self.scheduler.want_master(app, &application.submission.resource, &attempt.avoid, now);
+        self.replan = true;
+    }
+
+    /// Nothing more is granted to an attempt that ends.
+    fn withdraw(&mut self, id: ApplicationAttemptId) {
+        if let Some(app) = self.applications.get(&id.application).and_then(|application| application.scheduled) {
+            self.scheduler.withdraw(app);
         }
     }
 
@@ -142,6 +180,9 @@ impl Core {
         let after = attempt.state.clone();
         if before != after {
             self.transition("attempt", id, before, after.clone());
+            if matches!(after, attempt::State::FinalSaving { .. }) {
+                self.withdraw(id);
+            }
             if after == attempt::State::Launched {
                 self.timers.arm(Timer::Master(id), now + self.settings.registration_expiry);
             }
@@ -163,7 +204,7 @@ impl Core {
         use attempt::Action;
         match action {
             Action::Schedule => {
-                self.replan = true;
+                self.want_master(id, now);
                 self.steps.push_back(Step::Attempt(id, attempt::Input::Scheduled));
             }
             Action::Store => {
@@ -227,9 +268,10 @@ impl Core {
         }
         self.unclaimed.remove(&id);
         let Some(attempt) = self.attempts.get_mut(&id) else { return };
-        attempt.asks.clear();
-        attempt.waiting.clear();
+        attempt.told.clear();
         attempt.invalid.clear();
+        self.waiting.remove(&id);
+        self.turned.remove(&id);
         let spoken_to = attempt.mailbox.channel != Channel::Silent;
         for (container, node) in attempt.mailbox.close() {
             self.outgoing.acknowledged.entry(node).or_default().push(container);
@@ -262,6 +304,10 @@ impl Core {
         for container in self.containers_of(id) {
             self.kill_container(container, ExitCause::KilledAfterApplicationEnd, now);
         }
+        if let Some(app) = self.applications.get_mut(&id).and_then(|application| application.scheduled.take()) {
+            self.scheduler.remove_app(app);
+        }
+        self.timers.disarm(&Timer::Lifetime(id));
         self.flush_stops(out);
         let nodes = self.applications.get(&id).map(|application| application.nodes.clone()).unwrap_or_default();
         for node in nodes {
@@ -352,7 +398,9 @@ impl Core {
                     if owner.mailbox.granted.contains(&id) {
                         // Its master never heard of it: the ask stands again, and there is nothing to tell.
                         owner.mailbox.granted.retain(|granted| *granted != id);
-                        owner.asks.restore(&container.ask(), &container.level, DEFAULT_RACK);
+                        if let Some(allocation) = container.allocation {
+                            self.scheduler.take_back(allocation, &container.ask(), now);
+                        }
                         self.acknowledge_to(&container.node, id);
                     } else {
                         owner.mailbox.completed.push((status, container.node));
@@ -361,6 +409,10 @@ impl Core {
                 }
                 None => self.acknowledge_to(&container.node, id),
             },
+        }
+        // Does nothing where the ask was restored: that has released it already.
+        if let Some(allocation) = container.allocation {
+            self.scheduler.release(allocation);
         }
     }
 
@@ -371,17 +423,6 @@ impl Core {
 
     pub(super) fn http_address(&self, node: &NodeId) -> String {
         self.nodes.get(node).map(|node| node.http_address.clone()).unwrap_or_default()
-    }
-}
-
-/// Whether an application's queue takes it.
-fn admit(application: &Application) -> application::Input {
-    let queue = application.submission.queue.as_str();
-    if DEFAULT_QUEUE == queue || DEFAULT_QUEUE.strip_prefix("root.") == Some(queue) {
-        application::Input::Admitted
-    } else {
-        let why = format!("there is no queue {queue}; submit to one of: {DEFAULT_QUEUE}");
-        application::Input::Rejected { why }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reading the state: reports for whoever asks. Nothing here changes anything.
 
-use super::{Core, DEFAULT_QUEUE, delivery};
+use super::Core;
 use crate::ids::{ApplicationAttemptId, ApplicationId, ContainerId, NodeId};
 use crate::protocol::application_master::FinalStatus;
 use crate::protocol::container::ContainerState;
@@ -13,6 +13,7 @@ use crate::resourcemanager::node::Node;
 use crate::resourcemanager::report::{
     ApplicationReport, AttemptReport, ClusterSummary, ContainerReport, EndedContainer, NodeSummary,
 };
+use crate::resourcemanager::scheduler::Waiting;
 use crate::time::Now;
 
 impl Core {
@@ -67,15 +68,19 @@ impl Core {
 
     /// The cluster in numbers.
     pub fn summary(&self) -> ClusterSummary {
+        let (masters_used, masters_limit) = self.scheduler.masters();
+        let (pending, containers_pending) = self.scheduler.pending();
         let mut summary = ClusterSummary {
             identity: self.cluster.identity,
             epoch: self.cluster.epoch,
-            total: self.total(),
+            total: self.scheduler.total(),
             containers: self.containers.len(),
             maximum: self.maximum_capability(),
             minimum_mb: self.settings.minimum_allocation_mb,
-            masters_used: self.masters_used().0,
-            masters_limit: self.masters_limit(),
+            masters_used,
+            masters_limit,
+            pending,
+            containers_pending,
             ..ClusterSummary::default()
         };
         for application in self.applications.values() {
@@ -87,12 +92,6 @@ impl Core {
                 None => summary.nodes.push((node.state, 1)),
             }
             summary.allocated.add(&node.allocated);
-        }
-        for ((_, key), (count, _)) in self.attempts.values().flat_map(|attempt| &attempt.waiting) {
-            summary.containers_pending += u64::from(*count);
-            let one = key.capability();
-            summary.pending.memory_mb += one.memory_mb * u64::from(*count);
-            summary.pending.vcores += one.vcores * count;
         }
         summary
     }
@@ -150,15 +149,15 @@ impl Core {
             running_containers: live.len(),
             memory_seconds: memory_ms / 1000,
             vcore_seconds: vcore_ms / 1000,
-            pending: current.map(delivery::pending).unwrap_or_default(),
-            waiting_reason: self.waiting_reason(application, current),
+            pending: current.map(|attempt| self.pending(attempt, now)).unwrap_or_default(),
+            waiting_reason: self.waiting_reason(application, current, now),
             version: application.version,
         }
     }
 
     /// Why an application does not get on, in one line: what it waits for, and after which failure.
-    fn waiting_reason(&self, application: &Application, current: Option<&Attempt>) -> Option<String> {
-        let reason = self.waits_for(application, current)?;
+    fn waiting_reason(&self, application: &Application, current: Option<&Attempt>, now: Now) -> Option<String> {
+        let reason = self.waits_for(application, current, now)?;
         let earlier = current?.id.attempt.checked_sub(1).map(|number| application.id().attempt(number));
         let failed = earlier.filter(|_| application.state == State::Accepted).and_then(|id| self.attempts.get(&id));
         Some(match failed.and_then(|attempt| attempt.end.as_ref()).and_then(|end| end.diagnostics.lines().next()) {
@@ -167,7 +166,7 @@ impl Core {
         })
     }
 
-    fn waits_for(&self, application: &Application, current: Option<&Attempt>) -> Option<String> {
+    fn waits_for(&self, application: &Application, current: Option<&Attempt>, now: Now) -> Option<String> {
         match application.state {
             State::Accepted | State::Running => {}
             State::New
@@ -179,12 +178,11 @@ impl Core {
             | State::Ended(_) => return None,
         }
         let attempt = current?;
-        let most_urgent = attempt.waiting.iter().max_by_key(|((master, _), _)| *master);
-        if let Some(((master, _), (count, reason))) = most_urgent {
-            let queue = DEFAULT_QUEUE;
+        if let Some(Waiting { master, count, reason, .. }) = self.waiting_of(attempt, now).into_iter().next() {
+            let queue = application.scheduled.map_or("", |app| self.scheduler.queue_of(app));
             return Some(match master {
                 true => format!("the master waits for its container in queue {queue}: {reason}"),
-                false if *count == 1 => format!("a container waits: {reason}"),
+                false if count == 1 => format!("a container waits: {reason}"),
                 false => format!("{count} containers wait: {reason}"),
             });
         }

@@ -1,86 +1,68 @@
-//! Who gets which container on which node: pure, from an immutable snapshot to a plan.
+//! Who gets which container on which node: a capacity scheduler in the manner of YARN's, pure and incremental.
 //!
 //! ```text
-//! core ─ Snapshot ─► reconcile ─► admit ─► filter ─► rank ─► Plan{proposals, waiting} ─► core's applier (checks again)
-//!         what is wanted ┘   AM share ┘   fits, not blacklisted ┘   most free first ┘
+//! core ─ nodes, applications, asks, releases ─► tables ─► schedule ─► grants ─► core (tokens, effects)
+//!
+//! schedule:  pick ── root ─► child most in need ─► … ─► leaf ─► user within limit ─► first entry in order
+//!              │                                                     (priority or fair share, then the ask's priority)
+//!              ▼
+//!            find ── its hosts ─► its racks ─► anywhere: trees of free room, O(log nodes)
+//!              │
+//!              ├─ a node: granted; queue, user, application and node are charged at once
+//!              └─ none: its class is closed until some node has room for it again
 //! ```
 //!
-//! * *Reconcile*: the groups of asks that want something, in order: applications as the snapshot has them (queue order), in
-//!   each the master first, then by priority and request id.
-//! * *Admit*: a master's container only within its queue's AM share; one master is let in always.
-//! * *Filter*: nodes that run, are not blacklisted and have room. Rows go from narrow to wide: host, rack, `*`; wider ones
-//!   only where their `relax_locality` allows. There is no delay: a relaxed ask takes a farther node at once.
-//! * *Rank*: [`Placement::Spread`] takes the node with the most free memory (then cores, then the first by id),
-//!   [`Placement::Pack`] the one with the least that fits.
-//! * *Plan*: every proposal uses up room for those after it; what remains unsatisfied gets its [`Reason`].
+//! YARN walks its queues for every node that reports, and copies of the cluster are made by schedulers that plan on snapshots.
+//! Here a change costs what it touches: a grant is one walk down the queues and one search in a tree, and a full cluster costs
+//! nothing until room appears. Two ideas carry that:
+//! * Entries of the same amount, wanted anywhere, are one *class*. When one of them finds no node none will, so the whole class
+//!   is passed over until a node with enough room shows up. Entries that insist on hosts or racks wait at those places.
+//! * Every table is reached by index; what is ordered (turns, racks) is kept ordered by small changes.
 //!
-//! An ask that does not fit is passed over for smaller ones behind it; nothing is reserved for it yet.
+//! Limits, in the order they are checked: the queue's maximum and those above it, the user's limit, for masters the AM share
+//! and the number of parallel applications. What an entry waits for is found out only when somebody asks ([`explain`]).
 //!
-//! Invariants: no I/O, no clock, no randomness; the snapshot is not changed; proposals never exceed a node's free room or a
-//! row's count. It runs when something changed, never on a tick. It does not know containers, links or tokens.
+//! Invariants: no I/O, no clock, no randomness; no node above what it offers and no queue above its maximum by a grant; what is
+//! used adds up over nodes, queues, users and applications; whatever is wanted and not served is in a line, or waits where
+//! the change that it needs will be noticed. It does not know containers' ids, links or tokens.
 
+mod admission;
+mod amount;
+mod applications;
+mod asking;
+mod assign;
+mod audit;
+mod explain;
+mod keys;
 mod nodes;
+mod queues;
 mod reason;
+mod reload;
+mod report;
+mod reserve;
+mod room;
 #[cfg(test)]
 mod tests;
+mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use self::nodes::Room;
+pub use self::admission::Access;
+pub(crate) use self::admission::Candidate;
+use self::amount::{Amount, Kinds};
+use self::applications::{Allocation, App, Class, ClassIndex, Delays, Entry};
+pub use self::explain::NodeReason;
+pub(crate) use self::keys::{AllocationKey, AppKey};
+use self::keys::{ClassKey, EntryKey, PartitionKey, Table};
+use self::nodes::Nodes;
+use self::queues::Queues;
 pub(crate) use self::reason::Reason;
-use super::asks::{AskKey, Group, Level};
-use crate::ids::{ApplicationAttemptId, NodeId};
+use super::asks::AskKey;
+use crate::config::QueuesConfig;
+use crate::ids::{ApplicationId, NodeId};
 use crate::resource::Resource;
-
-/// Everything a decision is made from.
-#[derive(Debug, Default)]
-pub(crate) struct Snapshot<'a> {
-    /// By id.
-    pub(crate) nodes: Vec<NodeView<'a>>,
-    /// How many nodes have been lost or have left, for the reasons.
-    pub(crate) nodes_gone: usize,
-    /// By path.
-    pub(crate) queues: BTreeMap<&'a str, QueueView>,
-    /// In the order they are served.
-    pub(crate) applications: Vec<ApplicationView<'a>>,
-}
-
-/// A node.
-#[derive(Clone, Debug)]
-pub(crate) struct NodeView<'a> {
-    pub(crate) id: &'a NodeId,
-    pub(crate) rack: &'a str,
-    pub(crate) total: &'a Resource,
-    pub(crate) free: Resource,
-    /// Whether it runs and is connected.
-    pub(crate) usable: bool,
-}
-
-/// A leaf queue's limits.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct QueueView {
-    /// What masters may use in all.
-    pub(crate) master_limit: Resource,
-    /// What they use.
-    pub(crate) master_used: Resource,
-    /// How many there are.
-    pub(crate) masters: usize,
-}
-
-/// An application that wants containers.
-#[derive(Debug)]
-pub(crate) struct ApplicationView<'a> {
-    pub(crate) attempt: ApplicationAttemptId,
-    pub(crate) queue: &'a str,
-    /// Hosts, `host:port`s and racks.
-    pub(crate) blacklist: &'a BTreeSet<String>,
-    /// Its master's container, while that is wanted.
-    pub(crate) master: Option<AskKey>,
-    /// Nodes (`host:port`) that failed earlier masters: taken for this one only if no other has room.
-    pub(crate) avoid: &'a BTreeSet<String>,
-    /// Its master's asks.
-    pub(crate) groups: Vec<(&'a AskKey, &'a Group)>,
-}
+use crate::time::Now;
 
 /// How nodes with enough room are ranked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,147 +70,231 @@ pub enum Placement {
     /// Most free memory first.
     #[default]
     Spread,
-    /// Least free memory first.
+    /// One node after another, in the order they came.
     Pack,
 }
 
-/// What should happen.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Plan {
-    /// Containers to grant, in order.
-    pub(crate) proposals: Vec<Proposal>,
-    /// What is not satisfied, with the reason.
-    pub(crate) waiting: Vec<Waiting>,
+/// Whether a node counts, and whether it can take containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Lost, left or unfit.
+    Gone,
+    /// Part of the cluster, but takes nothing now.
+    Silent,
+    /// Takes containers.
+    Usable,
 }
 
-/// One container to grant.
+/// One container that was granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Proposal {
-    pub(crate) attempt: ApplicationAttemptId,
+pub(crate) struct Grant {
+    pub(crate) app: AppKey,
+    pub(crate) application: ApplicationId,
     pub(crate) key: AskKey,
-    /// Whether it is the attempt's master.
+    /// Whether it is the application's master.
     pub(crate) master: bool,
-    pub(crate) level: Level,
     pub(crate) node: NodeId,
+    pub(crate) allocation: AllocationKey,
 }
 
-/// A group of asks that stays unsatisfied.
+/// Something unsatisfied, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Waiting {
-    pub(crate) attempt: ApplicationAttemptId,
     pub(crate) key: AskKey,
     pub(crate) master: bool,
     pub(crate) count: u32,
     pub(crate) reason: Reason,
 }
 
-/// Decides.
-pub(crate) fn plan(snapshot: &Snapshot<'_>, placement: Placement) -> Plan {
-    let mut planner = Planner {
-        room: Room::new(&snapshot.nodes, snapshot.nodes_gone, placement),
-        queues: snapshot.queues.clone(),
-        plan: Plan::default(),
-    };
-    for application in &snapshot.applications {
-        if let Some(key) = &application.master {
-            planner.place_master(application, key);
-        }
-        for (key, group) in &application.groups {
-            planner.place_group(application, key, group);
-        }
-    }
-    planner.plan
+/// The state of the cluster as far as it decides who gets what.
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    config: QueuesConfig,
+    masters_part: f64,
+    kinds: Kinds,
+    nodes: Nodes,
+    queues: Queues,
+    apps: Table<App>,
+    entries: Table<Entry>,
+    allocations: Table<Allocation>,
+    classes: Table<Class>,
+    class_index: ClassIndex,
+    /// Classes that no node has room for.
+    closed: Vec<ClassKey>,
+    /// Classes that hold a node.
+    reserving: Vec<ClassKey>,
+    /// When entries may look farther than their hosts or racks.
+    relaxing: BTreeSet<(Now, EntryKey)>,
+    /// Entries that wait for any node that is not blacklisted.
+    picky: BTreeSet<EntryKey>,
+    delays: Delays,
+    reservation_delay: Duration,
+    /// Of every active node.
+    total: Amount,
+    /// Counts grants.
+    granted: u64,
+    last_grant: Now,
+    /// Counts searches for whom to reserve for, for what is passed over in one.
+    pass: u64,
+    /// Grows when something may be served that could not before, wherever it is: a queue that is quiet since this epoch has
+    /// nothing to serve.
+    epoch: u64,
+    /// Entries in lines that are worth a try: their class is open, or they look for nodes of their own.
+    worth_trying: usize,
+    /// Nodes came, went or changed: promises are to be reckoned anew.
+    resized: bool,
+    /// Something may be granted that could not before.
+    stirred: bool,
 }
 
-struct Planner<'a> {
-    room: Room<'a>,
-    queues: BTreeMap<&'a str, QueueView>,
-    plan: Plan,
-}
-
-impl<'a> Planner<'a> {
-    fn place_master(&mut self, application: &ApplicationView<'a>, key: &AskKey) {
-        let capability = key.capability();
-        let queue = self.queues.entry(application.queue).or_default();
-        let mut used = queue.master_used.clone();
-        used.add(&capability);
-        if queue.masters > 0 && !queue.master_limit.fits(&used) {
-            let reason = Reason::MasterShare {
-                queue: application.queue.to_owned(),
-                used: queue.master_used.clone(),
-                limit: queue.master_limit.clone(),
-                asked: capability,
-            };
-            return self.wait(application, key, true, 1, reason);
-        }
-        let elsewhere = self.room.take(&capability, &Level::Any, application.avoid);
-        match elsewhere.or_else(|| self.room.take(&capability, &Level::Any, application.blacklist)) {
-            Some(node) => {
-                queue.master_used = used;
-                queue.masters += 1;
-                self.grant(application, key, true, Level::Any, node);
-            }
-            None => {
-                let reason = self.room.why_not(&capability, application.blacklist);
-                self.wait(application, key, true, 1, reason);
-            }
-        }
+impl Scheduler {
+    /// A scheduler without nodes. `masters_percent`: of a queue, where that does not say.
+    pub(crate) fn new(config: &QueuesConfig, masters_percent: u64, placement: Placement) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+        let masters_part = masters_percent as f64 / 100.0;
+        let mut scheduler = Self {
+            config: config.clone(),
+            masters_part,
+            kinds: Kinds::default(),
+            nodes: Nodes::new(placement),
+            queues: Queues::new(config, masters_part),
+            apps: Table::default(),
+            entries: Table::default(),
+            allocations: Table::default(),
+            classes: Table::default(),
+            class_index: BTreeMap::new(),
+            closed: Vec::new(),
+            reserving: Vec::new(),
+            relaxing: BTreeSet::new(),
+            picky: BTreeSet::new(),
+            delays: Delays::default(),
+            reservation_delay: Duration::ZERO,
+            total: Amount::ZERO,
+            granted: 0,
+            last_grant: Now::default(),
+            pass: 0,
+            epoch: 1,
+            worth_trying: 0,
+            resized: true,
+            stirred: false,
+        };
+        scheduler.configure();
+        scheduler.resize();
+        scheduler
     }
 
-    fn place_group(&mut self, application: &ApplicationView<'a>, key: &AskKey, group: &Group) {
-        let mut wanted = group.wanted();
-        if wanted == 0 {
+    /// Takes over what the configuration says beside the tree.
+    fn configure(&mut self) {
+        let options = &self.config.scheduler;
+        self.delays = Delays { node: options.node_locality_delay, rack: options.rack_locality_additional_delay };
+        self.reservation_delay = options.reservation_delay;
+        for (label, how) in &self.config.labels {
+            let partition = self.nodes.partition_of(label);
+            self.nodes.set_exclusive(partition, how.exclusive);
+        }
+        self.resized = true;
+    }
+
+    /// Takes a node in, or takes note of how it is now.
+    pub(crate) fn set_node(&mut self, id: &NodeId, rack: &str, label: &str, capability: &Resource, standing: Standing) {
+        self.kinds.learn(capability);
+        let total = self.kinds.known(capability);
+        let before = self.nodes.key(id).map(|key| self.nodes.node(key)).map(|n| (n.total, n.standing, n.partition));
+        let key = self.nodes.set(id, rack, label, total, standing);
+        let node = self.nodes.node(key);
+        if before == Some((node.total, node.standing, node.partition)) {
             return;
         }
-        if let Some(label) = &group.label {
-            return self.wait(application, key, false, wanted, Reason::NoLabel { label: label.clone() });
-        }
-        let capability = key.capability();
-        let mut rack_left: BTreeMap<&str, u32> = BTreeMap::new();
-        let racks = || group.local.iter().filter(|(name, _)| name.starts_with('/'));
-        for (rack, row) in racks() {
-            rack_left.insert(rack, row.count);
-        }
-        for (host, row) in group.local.iter().filter(|(name, _)| !name.starts_with('/')) {
-            let level = Level::Host(host.clone());
-            for _ in 0..row.count.min(wanted) {
-                let Some(node) = self.room.take(&capability, &level, application.blacklist) else { break };
-                if let Some(left) = self.room.rack_of(&node).and_then(|rack| rack_left.get_mut(rack)) {
-                    *left = left.saturating_sub(1);
-                }
-                self.grant(application, key, false, level.clone(), node);
-                wanted -= 1;
-            }
-        }
-        for (rack, row) in racks().filter(|(_, row)| row.relax_locality) {
-            let level = Level::Rack(rack.clone());
-            for _ in 0..rack_left.get(rack.as_str()).copied().unwrap_or(row.count).min(wanted) {
-                let Some(node) = self.room.take(&capability, &level, application.blacklist) else { break };
-                self.grant(application, key, false, level.clone(), node);
-                wanted -= 1;
-            }
-        }
-        let anywhere = group.any.is_some_and(|row| row.relax_locality);
-        while anywhere && wanted > 0 {
-            let Some(node) = self.room.take(&capability, &Level::Any, application.blacklist) else { break };
-            self.grant(application, key, false, Level::Any, node);
-            wanted -= 1;
-        }
-        if wanted > 0 {
-            let reason = if anywhere {
-                self.room.why_not(&capability, application.blacklist)
-            } else {
-                Reason::Locality { names: group.local.keys().cloned().collect() }
-            };
-            self.wait(application, key, false, wanted, reason);
+        self.resized = true;
+        self.stirred = true;
+        if standing == Standing::Usable {
+            self.grew(key);
         }
     }
 
-    fn grant(&mut self, application: &ApplicationView<'a>, key: &AskKey, master: bool, level: Level, node: NodeId) {
-        self.plan.proposals.push(Proposal { attempt: application.attempt, key: key.clone(), master, level, node });
+    fn resize(&mut self) {
+        self.resized = false;
+        self.epoch += 1;
+        self.total = self.nodes.partitions().iter().fold(Amount::ZERO, |sum, partition| sum.plus(&partition.total));
+        self.queues.resize(self.nodes.partitions(), &self.kinds);
+        let fair: Vec<AppKey> = self
+            .apps
+            .iter()
+            .filter(|(_, app)| self.queues.get(app.leaf).is_fair())
+            .map(|(i, _)| AppKey::new(i))
+            .collect();
+        for app in fair {
+            self.rank_again(app);
+        }
     }
 
-    fn wait(&mut self, application: &ApplicationView<'a>, key: &AskKey, master: bool, count: u32, reason: Reason) {
-        self.plan.waiting.push(Waiting { attempt: application.attempt, key: key.clone(), master, count, reason });
+    /// When [`Self::schedule`] may have something to do though nothing happens before; none: never, as things stand.
+    pub(crate) fn next_deadline(&self, now: Now) -> Option<Now> {
+        let relaxing = self.relaxing.first().map(|(at, _)| *at);
+        let closed = self.closed.iter().filter_map(|class| self.classes.get(class.index()));
+        let reserving = closed.filter(|class| class.reserved.is_none()).filter_map(|class| class.closed);
+        let reserving = reserving.map(|since| since + self.reservation_delay).filter(|at| *at > now).min();
+        let more = self.stirred.then_some(now);
+        [relaxing, reserving, more].into_iter().flatten().min()
+    }
+
+    /// What every active node offers together.
+    pub(crate) fn total(&self) -> Resource {
+        self.kinds.resource(&self.total)
+    }
+
+    /// What could be granted now, in all.
+    pub(crate) fn free(&self) -> Resource {
+        let free = self.nodes.partitions().iter().fold(Amount::ZERO, |sum, partition| sum.plus(&partition.free));
+        self.kinds.resource(&free)
+    }
+
+    /// The most of each kind that any node offers; none without nodes.
+    pub(crate) fn largest(&self) -> Option<Resource> {
+        let partitions = self.nodes.partitions().iter().enumerate().filter(|(_, partition)| partition.active > 0);
+        let largest = partitions.map(|(index, _)| self.nodes.largest(PartitionKey::new(index)));
+        largest.reduce(|a, b| a.greater(&b)).map(|largest| self.kinds.resource(&largest))
+    }
+
+    /// What is asked for and not granted: in all, and how many containers.
+    pub(crate) fn pending(&self) -> (Resource, u64) {
+        let root = self.queues.get(self.queues.root());
+        (self.kinds.resource(&root.pending), root.pending_containers)
+    }
+
+    /// How many nodes can take containers.
+    pub(crate) fn usable_nodes(&self) -> usize {
+        self.nodes.partitions().iter().map(|partition| partition.usable).sum()
+    }
+
+    /// What masters have, and may have, in all.
+    pub(crate) fn masters(&self) -> (Resource, Resource) {
+        let (mut used, mut most) = (Amount::ZERO, Amount::ZERO);
+        for share in &self.queues.get(self.queues.root()).shares {
+            used.add(&share.masters);
+            most.add(&share.masters_most);
+        }
+        (self.kinds.resource(&used), self.kinds.resource(&most))
+    }
+
+    /// The queue that an application is in, by path.
+    pub(crate) fn queue_of(&self, app: AppKey) -> &str {
+        self.apps.get(app.index()).map_or("", |app| &self.queues.get(app.leaf).path)
+    }
+
+    fn app(&self, key: AppKey) -> &App {
+        self.apps.get(key.index()).expect("a key lives as long as its application")
+    }
+
+    fn app_mut(&mut self, key: AppKey) -> &mut App {
+        self.apps.get_mut(key.index()).expect("a key lives as long as its application")
+    }
+
+    fn entry(&self, key: EntryKey) -> &Entry {
+        self.entries.get(key.index()).expect("lines hold living entries")
+    }
+
+    fn entry_mut(&mut self, key: EntryKey) -> &mut Entry {
+        self.entries.get_mut(key.index()).expect("lines hold living entries")
     }
 }

@@ -12,9 +12,16 @@ pub(crate) enum Reason {
     AllBlacklisted { nodes: usize },
     TooLarge { asked: Resource, nodes: usize, largest: Resource },
     NoRoom { asked: Resource, nodes: usize, blacklisted: usize, largest: Resource },
-    NoLabel { label: String },
+    Reserved { node: String, asked: Resource, free: Resource },
+    NoLabel { label: String, known: usize },
+    NoAccess { queue: String, label: String },
+    UnknownKind { name: String },
     Locality { names: Vec<String> },
     MasterShare { queue: String, used: Resource, limit: Resource, asked: Resource },
+    ParallelApplications { queue: String, limit: u32 },
+    QueueMaximum { queue: String, used: Resource, limit: Resource, asked: Resource },
+    UserLimit { user: String, queue: String, used: Resource, limit: Resource },
+    Turn { queue: String },
     Recovering,
 }
 
@@ -46,17 +53,36 @@ impl fmt::Display for Reason {
                 }
                 Ok(())
             }
-            Self::NoLabel { label } => write!(f, "no node has label {label}"),
+            Self::Reserved { node, asked, free } => {
+                let (asked, free) = missing(asked, free);
+                write!(f, "node {node} is held free for it: needs {asked}, free {free}")
+            }
+            Self::NoLabel { label, known: 0 } => write!(f, "no node has label {label}"),
+            Self::NoLabel { label, known } => {
+                write!(f, "label {label} is on no healthy node ({known} lost, unfit or disconnected)")
+            }
+            Self::NoAccess { queue, label } => write!(f, "queue {queue} may not use nodes with label {label}"),
+            Self::UnknownKind { name } => write!(f, "no node offers {name}"),
             Self::Locality { names } if names.is_empty() => {
                 f.write_str("no host or rack is asked for, and the row * does not relax locality")
             }
             Self::Locality { names } => write!(f, "waiting for {}: locality", names.join(", ")),
             Self::MasterShare { queue, used, limit, asked } => {
-                let memory = used.memory_mb + asked.memory_mb > limit.memory_mb;
-                let amount = |r: &Resource| if memory { format!("{} MB", r.memory_mb) } else { cores(r) };
-                let [used, limit, asked] = [used, limit, asked].map(amount);
+                let [used, limit, asked] = scarcest(used, limit, asked);
                 write!(f, "queue {queue} is at its AM share: masters use {used} of {limit}, this one asks for {asked}")
             }
+            Self::ParallelApplications { queue, limit } => {
+                write!(f, "queue {queue} runs {limit} applications, as many as it may")
+            }
+            Self::QueueMaximum { queue, used, limit, asked } => {
+                let [used, limit, asked] = scarcest(used, limit, asked);
+                write!(f, "queue {queue} is at its maximum: it uses {used} of {limit}, this asks for {asked}")
+            }
+            Self::UserLimit { user, queue, used, limit } => {
+                let [used, limit, _] = scarcest(used, limit, &Resource::default());
+                write!(f, "user {user} is at the limit in queue {queue}: uses {used} of {limit}")
+            }
+            Self::Turn { queue } => write!(f, "others are served first in queue {queue}"),
             Self::Recovering => f.write_str("the ResourceManager has restarted and waits for its nodes to come back"),
         }
     }
@@ -80,4 +106,17 @@ fn missing(asked: &Resource, most: &Resource) -> (String, String) {
         return (cores(asked), cores(most));
     }
     (format!("{asked} on one node"), most.to_string())
+}
+
+/// All in the dimension in which `used` and `asked` exceed `limit`: memory if that is it; else cores, or every one.
+fn scarcest(used: &Resource, limit: &Resource, asked: &Resource) -> [String; 3] {
+    let over = |used: u64, asked: u64, limit: u64| used + asked > limit || (asked == 0 && used >= limit);
+    let all = [used, limit, asked];
+    if over(used.memory_mb, asked.memory_mb, limit.memory_mb) {
+        return all.map(|r| format!("{} MB", r.memory_mb));
+    }
+    if over(u64::from(used.vcores), u64::from(asked.vcores), u64::from(limit.vcores)) {
+        return all.map(cores);
+    }
+    all.map(ToString::to_string)
 }

@@ -119,7 +119,10 @@ pub(super) async fn container(
     Ok(json(&object!({ "container": convert::container(report, context.handle.now()) })))
 }
 
-/// Why an application waits, per ask. YARN records activities over some seconds; here the last plan is always known.
+/// Nodes that an answer says more about than the reason.
+const NODES_EXPLAINED_MAX: usize = 1000;
+
+/// Why an application waits, per ask and, for what it wants most, per node. YARN records activities over some seconds; here the last plan is always known.
 pub(super) async fn activities(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Error> {
     let report = report(&context, &id).await?;
     let timestamp = context.handle.now().as_millis();
@@ -135,6 +138,14 @@ pub(super) async fn activities(State(context): State<Context>, Path(id): Path<St
             })
         })
         .collect();
+    let nodes = match report.waiting_reason {
+        Some(_) => context.handle.why_not_nodes(report.id, NODES_EXPLAINED_MAX).await?,
+        None => Vec::new(),
+    };
+    let nodes: Vec<_> = nodes
+        .iter()
+        .map(|node| object!({ "nodeId": node.node.to_string(), "allocationState": "REJECTED", "diagnostic": node.why }))
+        .collect();
     let mut activities = object!({ "applicationId": id, "timestamp": timestamp });
     if let Some(reason) = report.waiting_reason {
         activities["diagnostic"] = object!(reason);
@@ -145,6 +156,7 @@ pub(super) async fn activities(State(context): State<Context>, Path(id): Path<St
             "allocationState": "SKIPPED",
             "diagnostic": reason,
             "children": children,
+            "nodes": nodes,
         }]);
     }
     Ok(json(&object!({ "appActivities": activities })))

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Extensions to YARN, all optional for clients: `GET /apps/{id}?wait_ms=&since=` waits for a newer `version`;
-//! `/blobs/{sha256}` takes uploads; `/application-master/…` is the master's protocol as plain HTTP; `waitingReason` and
+//! `/blobs/{sha256}` takes uploads; `PUT /scheduler-conf/queues?dry-run=` replaces the tree of queues with a queues file; `/application-master/…` is the master's protocol as plain HTTP; `waitingReason` and
 //! `exitCause` on an application. It knows how things look, never how they are decided.
 
 mod applications;
@@ -19,6 +19,7 @@ mod master;
 mod nodes;
 mod overview;
 mod proxy;
+mod queues;
 mod submit;
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,7 @@ mod tests;
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, get, post, put};
 use serde::Serialize;
 
 use self::error::Error;
@@ -47,7 +48,7 @@ pub fn router(handle: Handle) -> Router {
         .route("/", get(overview::info))
         .route("/info", get(overview::info))
         .route("/metrics", get(overview::metrics))
-        .route("/scheduler", get(overview::scheduler))
+        .route("/scheduler", get(queues::scheduler))
         .route("/scheduler/app-activities/{id}", get(applications::activities))
         .route("/nodes", get(nodes::list))
         .route("/nodes/{id}", get(nodes::one))
@@ -55,8 +56,10 @@ pub fn router(handle: Handle) -> Router {
         .route("/apps/new-application", post(submit::new_application))
         .route("/apps/{id}", get(applications::one))
         .route("/apps/{id}/state", get(applications::state).put(submit::put_state))
-        .route("/apps/{id}/queue", get(applications::queue))
-        .route("/apps/{id}/priority", get(applications::priority))
+        .route("/apps/{id}/queue", get(applications::queue).put(queues::put_queue))
+        .route("/apps/{id}/priority", get(applications::priority).put(queues::put_priority))
+        .route("/queues/{queue}/access", get(queues::access))
+        .route("/scheduler-conf/queues", put(queues::apply))
         .route("/apps/{id}/appattempts", get(applications::attempts))
         .route("/apps/{id}/appattempts/{attempt}", get(applications::attempt))
         .route("/apps/{id}/appattempts/{attempt}/containers", get(applications::containers))

@@ -6,10 +6,11 @@ use axum::http::header::LOCATION;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
-use super::applications::{parse_application, report};
+use super::applications::parse_application;
 use super::error::Error;
 use super::filter::body;
 use super::guard::Identity;
+use super::queues::may_change;
 use super::{Context, json};
 use crate::protocol::yarn_rest::{AppState, InvalidSubmission, NewApplication, ResourceObject, SubmissionContext};
 
@@ -55,11 +56,7 @@ pub(super) async fn put_state(
         return Err(Error::bad_request(message));
     }
     let application = parse_application(&id)?;
-    let owner = report(&context, &id).await?.user;
-    if user != owner && user != context.handle.operator() {
-        let message = format!("Unauthorized attempt to kill appid {id} by remote user {user}");
-        return Err(Error::Plain { status: StatusCode::FORBIDDEN, message });
-    }
+    may_change(&context, &id, user, "kill").await?;
     let because = wanted.diagnostics.filter(|why| !why.trim().is_empty());
     let diagnostics =
         because.map_or_else(|| format!("killed by user {user}"), |because| format!("killed by user {user}: {because}"));

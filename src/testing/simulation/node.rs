@@ -91,6 +91,8 @@ impl NodeManager {
         Register {
             node: self.node.clone(),
             http_address: self.address(),
+            rack: None,
+            label: None,
             capability: self.capability.clone(),
             incarnation: self.incarnation,
             containers: self.core.statuses(),

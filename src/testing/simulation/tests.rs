@@ -21,7 +21,7 @@ fn the_same_seed_gives_the_same_trace() {
 }
 
 fn is_found(bug: Bug) {
-    assert!((0..200).any(|seed| run(seed, Some(bug), false).violation.is_some()), "{bug:?} is not found");
+    assert!((0..1000).any(|seed| run(seed, Some(bug), false).violation.is_some()), "{bug:?} is not found");
 }
 
 #[test]

@@ -319,7 +319,8 @@ impl World {
             assert!(!application.has_ended(), "{} outlived its application", container.id);
         }
         for attempt in core.attempts.values().filter(|attempt| attempt.is_over()) {
-            assert!(attempt.asks.groups().next().is_none(), "{} is over and asks", attempt.id);
+            let wants = core.scheduled(attempt.id).is_some_and(|app| core.scheduler.wants(app));
+            assert!(!wants, "{} is over and asks", attempt.id);
         }
     }
 

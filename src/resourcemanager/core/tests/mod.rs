@@ -3,6 +3,7 @@
 mod applications;
 mod conservation;
 mod nodes;
+mod queues;
 mod restart;
 
 use std::collections::BTreeMap;
@@ -303,6 +304,8 @@ pub(super) fn node_hello(request: u64, id: &NodeId, memory_mb: u64, containers: 
         node: id.clone(),
         http_address: id.to_string(),
         capability: Resource::new(memory_mb, 8),
+        rack: None,
+        label: None,
         incarnation: 1,
         containers,
         applications: Vec::new(),

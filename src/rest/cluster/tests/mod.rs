@@ -132,6 +132,8 @@ impl FakeNode {
             node: id.clone(),
             http_address: "n1:8042".to_owned(),
             capability: Resource::new(memory_mb, 8),
+            rack: None,
+            label: None,
             incarnation: 1,
             containers,
             applications: Vec::new(),
@@ -392,6 +394,17 @@ async fn objects_have_the_contracts_keys() {
          queueName state resourcesUsed numActiveApplications numPendingApplications numContainers maxApplications userLimit \
          users AMResourceLimit usedAMResource capacities resources",
     );
+    check(
+        &scheduler["queues"]["queue"][0],
+        "queuePath queueType mode weight normalizedWeight isAbsoluteResource hideReservationQueues nodeLabels \
+         allocatedContainers reservedContainers pendingContainers minEffectiveCapacity maxEffectiveCapacity \
+         maximumAllocation queueAcls queuePriority orderingPolicyInfo autoCreateChildQueueEnabled creationMethod \
+         autoCreationEligibility maxParallelApps maxApplicationsPerUser userLimitFactor configuredMaxAMResourceLimit \
+         userAMResourceLimit preemptionDisabled intraQueuePreemptionDisabled defaultPriority isAutoCreatedLeafQueue \
+         maxApplicationLifetime defaultApplicationLifetime",
+    );
+    let access = cluster.get("/queues/default/access?user=eve&queue-acl-type=ADMINISTER_QUEUE").await;
+    assert_eq!((access["allowed"].as_bool(), access["user"].as_str()), (Some(false), Some("eve")), "{access}");
     let statistics = cluster.get("/appstatistics?states=accepted").await;
     assert_eq!(statistics["appStatInfo"]["statItem"][0], json!({"state": "ACCEPTED", "type": "*", "count": 1}));
     node.leave().await;
