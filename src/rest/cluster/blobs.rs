@@ -1,10 +1,13 @@
 //! Uploads: files by the hash of their content.
 
-use axum::body::Body;
+use std::fmt;
+
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures_util::{Stream, StreamExt};
 use tokio_util::io::ReaderStream;
 
 use super::Context;
@@ -31,8 +34,8 @@ pub(super) async fn put(
     content: Body,
 ) -> Result<Response, Error> {
     let (blobs, id) = blob(&context, &sha256)?;
-    match blobs.put_stream(&id, content.into_data_stream(), BLOB_BYTES_MAX).await {
-        Ok(_) => Ok(StatusCode::CREATED.into_response()),
+    match take_in(blobs, &id, content.into_data_stream(), BLOB_BYTES_MAX).await {
+        Ok(()) => Ok(StatusCode::CREATED.into_response()),
         Err(error @ (storage::Error::WrongContent { .. } | storage::Error::Interrupted { .. })) => {
             Err(Error::bad_request(error.to_string()))
         }
@@ -41,6 +44,24 @@ pub(super) async fn put(
         }
         Err(error) => Err(Error::internal(error.to_string())),
     }
+}
+
+/// Stores the content. What is refused is read all the same, up to as much again: a client that is answered before it has sent
+/// everything sees a broken connection, and not why.
+async fn take_in<S, E>(blobs: &BlobStore, id: &BlobId, content: S, bytes_max: u64) -> Result<(), storage::Error>
+where
+    S: Stream<Item = Result<Bytes, E>>,
+    E: fmt::Display,
+{
+    let mut content = std::pin::pin!(content);
+    let stored = blobs.put_stream(id, &mut content, bytes_max).await;
+    let mut left = if stored.is_err() { bytes_max } else { 0 };
+    while left > 0
+        && let Some(Ok(chunk)) = content.next().await
+    {
+        left = left.saturating_sub(chunk.len() as u64);
+    }
+    stored.map(drop)
 }
 
 /// GET and HEAD.
@@ -58,4 +79,33 @@ pub(super) async fn get(
     let headers = [(CONTENT_TYPE, "application/octet-stream".to_owned()), (CONTENT_LENGTH, length.to_string())];
     let content = if method == Method::HEAD { Body::empty() } else { Body::from_stream(ReaderStream::new(file)) };
     Ok((headers, content).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_whose_upload_cannot_be_stored_is_heard_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = BlobStore::open(dir.path()).unwrap();
+        let taken = AtomicUsize::new(0);
+        let chunks = || {
+            let chunk = |_| {
+                taken.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, std::io::Error>(Bytes::from_static(&[7; 100]))
+            };
+            stream::iter(0..5).map(chunk)
+        };
+        let id = BlobId::of(&[7; 500]);
+        take_in(&blobs, &id, chunks(), 1000).await.unwrap();
+        assert_eq!(taken.swap(0, Ordering::Relaxed), 5);
+        blobs.remove(&id).unwrap();
+        assert!(take_in(&blobs, &id, chunks(), 400).await.is_err());
+        assert_eq!(taken.swap(0, Ordering::Relaxed), 5, "the rest of what is too large, too");
+    }
 }
