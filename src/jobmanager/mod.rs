@@ -18,6 +18,7 @@
 mod checkpoint_store;
 pub mod containers;
 pub mod core;
+pub mod diagnosis;
 pub mod error;
 pub mod event;
 mod handle;

@@ -245,6 +245,14 @@ impl Handle {
         self.read(move |core, _| core.container_reports(id)).await
     }
 
+    /// Containers granted and not ended, by id, at most `most` of them.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn live_containers(&self, most: usize) -> Result<Vec<ContainerReport>, RequestError> {
+        self.read(move |core, _| core.live_containers(most)).await
+    }
+
     /// Every node, by id.
     ///
     /// # Errors

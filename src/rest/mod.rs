@@ -2,5 +2,6 @@
 
 pub mod cluster;
 pub mod flink;
+mod live;
 pub mod node;
 pub mod task_manager;

@@ -56,6 +56,13 @@ impl Core {
         all
     }
 
+    /// Containers granted and not ended, by id, at most `most` of them.
+    pub fn live_containers(&self, most: usize) -> Vec<ContainerReport> {
+        let user = |id| self.applications.get(&id).map_or("", |application| application.submission.user.as_str());
+        let report = |container: &Container| self.live_container(container, user(container.owner.application));
+        self.containers.values().take(most).map(report).collect()
+    }
+
     /// Every node, by id.
     pub fn node_summaries(&self) -> Vec<NodeSummary> {
         self.nodes.values().map(node_summary).collect()

@@ -15,6 +15,7 @@ mod convert;
 mod error;
 mod filter;
 mod guard;
+mod live;
 mod master;
 mod nodes;
 mod overview;
@@ -41,7 +42,7 @@ struct Context {
     http: reqwest::Client,
 }
 
-/// The interface over `handle`: `/ws/v1/cluster/…`, `/proxy/…`, and `/cluster` for clients that probe for the active one.
+/// The interface over `handle`: `/ws/v1/cluster/…` and `/proxy/…`.
 pub fn router(handle: Handle) -> Router {
     let context = Context { http: proxy::client(), handle };
     let cluster = Router::new()
@@ -73,7 +74,7 @@ pub fn router(handle: Handle) -> Router {
     Router::new()
         .route("/ws/v1/cluster", get(overview::info))
         .nest("/ws/v1/cluster/", cluster)
-        .route("/cluster", get(overview::page))
+        .route("/live/cluster", get(live::cluster))
         .route("/proxy/{id}", any(proxy::to_slash))
         .route("/proxy/{id}/", any(proxy::forward))
         .route("/proxy/{id}/{*path}", any(proxy::forward))

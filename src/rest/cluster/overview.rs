@@ -1,7 +1,7 @@
 //! The cluster as a whole: info, metrics, scheduler.
 
 use axum::extract::State;
-use axum::response::{Html, Response};
+use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::error::Error;
@@ -37,19 +37,12 @@ pub(super) async fn info(State(context): State<Context>) -> Result<Response, Err
     Ok(answer(&ClusterInfoEnvelope { cluster_info }))
 }
 
-pub(super) async fn page() -> Html<&'static str> {
-    Html(
-        "<!doctype html><title>flott ResourceManager</title><p>flott ResourceManager, active. \
-          REST: <a href=\"/ws/v1/cluster/info\">/ws/v1/cluster/info</a>",
-    )
-}
-
 pub(super) async fn metrics(State(context): State<Context>) -> Result<Response, Error> {
     let summary = context.handle.summary().await?;
     Ok(answer(&cluster_metrics(&summary)))
 }
 
-fn cluster_metrics(summary: &ClusterSummary) -> Value {
+pub(super) fn cluster_metrics(summary: &ClusterSummary) -> Value {
     use ApplicationState::{Accepted, Failed, Finished, Killed, New, NewSaving, Running, Submitted};
     let apps = |states: &[ApplicationState]| -> usize {
         states.iter().filter_map(|state| summary.applications.get(state)).sum()

@@ -55,8 +55,10 @@ async fn shut_down(State(handle): State<Handle>) -> Result {
 
 pub(super) async fn job_manager_config(State(handle): State<Handle>) -> Answer {
     let settings = handle.about().configuration.iter();
-    let entry =
-        |setting: crate::config::Setting| setting.value.map(|value| json!({ "key": setting.key, "value": value }));
+    let entry = |setting: crate::config::Setting| {
+        let origin = setting.origin.to_string(); // Ours.
+        setting.value.map(|value| json!({ "key": setting.key, "value": value, "origin": origin }))
+    };
     Answer::ok(settings.filter_map(entry).collect())
 }
 

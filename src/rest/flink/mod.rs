@@ -16,6 +16,7 @@ mod checkpoints;
 mod cluster;
 mod jars;
 mod jobs;
+mod live;
 mod logs;
 mod metrics;
 mod origin;
@@ -42,6 +43,7 @@ pub fn router(handle: Handle) -> Router {
     let api = api.merge(checkpoints::routes()).merge(logs::routes()).merge(metrics::routes());
     let api = api.merge(rescaling::routes());
     let api = api.merge(vertices::routes()).merge(task_managers::routes()).merge(applications::routes());
+    let api = api.merge(live::routes());
     Router::new()
         .nest("/v1", api.clone())
         .merge(api)

@@ -7,6 +7,7 @@ mod cluster;
 mod exceptions;
 mod figures;
 mod job;
+mod live;
 mod metrics;
 mod plan;
 mod process;
@@ -20,6 +21,7 @@ pub(super) use self::checkpoints::{checkpoint, checkpoint_subtasks, checkpoints,
 pub(super) use self::cluster::{overview, task_manager, task_manager_details};
 pub(super) use self::exceptions::exceptions;
 pub(super) use self::job::{execution_result, job, job_config, job_overview};
+pub(super) use self::live::{cluster as live_cluster, diagnosis, job as live_job};
 pub(super) use self::metrics::{Metric, backpressure, of_job, of_job_manager, of_vertex, watermarks};
 pub(super) use self::plan::plan;
 pub(super) use self::process::{TaskManagerUsage, status, thread_dump};
