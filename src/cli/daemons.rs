@@ -28,7 +28,7 @@ use crate::rpc::http::{BindError, Server};
 use crate::storage::files;
 use crate::telemetry::{LogTarget, init_logging};
 use crate::time::SystemClock;
-use crate::{jobmanager, nodemanager, resourcemanager, rest, taskmanager};
+use crate::{jobmanager, nodemanager, resourcemanager, rest, taskmanager, web};
 
 /// Threads of a daemon's runtime. Daemons decide on one of them and only wait for the network on the others.
 const RUNTIME_THREADS: usize = 2;
@@ -68,7 +68,8 @@ pub(super) fn resource_manager(options: Daemon) -> anyhow::Result<ExitCode> {
         let server = bind(&config.bind_host, config.port, "resourcemanager.port")?;
         let address = reachable(&config.address, server.local_addr());
         let started = resourcemanager::start(&config, &address, SystemClock::shared())?;
-        let router = started.links.merge(rest::cluster::router(started.handle));
+        let router =
+            started.links.merge(rest::cluster::router(started.handle)).merge(web::router(web::App::ResourceManager));
         let cancel = CancellationToken::new();
         let ready = || {
             info!(address, "ResourceManager is ready");
@@ -94,7 +95,7 @@ pub(super) fn node_manager(options: Daemon) -> anyhow::Result<ExitCode> {
             info!(address, "NodeManager is ready");
             write_ready(ready_file.as_deref(), &address, None)
         };
-        let router = rest::node::router(handle);
+        let router = rest::node::router(handle).merge(web::router(web::App::NodeManager));
         serve(Front { servers: vec![server], router }, cancel.clone(), ready, service.run(cancel)).await
     })
 }
@@ -112,7 +113,8 @@ pub(super) fn job_manager(options: Daemon) -> anyhow::Result<ExitCode> {
         let address = handle.about().address.clone();
         let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
         let links = addresses.get(1).map(|bound| reachable(host, *bound));
-        let router = service.links().merge(rest::flink::router(handle.clone()));
+        let router =
+            service.links().merge(rest::flink::router(handle.clone())).merge(web::router(web::App::JobManager));
         let cancel = CancellationToken::new();
         let ready = || {
             info!(address, "JobManager is ready");
