@@ -8,6 +8,7 @@
 #![expect(unreachable_pub, reason = "nothing outside this binary can reach any of it")]
 
 mod accumulators;
+mod browser;
 mod checkpoints;
 mod cluster;
 mod failures;
@@ -19,3 +20,4 @@ mod processes;
 mod session;
 mod standalone;
 mod state_evolution;
+mod web_ui;
