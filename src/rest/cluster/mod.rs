@@ -13,6 +13,7 @@ mod applications;
 mod blobs;
 mod convert;
 mod error;
+mod exposition;
 mod filter;
 mod guard;
 mod live;
@@ -74,6 +75,8 @@ pub fn router(handle: Handle) -> Router {
     Router::new()
         .route("/ws/v1/cluster", get(overview::info))
         .nest("/ws/v1/cluster/", cluster)
+        .route("/metrics", get(exposition::metrics))
+        .route("/prom", get(exposition::metrics))
         .route("/live/cluster", get(live::cluster))
         .route("/proxy/{id}", any(proxy::to_slash))
         .route("/proxy/{id}/", any(proxy::forward))

@@ -14,6 +14,7 @@ mod answer;
 mod applications;
 mod checkpoints;
 mod cluster;
+mod exposition;
 mod jars;
 mod jobs;
 mod live;
@@ -43,7 +44,7 @@ pub fn router(handle: Handle) -> Router {
     let api = api.merge(checkpoints::routes()).merge(logs::routes()).merge(metrics::routes());
     let api = api.merge(rescaling::routes());
     let api = api.merge(vertices::routes()).merge(task_managers::routes()).merge(applications::routes());
-    let api = api.merge(live::routes());
+    let api = api.merge(live::routes()).merge(exposition::routes());
     Router::new()
         .nest("/v1", api.clone())
         .merge(api)

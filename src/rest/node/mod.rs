@@ -6,6 +6,7 @@
 //!               └─ GET logs ──► files of the container's log directory, by ranges, or followed
 //! ```
 
+mod exposition;
 mod logs;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub fn router(handle: Handle) -> Router {
     let under = |path: &str| format!("{NODE}{path}");
     let containers = |path: &str| format!("{CONTAINERS_PATH}{path}");
     Router::new()
+        .route("/metrics", get(exposition::metrics))
         .route(NODE, get(info))
         .route(&under("/info"), get(info))
         .route(&under("/apps"), get(applications))

@@ -1,5 +1,6 @@
 //! A TaskManager over HTTP: what it and its workers write. The JobManager's `/taskmanagers/:id/…` lead here.
 
+mod exposition;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ pub fn router(handle: Handle) -> Router {
         .route("/log", get(own_log))
         .route("/logs", get(list))
         .route("/logs/{name}", get(named))
+        .route("/metrics", get(exposition::metrics))
         .route("/workers", get(workers))
         .route("/usage", get(usage))
         .route("/threads", get(threads))

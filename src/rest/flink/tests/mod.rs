@@ -1,6 +1,7 @@
 //! The API against recorded answers of a real Flink, and over HTTP against a running JobManager.
 
 mod contract;
+mod exposition;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,6 +32,11 @@ const JOB: JobId = JobId(7);
 
 /// A JobManager with one TaskManager and one running job, and one that could not be planned.
 fn core() -> Core {
+    core_of(2)
+}
+
+/// The same with as many subtasks of each vertex, of which the first runs.
+fn core_of(parallelism: u32) -> Core {
     let settings = Settings {
         attempt: 1,
         job_manager: "jm:1".to_owned(),
@@ -42,7 +48,7 @@ fn core() -> Core {
         seed: 1,
     };
     let mut core = Core::new(settings);
-    let plan = plan(2);
+    let plan = plan(parallelism);
     let graph = JobGraph::new(&plan, job_graph::Settings { default_parallelism: 1, chaining: true }).unwrap();
     let vertex = graph.vertices[0].id;
     let prepared = Prepared {
