@@ -40,6 +40,14 @@ const QUESTIONS = {
       onSure=${({ directory, drain }) => begin(id, `jobs/${id}/stop`, { targetDirectory: directory || undefined, drain: drain === 'on' }, 'The stop')}>
     <p>The sources end, everything read so far is processed and committed, and the job ends as finished.</p><${Directory} />
     <label><input type="checkbox" name="drain" />Drain: fire all timers and windows as at the end of the input. Only if the job will not be resumed.</label></${Confirm}>`,
+  rescale: ({ id, view, onClose }) => html`<${Confirm} title="Run with another parallelism" action="Rescale" onClose=${onClose}
+      onSure=${async (values) => {
+        const wanted = view.vertices.map((it) => [it.id, { parallelism: { lowerBound: 1, upperBound: Number(values[it.id]) } }]);
+        await write('PUT', `jobs/${id}/resource-requirements`, Object.fromEntries(wanted));
+        tell('The job takes a checkpoint and goes on with the new parallelism');
+      }}>
+    <p>The job takes a checkpoint, its tasks stop, and it goes on from there with the new numbers of subtasks. Nothing is lost or done twice.</p>
+    ${view.vertices.map((it) => html`<label class="field"><span class="clip">${it.name}</span><input name=${it.id} type="number" min="1" max="32768" required value=${it.parallelism} /></label>`)}</${Confirm}>`,
   cancel: ({ id, view, onClose }) => html`<${Confirm} title="Cancel ${view.name}?" action="Cancel the job" danger onClose=${onClose}
       onSure=${async () => { await write('PATCH', `jobs/${id}?mode=cancel`, {}); tell('The job is being cancelled'); }}>
     <p>It ends at once. What it has read since its last checkpoint is not committed, and no savepoint is taken; to resume later, stop it with a savepoint instead.</p></${Confirm}>`,
@@ -52,6 +60,7 @@ export function Actions({ id, view }) {
   const running = view.state === 'RUNNING', streams = view.type !== 'BATCH';
   return html`<div class="row">
     ${streams ? html`<button disabled=${!running} onClick=${() => setQuestion('savepoint')}>Savepoint</button>
+    <button disabled=${!running} onClick=${() => setQuestion('rescale')}>Rescale</button>
     <button disabled=${!running} onClick=${() => setQuestion('stop')}>Stop</button>` : ''}
     <button class="danger" onClick=${() => setQuestion('cancel')}>Cancel</button>
     ${Question ? html`<${Question} id=${id} view=${view} onClose=${() => setQuestion(null)} />` : ''}

@@ -33,18 +33,19 @@ function lane(subtask, trigger, name) {
   return { name, spans };
 }
 
-function Subtasks({ id, checkpoint, vertex, name, trigger }) {
+function Subtasks({ id, checkpoint, vertex, name, trigger, until }) {
   const { data, error } = usePoll(`jobs/${id}/checkpoints/details/${checkpoint}/subtasks/${vertex}`, 3000);
   if (!data) return html`<${Pending} error=${error} what="subtasks" />`;
   const lanes = data.subtasks.map((it) => lane(it, trigger, html`#${it.index} <span class="muted">${it.status === 'completed' ? bytes(it.checkpointed_size) : 'not acknowledged'}</span>`));
-  return html`<${Card} title=${name} aside=${html`<span class="muted num">${bytes(data.state_size)}, ${duration(data.end_to_end_duration)}</span>`}><${Gantt} lanes=${lanes} /></${Card}>`;
+  return html`<${Card} title=${name} aside=${html`<span class="muted num">${bytes(data.state_size)}, ${duration(data.end_to_end_duration)}</span>`}><${Gantt} lanes=${lanes} from=${trigger} to=${until} /></${Card}>`;
 }
 
 function Details({ id, view, checkpoint, vertex }) {
   const { data, error } = usePoll(`jobs/${id}/checkpoints/details/${checkpoint}`, 3000);
   if (!data) return html`<${Pending} error=${error} what="the checkpoint" />`;
   const names = new Map(view.vertices.map((it) => [it.id, it.name]));
-  const tasks = Object.values(data.tasks);
+  // In the order of the graph.
+  const tasks = view.vertices.map((it) => data.tasks[it.id]).filter(Boolean);
   const shown = vertex ? tasks.filter((it) => it.id === vertex) : tasks.slice(0, 12);
   return html`<${Card} title="${data.is_savepoint ? 'Savepoint' : 'Checkpoint'} ${data.id}" aside=${html`<a href=${href(['jobs', id, 'checkpoints'])}>all checkpoints</a>`} pad>
       <${Pairs} of=${[
@@ -58,7 +59,7 @@ function Details({ id, view, checkpoint, vertex }) {
       ]} />
     </${Card}>
     <${Legend} entries=${PHASES} />
-    ${shown.map((task) => html`<${Subtasks} key=${task.id} id=${id} checkpoint=${checkpoint} vertex=${task.id} name=${names.get(task.id) || task.id} trigger=${data.trigger_timestamp} />`)}
+    ${shown.map((task) => html`<${Subtasks} key=${task.id} id=${id} checkpoint=${checkpoint} vertex=${task.id} name=${names.get(task.id) || task.id} trigger=${data.trigger_timestamp} until=${data.trigger_timestamp + data.end_to_end_duration} />`)}
     ${!vertex && tasks.length > shown.length ? html`<${Card} title="More vertices" pad><div class="row wrap">${tasks.slice(12).map((task) => html`<a href=${href(['jobs', id, 'checkpoints', String(checkpoint), task.id])}>${names.get(task.id) || task.id}</a>`)}</div></${Card}>` : ''}`;
 }
 

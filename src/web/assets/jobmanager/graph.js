@@ -6,6 +6,8 @@ import { bytes, count, permille, time } from '../lib/format.js';
 import { LEGEND, Load, loadOf } from './load.js';
 
 const WIDTH = 236, HEIGHT = 104;
+/** Below this scale nobody can read: vertices are blocks of colour, and edges have no words. */
+const FAR = 0.35;
 const SCALE_MIN = 0.08, SCALE_MAX = 1.6;
 
 /** Places of the plan's vertices and the points of its edges. */
@@ -38,11 +40,16 @@ function line(points) {
 
 class Node extends Component {
   shouldComponentUpdate(next) {
-    return next.vertex !== this.props.vertex || next.selected !== this.props.selected || next.place !== this.props.place;
+    const old = this.props;
+    if (next.selected !== old.selected || next.place !== old.place || next.far !== old.far) return true;
+    return next.far ? loadOf(next.vertex) !== loadOf(old.vertex) : next.vertex !== old.vertex;
   }
 
-  render({ vertex, place, selected, onPick }) {
+  render({ vertex, place, selected, far, onPick }) {
     const style = { left: `${place.x - WIDTH / 2}px`, top: `${place.y - HEIGHT / 2}px` };
+    if (far) {
+      return html`<button class="node far load-${loadOf(vertex)} ${selected ? 'selected' : ''}" style=${style} onClick=${() => onPick(vertex.id)} aria-pressed=${selected} aria-label=${vertex.name} title=${vertex.name}></button>`;
+    }
     return html`<button class="node load-${loadOf(vertex)} ${selected ? 'selected' : ''}" style=${style} onClick=${() => onPick(vertex.id)} aria-pressed=${selected}
         title="${vertex.name}\n${vertex.status.toLowerCase()}, parallelism ${vertex.parallelism}">
       <span class="name">${vertex.name}</span>
@@ -127,10 +134,10 @@ export function Graph({ plan, vertices, selected, onPick }) {
         const held = source?.rated && loadOf(source) === 'held';
         return html`<path key=${edge.key} d=${line(edge.points)} class=${held ? 'held' : source?.rated ? 'flows' : ''} />`;
       })}</svg>
-      ${view.scale > 0.35 ? size.edges.map((edge) => html`<${EdgeLabel} key=${edge.key} edge=${edge} flow=${flow(edge, byId, size.edges)} />`) : ''}
+      ${view.scale > FAR ? size.edges.map((edge) => html`<${EdgeLabel} key=${edge.key} edge=${edge} flow=${flow(edge, byId, size.edges)} />`) : ''}
       ${plan.nodes.map((node) => {
         const vertex = byId.get(node.id) || PREVIEW(node);
-        return html`<${Node} key=${node.id} vertex=${vertex} place=${size.nodes.get(node.id)} selected=${node.id === selected} onPick=${onPick} />`;
+        return html`<${Node} key=${node.id} vertex=${vertex} place=${size.nodes.get(node.id)} selected=${node.id === selected} far=${view.scale <= FAR} onPick=${onPick} />`;
       })}
     </div>
     <div class="tools">

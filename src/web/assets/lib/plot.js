@@ -44,12 +44,12 @@ export function Plot({ title, history, lines, version, format = count, max }) {
       cursor: { y: false, sync: { key: 'flott' } },
       legend: { live: true },
       scales: { y: { range: (_, low, high) => [0, max || Math.max(high || 1, 1)] } },
-      axes: [{ ...axis, size: 24, space: 70 }, { ...axis, size: 52, space: 28, values: (_, ticks) => ticks.map(format) }],
+      axes: [{ ...axis, size: 24, space: 76, values: (_, ticks) => ticks.map((at) => new Date(at * 1000).toTimeString().slice(0, 8)) }, { ...axis, size: 52, space: 28, values: (_, ticks) => ticks.map(format) }],
       series: [{ label: 'at', value: (_, at) => (at ? new Date(at * 1000).toLocaleTimeString() : '–') },
         ...lines.map((line) => ({ label: line.label, stroke: colour(line.token), width: 1.5, points: { show: false }, value: (_, value) => (value === null ? '–' : format(value)) }))],
     };
     plot.current = new uPlot(options, history.columns(lines.map((line) => line.name)), box.current);
-    const observer = new ResizeObserver(() => plot.current?.setSize({ width: box.current.clientWidth, height: 130 }));
+    const observer = new ResizeObserver(() => { if (box.current) plot.current?.setSize({ width: box.current.clientWidth, height: 130 }); });
     observer.observe(box.current);
     return () => { observer.disconnect(); plot.current?.destroy(); plot.current = null; };
   }, [names, dark.value]);
