@@ -35,6 +35,8 @@ pub(super) enum Verb {
     Savepoint(Savepoint),
     /// Take a checkpoint of a running job now
     Checkpoint(JobChoice),
+    /// Say what is the matter with a job, why, and what to do
+    Diagnose(JobChoice),
     /// Give a running job, or some of its vertices, another parallelism
     Rescale(Rescale),
     /// Sessions: job managers that stay and take many jobs

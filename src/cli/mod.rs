@@ -11,6 +11,7 @@ mod applications;
 mod arguments;
 mod checkpoints;
 mod daemons;
+mod diagnose;
 mod explain;
 mod flink_words;
 mod jobs;
@@ -66,6 +67,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Stop(options) => checkpoints::stop(options),
         Verb::Savepoint(options) => savepoints::savepoint(options),
         Verb::Checkpoint(options) => checkpoints::checkpoint(options),
+        Verb::Diagnose(options) => diagnose::diagnose(options),
         Verb::Rescale(options) => rescale::rescale(options),
         Verb::Session(options) => session::session(options),
         Verb::App(options) => applications::app(options),

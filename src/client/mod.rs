@@ -7,6 +7,7 @@
 //! ```
 
 mod checkpoints;
+mod diagnosis;
 mod follow;
 mod job_manager;
 mod program;

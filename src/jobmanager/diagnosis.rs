@@ -6,56 +6,11 @@
 mod checkpoints;
 mod flow;
 
-use serde::Serialize;
-
-use crate::ids::VertexId;
 use crate::jobmanager::core::Core;
 use crate::jobmanager::job::Job;
+use crate::protocol::diagnosis::{Evidence, Severity, Verdict};
 use crate::protocol::job::JobStatus;
 use crate::time::Now;
-
-/// How bad it is. Worse ones are smaller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// The job does not work.
-    Error,
-    /// It works, and worse than it could or should.
-    Warning,
-    /// Worth knowing.
-    Info,
-}
-
-/// Where the evidence is: a page of the Web UI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Evidence {
-    /// The graph, or the vertex named.
-    Graph,
-    /// The history of failures.
-    Exceptions,
-    /// Checkpoints.
-    Checkpoints,
-}
-
-/// One finding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Verdict {
-    /// How bad.
-    pub severity: Severity,
-    /// The rule that speaks, for programs: `bottleneck`, `hot-key`, ….
-    pub kind: &'static str,
-    /// The cause, in a sentence without a full stop.
-    pub cause: String,
-    /// The numbers behind it.
-    pub evidence: String,
-    /// What to do about it.
-    pub remedy: String,
-    /// The vertex concerned, where there is one.
-    pub vertex: Option<VertexId>,
-    /// Where to look.
-    pub page: Evidence,
-}
 
 /// All there is to say of `job`, worst first.
 pub fn diagnose(core: &Core, job: &Job, now: Now) -> Vec<Verdict> {
@@ -101,7 +56,7 @@ fn failed(job: &Job) -> Option<Verdict> {
     };
     Some(Verdict {
         severity: Severity::Error,
-        kind: "failed",
+        kind: "failed".into(),
         cause,
         evidence,
         remedy,
@@ -116,7 +71,7 @@ fn waiting(core: &Core, job: &Job) -> Option<Verdict> {
     let (cause, remedy) = cause_and_remedy(&why);
     Some(Verdict {
         severity: Severity::Warning,
-        kind: "waiting",
+        kind: "waiting".into(),
         cause: format!("waiting: {cause}"),
         evidence: String::new(),
         remedy,
@@ -141,7 +96,7 @@ fn restarting(job: &Job, now: Now) -> Option<Verdict> {
     let task = last.task.as_ref().map(|task| format!(" in task {task}")).unwrap_or_default();
     Some(Verdict {
         severity: if job.status() == JobStatus::Restarting { Severity::Error } else { Severity::Warning },
-        kind: "restarts",
+        kind: "restarts".into(),
         cause: format!("restarted {times}, last because {cause}"),
         evidence: format!("{} s ago{task}", age_ms / 1000),
         remedy,

@@ -1,9 +1,9 @@
 //! Where records are held up, and by what: the bottleneck, hot keys, skew, malformed records.
 
-use super::{Evidence, Severity, Verdict};
 use crate::graph::job_graph::JobGraph;
 use crate::ids::VertexId;
 use crate::jobmanager::job_master::{Execution, JobMaster};
+use crate::protocol::diagnosis::{Evidence, Severity, Verdict};
 
 /// A vertex whose busiest subtask works so many milliseconds of a second is at its limit.
 const BUSY_MS: u64 = 800;
@@ -61,7 +61,7 @@ impl Load {
 
     fn verdict(&self, severity: Severity, kind: &'static str) -> Verdict {
         let (cause, evidence, remedy) = Default::default();
-        Verdict { severity, kind, cause, evidence, remedy, vertex: Some(self.id), page: Evidence::Graph }
+        Verdict { severity, kind: kind.into(), cause, evidence, remedy, vertex: Some(self.id), page: Evidence::Graph }
     }
 }
 

@@ -8,9 +8,10 @@ use super::figures::{aggregate, moment};
 use super::plan::job_type;
 use crate::graph::task::ExecutionState;
 use crate::jobmanager::core::Core;
-use crate::jobmanager::diagnosis::{Verdict, diagnose};
+use crate::jobmanager::diagnosis::diagnose;
 use crate::jobmanager::job::Job;
 use crate::jobmanager::job_master::{CheckpointRecord, Execution, JobMaster, Rates};
+use crate::protocol::diagnosis::Diagnosis;
 use crate::time::Now;
 
 /// How many subtasks are in each state that any is in.
@@ -128,6 +129,6 @@ fn checkpoints(master: &JobMaster) -> Value {
 
 /// `/jobs/:id/diagnosis`.
 pub(in super::super) fn diagnosis(core: &Core, job: &Job, now: Now) -> Value {
-    let verdicts: Vec<Verdict> = diagnose(core, job, now);
-    json!({ "jid": job.id(), "name": job.name(), "state": job.status(), "verdicts": verdicts })
+    let verdicts = diagnose(core, job, now);
+    json!(Diagnosis { jid: job.id(), name: job.name().to_owned(), state: job.status(), verdicts })
 }
