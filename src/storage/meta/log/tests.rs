@@ -5,8 +5,18 @@ use proptest::prelude::*;
 use super::*;
 use crate::storage::meta::MemoryStore;
 
+/// Opens a store that nobody has open. A test that starts a process has, for a moment, a copy of this process with all its locks.
+fn open(dir: &Path) -> Opened {
+    loop {
+        match LogStore::open(dir) {
+            Err(Error::InUse { .. }) => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
 fn fill(dir: &Path, count: usize) -> LogStore {
-    let mut store = LogStore::open(dir).unwrap().store;
+    let mut store = open(dir).store;
     for number in 0..count {
         store.apply(&[Operation::put(format!("app/{number:04}"), vec![7; 500])]).unwrap();
         if number % 20 == 0 {
@@ -18,7 +28,7 @@ fn fill(dir: &Path, count: usize) -> LogStore {
 }
 
 fn count(dir: &Path) -> (usize, Option<Rebuilt>) {
-    let Opened { store, rebuilt } = LogStore::open(dir).unwrap();
+    let Opened { store, rebuilt } = open(dir);
     (store.list("").unwrap().len(), rebuilt)
 }
 
@@ -26,13 +36,13 @@ fn count(dir: &Path) -> (usize, Option<Rebuilt>) {
 fn records_and_versions_survive_reopening() {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path(), 3).close().unwrap();
-    let Opened { mut store, rebuilt } = LogStore::open(dir.path()).unwrap();
+    let Opened { mut store, rebuilt } = open(dir.path());
     assert_eq!((store.list("").unwrap().len(), rebuilt), (3, None));
     assert_eq!(store.apply(&[Operation::delete("app/0002")]).unwrap(), Version(4));
     assert_eq!(store.get("app/0002").unwrap(), None, "before it is flushed too");
     store.close().unwrap();
     drop(store);
-    let mut store = LogStore::open(dir.path()).unwrap().store;
+    let mut store = open(dir.path()).store;
     assert_eq!(store.list("").unwrap().len(), 2);
     assert_eq!(store.apply(&[Operation::put("app/0002", "")]).unwrap(), Version(5), "deletions count too");
 }
@@ -40,14 +50,14 @@ fn records_and_versions_survive_reopening() {
 #[test]
 fn a_store_is_for_one_process() {
     let dir = tempfile::tempdir().unwrap();
-    let _opened = LogStore::open(dir.path()).unwrap();
+    let _opened = open(dir.path());
     assert!(matches!(LogStore::open(dir.path()), Err(Error::InUse { .. })));
 }
 
 #[test]
 fn a_log_of_dead_records_is_written_anew() {
     let dir = tempfile::tempdir().unwrap();
-    let mut store = LogStore::open(dir.path()).unwrap().store;
+    let mut store = open(dir.path()).store;
     for number in 0..100_u32 {
         let value = vec![number.to_le_bytes()[0]; 60 << 10];
         store.apply(&[Operation::put("same", value), Operation::put(format!("n/{}", number % 7), "x")]).unwrap();
@@ -57,7 +67,7 @@ fn a_log_of_dead_records_is_written_anew() {
     }
     let before = store.list("").unwrap();
     drop(store);
-    let store = LogStore::open(dir.path()).unwrap().store;
+    let store = open(dir.path()).store;
     assert_eq!((store.list("").unwrap(), store.last), (before, Version(100)));
 }
 
@@ -79,14 +89,14 @@ fn a_torn_write_is_dropped_and_nothing_else() {
         let zeroed: Vec<_> = whole[..cut].iter().copied().chain(vec![0; whole.len() - cut + 100]).collect();
         fs::write(&path, zeroed).unwrap();
         assert_eq!(count(dir.path()), (2, None), "zero from {cut}");
-        let mut store = LogStore::open(dir.path()).unwrap().store;
+        let mut store = open(dir.path()).store;
         store.apply(&[Operation::put("c", "")]).unwrap();
         store.flush().unwrap();
         drop(store);
         assert_eq!(count(dir.path()), (3, None), "and it can be written to again");
     }
     fs::write(&path, &whole).unwrap();
-    let store = LogStore::open(dir.path()).unwrap().store;
+    let store = open(dir.path()).store;
     let keys: Vec<_> = store.list("").unwrap().into_iter().map(|(key, _)| key).collect();
     assert_eq!(keys, ["app/0001", "b"], "a batch is there whole");
 }
@@ -121,7 +131,7 @@ fn random_damage_loses_no_record_of_a_closed_store() {
 fn damage_between_changes_costs_only_the_changes_it_hits() {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path(), 50).close().unwrap();
-    let mut store = LogStore::open(dir.path()).unwrap().store;
+    let mut store = open(dir.path()).store;
     let begin = usize::try_from(store.bytes).unwrap();
     for number in 0..10 {
         store
@@ -134,7 +144,7 @@ fn damage_between_changes_costs_only_the_changes_it_hits() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[begin + 20] ^= 1;
     fs::write(&path, &bytes).unwrap();
-    let Opened { mut store, rebuilt } = LogStore::open(dir.path()).unwrap();
+    let Opened { mut store, rebuilt } = open(dir.path());
     assert_eq!(rebuilt.unwrap().records, 50);
     assert_eq!((store.list("new/").unwrap().len(), store.list("app/").unwrap().len()), (9, 41));
     assert!(store.apply(&[]).unwrap() > Version(1000), "lost versions are not given again");
@@ -190,7 +200,7 @@ proptest! {
     #[test]
     fn it_reads_as_the_store_in_memory(steps in prop::collection::vec(step(), 1..60)) {
         let dir = tempfile::tempdir().unwrap();
-        let mut store = LogStore::open(dir.path()).unwrap().store;
+        let mut store = open(dir.path()).store;
         let mut model = MemoryStore::default();
         let mut flushed = model.clone();
         for step in steps {
@@ -215,12 +225,12 @@ proptest! {
                 Step::Reopen => {
                     store.close().unwrap();
                     drop(store);
-                    store = LogStore::open(dir.path()).unwrap().store;
+                    store = open(dir.path()).store;
                     flushed = model.clone();
                 }
                 Step::Kill => {
                     drop(store);
-                    let opened = LogStore::open(dir.path()).unwrap();
+                    let opened = open(dir.path());
                     prop_assert_eq!(opened.rebuilt, None);
                     store = opened.store;
                     model = flushed.clone();
