@@ -38,7 +38,6 @@ pub(super) const ASSETS: &[(&str, &[u8])] = assets![
     "nodemanager.html",
     "nodemanager/main.js",
     "resourcemanager.html",
-    "resourcemanager/activities.js",
     "resourcemanager/application.js",
     "resourcemanager/applications.js",
     "resourcemanager/capacity.js",

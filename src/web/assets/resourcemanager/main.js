@@ -9,7 +9,6 @@ import { Node, Nodes } from './nodes.js';
 import { Queues } from './queues.js';
 import { Applications } from './applications.js';
 import { Application } from './application.js';
-import { Activities } from './activities.js';
 
 function Version() {
   const { data } = usePoll('ws/v1/cluster/info', 0);
@@ -36,8 +35,6 @@ function page({ parts: [place, id, tab] }) {
       return id
         ? { crumbs: [['Applications', href(['applications'])], [id]], body: html`<${Application} key=${id} id=${id} tab=${tab || 'containers'} />` }
         : { crumbs: [['Applications']], body: html`<${WithCluster} of=${Applications} />` };
-    case 'activities':
-      return { crumbs: [['Scheduler activities']], body: html`<${Activities} />` };
     default:
       return { crumbs: [['Cluster', '#/'], ['Nothing here']], body: html`<${Empty} title="There is no such page">The address may be of another version. <a href="#/">The cluster</a></${Empty}>` };
   }
@@ -48,7 +45,6 @@ const nav = ({ parts: [place] }) => [['', [
   ['Applications', href(['applications']), place === 'applications'],
   ['Nodes', href(['nodes']), place === 'nodes'],
   ['Queues', href(['queues']), place === 'queues'],
-  ['Activities', href(['activities']), place === 'activities'],
 ]]];
 
 async function entries() {
@@ -56,7 +52,7 @@ async function entries() {
   return [
     ...view.applications.map((it) => ({ text: it.name, kind: `${it.id} · ${it.state.toLowerCase()}`, to: href(['applications', it.id]) })),
     ...view.nodes.map((it) => ({ text: it.id, kind: `node · ${it.state.toLowerCase()}`, to: href(['nodes', it.id]) })),
-    ...[['Cluster', '#/'], ['Applications', href(['applications'])], ['Nodes', href(['nodes'])], ['Queues', href(['queues'])], ['Scheduler activities', href(['activities'])]]
+    ...[['Cluster', '#/'], ['Applications', href(['applications'])], ['Nodes', href(['nodes'])], ['Queues', href(['queues'])]]
       .map(([text, to]) => ({ text, kind: 'page', to })),
   ];
 }
