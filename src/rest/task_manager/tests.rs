@@ -27,10 +27,11 @@ async fn what_workers_write_is_served_merged_and_by_job() {
     assert!(names.contains(&"workers.out"), "{names:?}");
     let workers: serde_json::Value = client.get("/workers").await.unwrap();
     assert_eq!(workers["workers"][0]["state"], "running");
-    for missing in ["/logs/none", "/logs/..%2Fsecret", "/log"] {
+    for missing in ["/logs/none", "/logs/..%2Fsecret"] {
         let refusal = client.get_text(missing).await.unwrap_err();
         assert!(matches!(refusal.status(), Some(400 | 404)), "{refusal}");
     }
+    // Without one of its own it would serve the file that its error output goes to, which is the test runner's matter.
     std::fs::write(it.handle().logs().join("taskmanager.err"), "started\n").unwrap();
     assert_eq!(client.get_text("/log").await.unwrap(), "started\n");
 }
