@@ -8,17 +8,16 @@
 //!
 //! Because a segment is chosen by the bits that choose the key group, it holds one group, or a few whole ones and parts of two.
 
+mod counted;
 mod segment;
+mod serialized;
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
+use counted::Counted;
 use segment::{Place, Segment};
-use serde::de::{MapAccess, Visitor};
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Key, KeyRef, Record, key_hash};
+use super::{Key, KeyRef, key_hash};
 
 /// More bits than this do not choose a segment: keys that agree in so many are not told apart by more.
 const DEPTH_MAX: u32 = 24;
@@ -383,16 +382,13 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
     /// Takes everything out; the memory stays for what comes.
     pub fn drain(&mut self) -> impl ExactSizeIterator<Item = (K, S)> + '_ {
         let left = std::mem::take(&mut self.len);
-        Counted { entries: self.segments.iter_mut().flat_map(|part| part.write().drain()), left }
+        Counted::new(self.segments.iter_mut().flat_map(|part| part.write().drain()), left)
     }
 
     /// Takes everything out, and gives the memory up behind it.
     pub fn take(&mut self) -> impl ExactSizeIterator<Item = (K, S)> + use<K, S> {
         let table = std::mem::take(self);
-        Counted {
-            entries: table.segments.into_iter().flat_map(|part| part.into_segment().into_entries()),
-            left: table.len,
-        }
+        Counted::new(table.segments.into_iter().flat_map(|part| part.into_segment().into_entries()), table.len)
     }
 }
 
@@ -406,73 +402,9 @@ pub struct Swept {
 /// Tables below this size are in the second-level cache anyway.
 const FITS_THE_CACHE: usize = 512 << 10;
 
-/// Entries on their way out, and how many there still are. All of them leave, even when nobody asks for the last.
-struct Counted<I: Iterator> {
-    entries: I,
-    left: usize,
-}
-
-impl<I: Iterator> Iterator for Counted<I> {
-    type Item = I::Item;
-
-    #[inline]
-    fn next(&mut self) -> Option<I::Item> {
-        let entry = self.entries.next()?;
-        self.left -= 1;
-        Some(entry)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
-    }
-}
-
-impl<I: Iterator> ExactSizeIterator for Counted<I> {}
-
-impl<I: Iterator> Drop for Counted<I> {
-    fn drop(&mut self) {
-        self.entries.by_ref().for_each(drop);
-    }
-}
-
 impl<K: Key, S: Clone> Default for KeyedTable<K, S> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// As a map.
-impl<K: Key, S: Record> Serialize for KeyedTable<K, S> {
-    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        let mut map = serializer.serialize_map(Some(self.len))?;
-        for (key, state) in self.iter() {
-            map.serialize_entry(key, state)?;
-        }
-        map.end()
-    }
-}
-
-impl<'de, K: Key, S: Record> Deserialize<'de> for KeyedTable<K, S> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries<K, S>(PhantomData<(K, S)>);
-
-        impl<'de, K: Key, S: Record> Visitor<'de> for Entries<K, S> {
-            type Value = KeyedTable<K, S>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a map")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-                let mut table = KeyedTable::new();
-                while let Some((key, state)) = entries.next_entry::<K, S>()? {
-                    table.put(key_hash(&key), key, state);
-                }
-                Ok(table)
-            }
-        }
-
-        deserializer.deserialize_map(Entries(PhantomData))
     }
 }
 
