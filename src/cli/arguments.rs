@@ -7,10 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::explain::ExplainFormat;
 use super::queues::Queue;
 use super::rescale::Rescale;
-use super::session::memory;
+use super::session::Session;
 use super::simulate::SimulateVerb;
 use crate::ids::{ApplicationId, JobId};
-use crate::resource::MemorySize;
 
 /// flott runs batch and streaming jobs on machines that its resource manager hands out.
 #[derive(Debug, Parser)]
@@ -249,65 +248,6 @@ pub(super) enum SavepointVerb {
         #[command(flatten)]
         output: Output,
     },
-}
-
-/// `flott session`.
-#[derive(Debug, Args)]
-pub(super) struct Session {
-    #[command(subcommand)]
-    pub(super) verb: SessionVerb,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum SessionVerb {
-    /// Start a session
-    Start(SessionStart),
-    /// List sessions
-    List {
-        #[command(flatten)]
-        settings: Settings,
-        #[command(flatten)]
-        output: Output,
-    },
-    /// Stop a session, and all jobs in it
-    Stop {
-        #[command(flatten)]
-        settings: Settings,
-        #[command(flatten)]
-        output: Output,
-        /// The session, e.g. application_1760000000000_0001; not needed if you have just one
-        session: Option<ApplicationId>,
-    },
-}
-
-/// `flott session start`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  \
-    flott session start -n etl -tm 1g -s 2 -d\n  \
-    flott run -t yarn-session ./my-job")]
-pub(super) struct SessionStart {
-    #[command(flatten)]
-    pub(super) settings: Settings,
-    /// Name of the session
-    #[arg(short, long)]
-    pub(super) name: Option<String>,
-    /// Queue of the resource manager
-    #[arg(short, long)]
-    pub(super) queue: Option<String>,
-    /// Memory of the job manager, also -jm; in megabytes unless a unit is given
-    #[arg(long = "jobManagerMemory", visible_alias = "job-manager-memory", value_name = "SIZE", value_parser = memory)]
-    pub(super) job_manager_memory: Option<MemorySize>,
-    /// Memory of each task manager, also -tm; in megabytes unless a unit is given
-    #[arg(long = "taskManagerMemory", visible_alias = "task-manager-memory", value_name = "SIZE", value_parser = memory)]
-    pub(super) task_manager_memory: Option<MemorySize>,
-    /// Slots of each task manager
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub(super) slots: Option<u32>,
-    /// Return as soon as the session runs
-    #[arg(short, long)]
-    pub(super) detached: bool,
-    #[command(flatten)]
-    pub(super) output: Output,
 }
 
 /// `flott app`.

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tokio::signal::ctrl_c;
 
-use super::arguments::{Output, OutputFormat, Session, SessionStart, SessionVerb, Settings};
+use super::arguments::{Output, OutputFormat, Settings};
 use super::block_on;
 use super::output::{print, say, table};
 use super::progress::ProgressLine;
@@ -23,6 +24,64 @@ use crate::resource::{MemorySize, Resource};
 const STOPPING: Duration = Duration::from_secs(60);
 
 /// `flott session`.
+#[derive(Debug, Args)]
+pub(super) struct Session {
+    #[command(subcommand)]
+    verb: SessionVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum SessionVerb {
+    /// Start a session
+    Start(SessionStart),
+    /// List sessions
+    List {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Stop a session, and all jobs in it
+    Stop {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        output: Output,
+        /// The session, e.g. application_1760000000000_0001; not needed if you have just one
+        session: Option<ApplicationId>,
+    },
+}
+
+/// `flott session start`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    flott session start -n etl -tm 1g -s 2 -d\n  \
+    flott run -t yarn-session ./my-job")]
+struct SessionStart {
+    #[command(flatten)]
+    settings: Settings,
+    /// Name of the session
+    #[arg(short, long)]
+    name: Option<String>,
+    /// Queue of the resource manager
+    #[arg(short, long)]
+    queue: Option<String>,
+    /// Memory of the job manager, also -jm; in megabytes unless a unit is given
+    #[arg(long = "jobManagerMemory", visible_alias = "job-manager-memory", value_name = "SIZE", value_parser = memory)]
+    job_manager_memory: Option<MemorySize>,
+    /// Memory of each task manager, also -tm; in megabytes unless a unit is given
+    #[arg(long = "taskManagerMemory", visible_alias = "task-manager-memory", value_name = "SIZE", value_parser = memory)]
+    task_manager_memory: Option<MemorySize>,
+    /// Slots of each task manager
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    slots: Option<u32>,
+    /// Return as soon as the session runs
+    #[arg(short, long)]
+    detached: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
 pub(super) fn session(options: Session) -> anyhow::Result<ExitCode> {
     match options.verb {
         SessionVerb::Start(options) => start(&options),
