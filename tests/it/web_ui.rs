@@ -82,9 +82,10 @@ fn every_page_of_the_job_manager_can_be_looked_at_in_both_themes() {
     cluster
         .flott(&["run"], &[program, "--input", input.to_str().unwrap(), "--output", output.to_str().unwrap()])
         .succeeded();
-    let nowhere = cluster.dir.path().join("nowhere");
+    // Into a directory of its own: taken output would be a second cause, and either may come first.
+    let (nowhere, unused) = (cluster.dir.path().join("nowhere"), cluster.dir.path().join("unused"));
     cluster
-        .flott(&["run"], &[program, "--input", nowhere.to_str().unwrap(), "--output", output.to_str().unwrap()])
+        .flott(&["run"], &[program, "--input", nowhere.to_str().unwrap(), "--output", unused.to_str().unwrap()])
         .failed_with("no such file or directory");
     let jobs = cluster.flott(&["list", "--all", "--output", "json"], &[]).succeeded().stdout;
     let jobs: serde_json::Value = serde_json::from_str(&jobs).unwrap();
