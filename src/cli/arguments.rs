@@ -209,7 +209,7 @@ pub(super) struct Stop {
     /// Directory of the savepoint that the job leaves; without one: execution.checkpointing.savepoint-dir
     #[arg(short = 'p', long = "savepointPath", visible_alias = "savepoint-path", value_name = "DIR", num_args = 0..=1)]
     pub(super) savepoint: Option<Option<String>>,
-    /// Emit what windows and aggregates hold, as if the input had ended; leaves no savepoint
+    /// Emit what windows and aggregates hold, as if the input had ended; where no directory is known for a savepoint, leaves none
     #[arg(short, long)]
     pub(super) drain: bool,
     /// The job: 32 hex digits, as `flott list` shows it

@@ -92,32 +92,32 @@ pub(super) fn stop(options: Stop) -> anyhow::Result<ExitCode> {
         },
         (None, _) => bail!("name the job to stop; flott list shows them"),
     };
-    if drain {
-        if directory.is_some() {
-            bail!("a drained job has emitted all it holds and leaves no savepoint; leave out --drain or the directory");
-        }
-        block_on(async {
-            let job_manager = cluster.job_manager_of(job).await?;
-            job_manager.stop_with_drain(job).await.with_context(|| format!("could not stop job {job}"))
-        })?;
-        let requested = json!({ "job": job, "requested": "stop", "drain": true });
-        print(output, &requested, || format!("Draining job {job}.\n"))?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let directory = directory.as_deref().map(absolute).transpose()?;
     let path = block_on(async {
         let job_manager = cluster.job_manager_of(job).await?;
-        say_if_text(output, &format!("Suspending job \"{job}\" with a CANONICAL savepoint."))?;
-        let trigger = job_manager.trigger_savepoint(job, directory.as_deref(), true).await.with_context(|| {
-            format!("could not stop job {job}; flott stop --drain ends it without a savepoint, flott cancel without its results")
-        })?;
+        let trigger = if drain {
+            let trigger = job_manager.stop_with_drain(job, directory.as_deref()).await;
+            trigger.with_context(|| format!("could not stop job {job}"))?
+        } else {
+            let trigger = job_manager.trigger_savepoint(job, directory.as_deref(), true).await;
+            Some(trigger.with_context(|| {
+                format!("could not stop job {job}; flott stop --drain ends it without a savepoint, flott cancel without its results")
+            })?)
+        };
+        let Some(trigger) = trigger else { return anyhow::Ok(None) };
+        let how = if drain { "Draining" } else { "Suspending" };
+        say_if_text(output, &format!("{how} job \"{job}\" with a CANONICAL savepoint."))?;
         say_if_text(output, &format!("Triggering stop-with-savepoint for job {job}.\nWaiting for response..."))?;
-        ended(&cluster, &job_manager, job, Operation::Savepoint, trigger)
-            .await
-            .with_context(|| format!("job {job} was not stopped"))
+        let path = ended(&cluster, &job_manager, job, Operation::Savepoint, trigger).await;
+        path.map(Some).with_context(|| format!("job {job} was not stopped"))
     })?;
-    print(output, &json!({ "job": job, "savepoint": path, "requested": "stop" }), || {
-        format!("Savepoint completed. Path: {path}\n")
-    })?;
+    let mut requested = json!({ "job": job, "requested": "stop", "drain": drain });
+    match path {
+        None => print(output, &requested, || format!("Draining job {job}, without a savepoint.\n"))?,
+        Some(path) => {
+            requested["savepoint"] = json!(path);
+            print(output, &requested, || format!("Savepoint completed. Path: {path}\n"))?;
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }

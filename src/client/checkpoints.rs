@@ -27,6 +27,16 @@ impl JobManager {
         }
     }
 
+    /// Ends a job's input where it is, so that it emits all that it holds and finishes: with a savepoint in `directory`, else where the
+    /// cluster says. If it says nothing, there is no savepoint to wait for.
+    ///
+    /// # Errors
+    /// As [`JobManager::trigger_savepoint`].
+    pub async fn stop_with_drain(&self, job: JobId, directory: Option<&str>) -> Result<Option<TriggerId>, Error> {
+        let id = self.begin(job, "stop", &json!({ "targetDirectory": directory, "drain": true })).await?;
+        Ok(Some(id).filter(|id| id.to_string() != job.to_string()))
+    }
+
     /// Begins a checkpoint.
     ///
     /// # Errors

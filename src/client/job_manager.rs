@@ -200,15 +200,6 @@ impl JobManager {
         self.http.patch(&format!("{}/jobs/{job}?mode=cancel", self.prefix)).await.map(drop)
     }
 
-    /// Asks a job's sources to end, so that it drains and finishes.
-    ///
-    /// # Errors
-    /// Those of [`Client`].
-    pub async fn stop_with_drain(&self, job: JobId) -> Result<(), Error> {
-        let body = serde_json::json!({ "drain": true });
-        self.http.post::<_, Value>(&format!("{}/jobs/{job}/stop", self.prefix), &body).await.map(drop)
-    }
-
     /// Slots, TaskManagers and jobs in numbers, in Flink's keys.
     ///
     /// # Errors

@@ -219,6 +219,7 @@ mod tests {
             job_name: "words".to_owned(),
             checkpoint: CheckpointId(checkpoint),
             savepoint: false,
+            drained: false,
             attempt: store.attempt,
             triggered: Now(5),
             directory: directory.to_string_lossy().into_owned(),

@@ -56,9 +56,13 @@ impl Growing {
     }
 
     fn submit(&self, options: &[&str]) -> (String, String) {
+        self.submit_emitting("updates", options)
+    }
+
+    fn submit_emitting(&self, emit: &str, options: &[&str]) -> (String, String) {
         let (input, output) = (self.yarn.dir.path().join("incoming"), self.output());
         let arguments =
-            ["--input", input.to_str().unwrap(), "--watch", "--emit", "updates", "--output", output.to_str().unwrap()];
+            ["--input", input.to_str().unwrap(), "--watch", "--emit", emit, "--output", output.to_str().unwrap()];
         let options: Vec<&str> = CHECKPOINTS.iter().chain(options).copied().collect();
         self.yarn.submit(&options, &example("wordcount"), &arguments)
     }
@@ -132,6 +136,38 @@ fn each_count_is_written_once_whatever_dies_and_a_savepoint_goes_on_at_another_p
     growing.yarn.flott(&["stop", "--drain"], &[&job]).succeeded();
     growing.yarn.wait_application(&application, "FINISHED");
     growing.wait_exact();
+    growing.yarn.wait_empty();
+}
+
+#[test]
+fn a_job_that_emits_at_its_end_is_drained_into_a_savepoint_and_has_counted_everything() {
+    let mut growing = Growing::start();
+    let (application, job) = growing.submit_emitting("final", &["-p", "2"]);
+    wait_for("the job to run", PATIENCE, || {
+        let jobs = growing.yarn.json(&["list"], &[]);
+        jobs.as_array().unwrap().iter().any(|listed| listed["jid"] == job.as_str()).then_some(())
+    });
+    let path = format!("/proxy/{application}/jobs/{job}");
+    let has_read = |yarn: &Yarn, files: u64| {
+        wait_for("the source to have read its input", PATIENCE, || {
+            let source = yarn.get(&path)["vertices"][0].clone();
+            (source["metrics"]["read-records"].as_u64()? == files).then_some(())
+        });
+    };
+    growing.feed();
+    has_read(&growing.yarn, 2);
+    growing.yarn.flott(&["checkpoint"], &[&job]).succeeded();
+    kill(growing.process("--watch").pid);
+    growing.feed();
+    has_read(&growing.yarn, 1);
+    assert_eq!(growing.visible(), BTreeMap::new(), "nothing before the end");
+    let savepoints = growing.yarn.dir.path().join("savepoints");
+    let stopped = growing.yarn.json(&["stop", "--drain"], &["-p", savepoints.to_str().unwrap(), &job]);
+    assert!(stopped["savepoint"].as_str().unwrap().starts_with(savepoints.to_str().unwrap()), "{stopped}");
+    let report = growing.yarn.wait_application(&application, "FINISHED");
+    assert_eq!(report["finalStatus"], "SUCCEEDED", "{report}");
+    let counts: BTreeMap<_, _> = growing.expected.iter().map(|(word, count)| (word.clone(), vec![*count])).collect();
+    assert_eq!(growing.visible(), counts);
     growing.yarn.wait_empty();
 }
 

@@ -131,6 +131,11 @@ impl Yarn {
         processes::run(&mut self.command(words, rest))
     }
 
+    /// What the ResourceManager answers, or through it an application's JobManager.
+    pub fn get(&self, path: &str) -> Value {
+        get(&self.resource_manager.address, path)
+    }
+
     /// Runs a command with `--output json` and reads what it prints.
     pub fn json(&self, words: &[&str], rest: &[&str]) -> Value {
         let mut all = vec!["--output", "json"];
@@ -236,10 +241,13 @@ impl Standalone {
 
     /// What the JobManager's REST API answers.
     pub fn get(&self, path: &str) -> Value {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let client = flott::rpc::http::Client::new(&self.job_manager.address);
-        runtime.block_on(client.get(path)).unwrap()
+        get(&self.job_manager.address, path)
     }
+}
+
+fn get(address: &str, path: &str) -> Value {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(flott::rpc::http::Client::new(address).get(path)).unwrap()
 }
 
 impl Drop for Standalone {

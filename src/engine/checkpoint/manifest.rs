@@ -28,6 +28,9 @@ pub struct Manifest {
     pub checkpoint: CheckpointId,
     /// Whether a user asked for it and owns it.
     pub savepoint: bool,
+    /// Whether the job's input ended with it, so that all its output belongs to it and nothing is left to be done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drained: bool,
     /// Which run of the JobManager wrote it.
     pub attempt: u32,
     /// When it was begun.

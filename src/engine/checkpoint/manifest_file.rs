@@ -122,6 +122,7 @@ mod tests {
             job_name: "words".to_owned(),
             checkpoint: CheckpointId(3),
             savepoint: false,
+            drained: false,
             attempt: 1,
             triggered: Now(5),
             directory: directory.to_string_lossy().into_owned(),

@@ -15,7 +15,7 @@ mod restored;
 mod state_file;
 mod storage;
 
-pub use super::record::Barrier;
+pub use super::record::{Barrier, Continuation};
 pub use contents::{Contents, OperatorContents, StateContents, read_contents};
 pub use manifest::{MANIFEST_NAME, MANIFEST_VERSION, Manifest, OperatorState, SourceState};
 pub use manifest_file::{check_files, discard_checkpoint, read_manifest, write_manifest};

@@ -333,6 +333,7 @@ mod tests {
             job_name: "visits".to_owned(),
             checkpoint: CheckpointId(7),
             savepoint: true,
+            drained: false,
             attempt: 1,
             triggered: Now(5),
             directory: "/sp".to_owned(),

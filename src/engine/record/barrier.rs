@@ -5,6 +5,20 @@ use serde::{Deserialize, Serialize};
 use crate::ids::CheckpointId;
 use crate::time::Now;
 
+/// What the sources do behind a barrier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Continuation {
+    /// They go on.
+    #[default]
+    GoOn,
+    /// They emit nothing until told otherwise: the job is to be stopped, or deployed anew, from this checkpoint.
+    Suspend,
+    /// Their input ends with it, and event time before it: each operator has emitted all that it holds when the barrier passes it.
+    /// Flink's stop with `--drain`.
+    Drain,
+}
+
 /// A checkpoint's mark in a channel, with all a subtask needs to know of it. Flink's `CheckpointBarrier`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Barrier {
@@ -12,8 +26,8 @@ pub struct Barrier {
     pub checkpoint: CheckpointId,
     /// Where subtasks write their state: a directory that every node reaches.
     pub directory: String,
-    /// Whether the sources emit nothing behind it until told otherwise: the job is to be stopped by this savepoint.
-    pub suspend: bool,
+    /// What the sources do behind it.
+    pub then: Continuation,
     /// When the JobManager began it.
     pub triggered: Now,
 }

@@ -43,7 +43,7 @@ mod text_column;
 mod times;
 mod waker;
 
-pub use barrier::Barrier;
+pub use barrier::{Barrier, Continuation};
 pub use batch::{Batch, BatchType, CodecError, Record};
 pub use element::Element;
 pub use hash::{

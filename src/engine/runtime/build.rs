@@ -11,7 +11,7 @@ use super::inputs::Inputs;
 use super::mailbox::{Mailbox, Mailer};
 use super::panics;
 use super::ports::{Connect, Gate, Partition};
-use super::running::{Head, Restoration, Running};
+use super::running::{Draining, Head, Restoration, Running};
 use super::source::SourceHead;
 use super::subtask::{Flushing, Subtask};
 use crate::engine::checkpoint::{CheckpointStorage, Taker};
@@ -141,6 +141,7 @@ impl Blueprint {
             unflushed: false,
             hot_keys: HotKeys::default(),
             barrier: None,
+            draining: Draining::No,
             taken: None,
             restore,
         })

@@ -184,8 +184,13 @@ impl Chain {
             let operator = self.operators[position].node;
             committables.extend(prepared.into_iter().map(|payload| Committable { operator, payload }));
         }
-        self.partitions.iter_mut().try_for_each(|partition| partition.barrier(barrier))?;
+        self.send_barrier(barrier)?;
         Ok(committables)
+    }
+
+    /// Hands a barrier on to what is behind the chain.
+    pub(super) fn send_barrier(&mut self, barrier: &Arc<Barrier>) -> Result<(), Failure> {
+        self.partitions.iter_mut().try_for_each(|partition| partition.barrier(barrier))
     }
 
     /// What the operators hold now.
@@ -232,9 +237,18 @@ impl Chain {
         self.call(0, |operator, out| operator.end_input(input, out))
     }
 
-    /// Everything has ended; the head operator's inputs were ended one by one, unless the head is a source. What sinks prepared,
-    /// or nothing yet: an operator waits for what is under way, and this is to be called again.
+    /// Everything has ended: the operators finish, and what is behind the chain is told. As [`Chain::finish_operators`].
     pub(super) fn finish(&mut self, source_at_head: bool) -> Result<Option<Vec<Committable>>, Failure> {
+        let committables = self.finish_operators(source_at_head)?;
+        if committables.is_some() {
+            self.partitions.iter_mut().try_for_each(|partition| partition.finish())?;
+        }
+        Ok(committables)
+    }
+
+    /// The operators emit all that they hold, once; the head operator's inputs were ended one by one, unless the head is a source.
+    /// What sinks prepared, or nothing yet: an operator waits for what is under way, and this is to be called again.
+    pub(super) fn finish_operators(&mut self, source_at_head: bool) -> Result<Option<Vec<Committable>>, Failure> {
         if source_at_head && !self.finishing.time_ended {
             if !self.is_drained() {
                 return Ok(None);
@@ -259,7 +273,6 @@ impl Chain {
             self.finishing.committables.extend(committables);
             (self.finishing.finished, self.finishing.input_ended) = (position + 1, false);
         }
-        self.partitions.iter_mut().try_for_each(|partition| partition.finish())?;
         Ok(Some(std::mem::take(&mut self.finishing.committables)))
     }
 

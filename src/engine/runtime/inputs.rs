@@ -127,6 +127,11 @@ impl Inputs {
         std::mem::take(&mut self.ended)
     }
 
+    /// Inputs that have not ended.
+    pub(super) fn open(&self) -> Vec<u32> {
+        self.open.iter().map(|(input, _)| *input).collect()
+    }
+
     /// Whether everything has ended.
     pub(super) fn all_ended(&self) -> bool {
         self.open.is_empty()

@@ -12,7 +12,7 @@ use super::mailbox::Mailbox;
 use super::snapshot::Taken;
 use super::source::{Read, SourceHead, SplitReport};
 use super::subtask::{Flushing, Outcome, Report, Step};
-use crate::engine::checkpoint::{CheckpointStorage, RestoredStates, Taker};
+use crate::engine::checkpoint::{CheckpointStorage, Continuation, RestoredStates, Taker};
 use crate::graph::task::{Committable, Failure, RestoredFile, TaskMetrics};
 use crate::time::Now;
 
@@ -38,10 +38,22 @@ pub(super) struct Running {
     pub(super) hot_keys: HotKeys,
     /// A barrier that has come, and waits until what is under way before it is done.
     pub(super) barrier: Option<Aligned>,
+    pub(super) draining: Draining,
     /// What the last barrier has separated, until it is asked for.
     pub(super) taken: Option<Taken>,
     /// What the state is filled from, before anything else.
     pub(super) restore: Restoration,
+}
+
+/// Whether the input ends with a barrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Draining {
+    /// None that did has come.
+    No,
+    /// The operators know that their input has ended, and finish; the barrier follows what they emit.
+    Begun,
+    /// It has passed. The subtask ends when those before it do.
+    Done,
 }
 
 /// Where a subtask's state lies in a checkpoint.
@@ -199,15 +211,44 @@ impl Running {
             return Ok(Pause::Nothing { until: None, spent: Spent::Busy });
         }
         let Some(aligned) = self.barrier.take() else { return Ok(Pause::None) };
-        let committables = self.chain.barrier(&aligned.barrier)?;
+        let committables = match aligned.barrier.then {
+            Continuation::GoOn | Continuation::Suspend => self.chain.barrier(&aligned.barrier)?,
+            Continuation::Drain => match self.drain()? {
+                Some(committables) => {
+                    self.chain.send_barrier(&aligned.barrier)?;
+                    self.draining = Draining::Done;
+                    committables
+                }
+                None => {
+                    self.barrier = Some(aligned);
+                    return Ok(Pause::Nothing { until: None, spent: Spent::Idle });
+                }
+            },
+        };
         let mut held = Vec::new();
         if let Head::Source(source) = &mut self.head {
             held.extend(source.held()?.into_iter().map(|split| (source.node, split)));
-            source.suspended |= aligned.barrier.suspend;
+            source.suspended |= aligned.barrier.then != Continuation::GoOn;
         }
         let operators = self.chain.snapshot()?;
         self.taken = Some(Taken { aligned, held, committables, operators });
         Ok(Pause::Barrier)
+    }
+
+    /// Ends the input where it is, and lets the operators emit all that they hold. What sinks prepared, or nothing yet: an operator
+    /// waits for what is under way, and this is to be called again.
+    fn drain(&mut self) -> Result<Option<Vec<Committable>>, Failure> {
+        let begins = std::mem::replace(&mut self.draining, Draining::Begun) == Draining::No;
+        match &mut self.head {
+            Head::Source(source) if begins => source.end_for_barrier(&mut self.chain)?,
+            Head::Inputs(inputs) if begins => {
+                // Event time has come to its end before the barrier: the sources say so.
+                inputs.open().into_iter().try_for_each(|input| self.chain.end_input(input))?;
+            }
+            Head::Source(_) | Head::Inputs(_) => {}
+        }
+        self.unflushed = true;
+        self.chain.finish_operators(matches!(self.head, Head::Source(_)))
     }
 
     fn restore(&mut self) -> Result<(), Failure> {
@@ -224,10 +265,14 @@ impl Running {
             return Ok(Pause::Nothing { until: None, spent: Spent::Idle });
         }
         while let Some(progress) = inputs.progress() {
-            self.chain.progress(progress)?;
+            if self.draining == Draining::No {
+                self.chain.progress(progress)?;
+            }
         }
         for input in inputs.take_ended() {
-            self.chain.end_input(input)?;
+            if self.draining == Draining::No {
+                self.chain.end_input(input)?;
+            }
         }
         Ok(if inputs.all_ended() { Pause::Ended } else { Pause::None })
     }

@@ -73,6 +73,8 @@ pub(super) struct SourceHead {
     waiting: VecDeque<Split>,
     no_more: bool,
     stopping: bool,
+    /// What was being read when the input was ended for a barrier.
+    left: Option<Vec<Split>>,
     /// Emits nothing until told to go on: behind the barrier of a savepoint that stops the job.
     pub(super) suspended: bool,
 }
@@ -80,8 +82,17 @@ pub(super) struct SourceHead {
 impl SourceHead {
     pub(super) fn new(node: NodeIndex, name: &str, readers: Readers) -> Result<Self, Failure> {
         let lanes = vec![Lane { reader: readers()?, state: State::Wanting }];
-        let (name, waiting) = (name.to_owned(), VecDeque::new());
-        Ok(Self { node, name, readers, lanes, waiting, no_more: false, stopping: false, suspended: false })
+        Ok(Self {
+            node,
+            name: name.to_owned(),
+            readers,
+            lanes,
+            waiting: VecDeque::new(),
+            no_more: false,
+            stopping: false,
+            left: None,
+            suspended: false,
+        })
     }
 
     /// Takes what concerns the source out of the mail.
@@ -97,8 +108,11 @@ impl SourceHead {
         self.lanes.iter().all(|lane| matches!(lane.state, State::Ended))
     }
 
-    /// The parts that are being read, each from where it stands.
+    /// The parts that are being read, each from where it stands, or stood when a barrier ended the input.
     pub(super) fn held(&self) -> Result<Vec<Split>, Failure> {
+        if let Some(left) = &self.left {
+            return Ok(left.clone());
+        }
         let mut held = Vec::new();
         for Lane { reader, state } in &self.lanes {
             if let State::Reading { split, lane, .. } = state {
@@ -137,6 +151,12 @@ impl SourceHead {
             Read::Waiting { .. } if asked => Ok(Read::Progress),
             read => Ok(read),
         }
+    }
+
+    /// The input ends here, for the barrier that follows.
+    pub(super) fn end_for_barrier(&mut self, chain: &mut Chain) -> Result<(), Failure> {
+        self.left = Some(self.held()?);
+        self.stop(chain).map_err(|failure| failure.in_operator(&self.name))
     }
 
     /// The input ends here.

@@ -10,7 +10,7 @@ use super::execution::Position;
 use super::output::{Progress, Publication};
 use super::unwinding::Cause;
 use super::{JobMaster, Phase};
-use crate::engine::checkpoint::{MANIFEST_VERSION, Manifest, OperatorState};
+use crate::engine::checkpoint::{Continuation, MANIFEST_VERSION, Manifest, OperatorState};
 use crate::graph::checkpoint::{CheckpointTimings, Cut};
 use crate::graph::plan::{ExecutionMode, NodeIndex, NodeKind};
 use crate::graph::task::{Committable, ExecutionState, Failure, RestoredFile, StateFile};
@@ -48,7 +48,7 @@ impl JobMaster {
 
     /// Begins a checkpoint when one is due and every task can take part in it.
     pub(super) fn checkpoint_if_due(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let can = matches!(self.phase, Phase::Running { .. }) && self.committing.is_none();
+        let can = matches!(self.phase, Phase::Running { .. }) && self.committing.is_none() && self.drained().is_none();
         if !can || !self.checkpoints.wants_one(now) {
             return;
         }
@@ -129,7 +129,7 @@ impl JobMaster {
         let Some(manifest) = self.manifest() else { return };
         if let Some(pending) = &mut self.checkpoints.pending {
             pending.publishing = true;
-            let counts = !manifest.savepoint || pending.barrier.suspend;
+            let counts = !manifest.savepoint || pending.barrier.then != Continuation::GoOn;
             out.push(Effect::WriteManifest { manifest: Arc::new(manifest), counts });
         }
         debug_assert!(self.checkpoints.next_wake().is_none_or(|at| at >= now), "nothing is due while it is written");
@@ -169,6 +169,7 @@ impl JobMaster {
             job_name: self.plan.name.clone(),
             checkpoint,
             savepoint: pending.trigger.as_ref().is_some_and(|trigger| trigger.savepoint.is_some()),
+            drained: pending.barrier.then == Continuation::Drain,
             attempt: self.settings.attempt,
             triggered: pending.barrier.triggered,
             directory: pending.barrier.directory.clone(),
@@ -207,7 +208,7 @@ impl JobMaster {
         out.extend(given_up.map(|directory| Effect::DiscardCheckpoint { directory }));
         let subsumed = self.checkpoints.published(Arc::clone(manifest), now);
         self.discard_own(subsumed, out);
-        if !manifest.savepoint || then.is_some() {
+        if !manifest.savepoint || then.is_some() || manifest.drained {
             let sources = manifest.sources.iter().filter_map(|(id, state)| Some((self.node_of(*id)?, state)));
             let sources: Vec<_> = sources.collect();
             self.splits.covered(sources.into_iter());
@@ -229,17 +230,22 @@ impl JobMaster {
 
     /// Publishes what a complete checkpoint had prepared.
     fn begin_committing(&mut self, manifest: &Manifest, now: Now, out: &mut Vec<Effect>) {
+        let decision = self.output_of(manifest);
+        if decision.committables.is_empty() {
+            return self.committed(now, out);
+        }
+        self.committing = Some(self.publication(decision));
+        self.place_checkpoint_commits(now, out);
+    }
+
+    /// What belongs to a checkpoint of the sinks that the job has.
+    pub(super) fn output_of(&self, manifest: &Manifest) -> Decision {
         let of_sink = |(operator, payloads): (&OperatorId, &Vec<serde_json::Value>)| {
             let operator = self.node_of(*operator)?;
             let committable = |payload: &serde_json::Value| Committable { operator, payload: payload.clone() };
             Some((operator, payloads.iter().map(committable).collect()))
         };
-        let committables: BTreeMap<_, _> = manifest.committables.iter().filter_map(of_sink).collect();
-        if committables.is_empty() {
-            return self.committed(now, out);
-        }
-        self.committing = Some(self.publication(Decision { committables }));
-        self.place_checkpoint_commits(now, out);
+        Decision { committables: manifest.committables.iter().filter_map(of_sink).collect() }
     }
 
     fn place_checkpoint_commits(&mut self, now: Now, out: &mut Vec<Effect>) {
@@ -264,6 +270,9 @@ impl JobMaster {
     }
 
     fn committed(&mut self, now: Now, out: &mut Vec<Effect>) {
+        if self.drained().is_some() {
+            return self.end_sources(out);
+        }
         if let Some(goal) = self.stopping.take() {
             let ran_for = std::time::Duration::ZERO;
             return self.begin_unwinding(goal, ran_for, now, out);
@@ -276,8 +285,10 @@ impl JobMaster {
         let Some((pending, too_many)) = self.checkpoints.failed(failure, now) else { return };
         out.push(Effect::DiscardCheckpoint { directory: pending.barrier.directory.clone() });
         out.push(Effect::CheckpointFailed { checkpoint: pending.barrier.checkpoint, failure: failure.clone() });
-        if pending.barrier.suspend {
-            self.resume_sources(out);
+        match pending.barrier.then {
+            Continuation::GoOn => {}
+            Continuation::Suspend => self.resume_sources(out),
+            Continuation::Drain => return self.restart_undrained(failure, now, out),
         }
         if self.rescaling.asked_for(pending.trigger.as_ref()) {
             self.rescale_checkpoint_failed(failure, now, out);

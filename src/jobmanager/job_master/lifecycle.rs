@@ -24,7 +24,9 @@ impl JobMaster {
         match std::mem::replace(&mut self.phase, Phase::WaitingForSlots) {
             Phase::New { decided: None } => {
                 self.set_status(JobStatus::Created, now, out);
-                self.wait_for_slots(now, out);
+                if !self.publish_drained(now, out) {
+                    self.wait_for_slots(now, out);
+                }
             }
             Phase::New { decided: Some(decision) } => {
                 self.set_status(JobStatus::Running, now, out);
@@ -45,7 +47,7 @@ impl JobMaster {
         self.start_workers_if_assigned(now, out);
     }
 
-    fn mark_all(&mut self, state: ExecutionState, now: Now) {
+    pub(super) fn mark_all(&mut self, state: ExecutionState, now: Now) {
         let positions: Vec<_> = self.execution.subtasks().map(|(at, _)| at).collect();
         for at in positions {
             let marked = self.execution.set_state(at, state, now);
@@ -203,7 +205,7 @@ impl JobMaster {
         self.begin_publishing(decision, now, out);
     }
 
-    fn begin_publishing(&mut self, decision: Decision, now: Now, out: &mut Vec<Effect>) {
+    pub(super) fn begin_publishing(&mut self, decision: Decision, now: Now, out: &mut Vec<Effect>) {
         self.phase = Phase::Publishing { publication: self.publication(decision), worker_failures: 0 };
         self.place_commits(now, out);
     }
@@ -407,6 +409,11 @@ impl JobMaster {
     }
 
     pub(super) fn cancel(&mut self, now: Now, out: &mut Vec<Effect>) -> Result<(), Illegal> {
+        if self.drained().is_some() && self.outcome.is_none() {
+            return Err(Illegal::new(
+                "the job has been drained and is publishing its output; it can no longer be cancelled",
+            ));
+        }
         match &mut self.phase {
             Phase::Publishing { .. } => {
                 Err(Illegal::new("the job has finished and is publishing its output; it can no longer be cancelled"))

@@ -21,6 +21,7 @@
 mod checkpointing;
 mod checkpoints;
 mod deployment;
+mod draining;
 mod event;
 mod execution;
 mod failover;
@@ -34,6 +35,8 @@ mod workers;
 
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod tests_draining;
 #[cfg(test)]
 mod tests_random;
 #[cfg(test)]
@@ -60,6 +63,7 @@ use self::output::Publication;
 use self::rescaling::Rescaling;
 use self::unwinding::{Goal, Unwinding};
 pub use crate::config::RestartStrategy;
+pub use crate::engine::checkpoint::Continuation;
 use crate::engine::checkpoint::Manifest;
 use crate::graph::accumulator::{self, Accumulators};
 use crate::graph::job_graph::JobGraph;

@@ -157,7 +157,7 @@ impl JobMaster {
         self.fail(Cause::task(failure, Some(*attempt), task_manager), now, out);
     }
 
-    fn answer(&self, answers: Vec<Answer>, out: &mut Vec<Effect>) {
+    pub(super) fn answer(&self, answers: Vec<Answer>, out: &mut Vec<Effect>) {
         for answer in answers {
             let (attempt, message) = match answer {
                 Answer::Split(attempt, split) => (attempt, ToWorker::AssignSplit { attempt, split }),
@@ -168,20 +168,6 @@ impl JobMaster {
                 out.push(Effect::ToWorker { worker, message });
             }
         }
-    }
-
-    /// Ends the sources as if their input had ended, so that the job drains and finishes.
-    pub(super) fn stop(&mut self, out: &mut Vec<Effect>) -> Result<(), Illegal> {
-        if !matches!(self.phase, Phase::Running { .. }) {
-            let status = self.status();
-            return Err(Illegal::new(format!("only a running job can be stopped; this one is {status}")));
-        }
-        let answers = self.splits.drain();
-        self.answer(answers, out);
-        for (worker, attempts) in self.running_sources() {
-            out.push(Effect::ToWorker { worker, message: ToWorker::StopSources { attempts } });
-        }
-        Ok(())
     }
 
     /// The source subtasks that have not ended, by worker.

@@ -15,11 +15,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::checkpoints::Pending;
 use super::deployment::Assignment;
 use super::event::{Effect, Illegal, Record};
 use super::unwinding::Goal;
 use super::workers::WorkerState;
 use super::{JobMaster, Phase, Trigger};
+use crate::engine::checkpoint::Continuation;
 use crate::graph::job_graph::JobGraph;
 use crate::graph::plan::ExecutionMode;
 use crate::graph::task::{ExecutionState, Failure};
@@ -271,7 +273,7 @@ impl JobMaster {
         }
         let id = TriggerId(u128::from(self.rescaling.requests));
         self.rescaling.set_stage(RescaleStatus::Checkpointing, |graph| Stage::Checkpoint(graph, id));
-        self.checkpoints.request(Trigger { id, savepoint: None, stop: true });
+        self.checkpoints.request(Trigger { id, savepoint: None, then: Continuation::Suspend });
         self.checkpoint_if_due(now, out);
     }
 
@@ -375,7 +377,8 @@ impl JobMaster {
 
     /// What ends a run of the job whose latest checkpoint stopped its sources.
     pub(super) fn goal_of_suspension(&self) -> Option<Goal> {
-        let pending = self.checkpoints.pending.as_ref().filter(|pending| pending.barrier.suspend)?;
+        let suspends = |pending: &&Pending| pending.barrier.then == Continuation::Suspend;
+        let pending = self.checkpoints.pending.as_ref().filter(suspends)?;
         let rescales = self.rescaling.asked_for(pending.trigger.as_ref());
         Some(if rescales { Goal::Rescale { stopped: pending.barrier.triggered } } else { Goal::Stop })
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::tests::{JOB, plan, report, tm, worker};
 use super::*;
+use crate::engine::checkpoint::Continuation;
 use crate::graph::checkpoint::{CheckpointTimings, Cut};
 use crate::graph::job_graph;
 use crate::graph::plan::ExecutionMode;
@@ -15,22 +16,23 @@ use crate::protocol::job::RescaleStatus;
 use crate::protocol::worker::ToWorker;
 
 /// A streaming job and the time. Tasks do at once what they are told.
-struct Job {
-    master: JobMaster,
-    now: Now,
+pub(super) struct Job {
+    pub(super) master: JobMaster,
+    pub(super) now: Now,
     /// What was told besides, in short.
     told: Vec<String>,
     /// Where each task runs.
     tasks: BTreeMap<ExecutionAttemptId, WorkerId>,
-    deployed: usize,
+    pub(super) deployed: usize,
     /// Workers join when they are started.
     obedient: bool,
-    manifests: Vec<Arc<Manifest>>,
+    pub(super) manifests: Vec<Arc<Manifest>>,
+    pub(super) commits: Vec<(WorkerId, NodeIndex, u64)>,
 }
 
 impl Job {
-    /// Parallelism 2 on two TaskManagers of one slot, deployed.
-    fn running() -> Self {
+    /// Of parallelism 2.
+    pub(super) fn new() -> Self {
         let mut streaming = (*plan(2)).clone();
         streaming.execution_mode = ExecutionMode::Streaming;
         let graph = JobGraph::new(&streaming, job_graph::Settings { default_parallelism: 1, chaining: true }).unwrap();
@@ -39,7 +41,12 @@ impl Job {
         let settings = Settings { restart_strategy, ..Settings::default() };
         let master = JobMaster::new(JOB, Arc::new(streaming), graph, settings, Now(0));
         let (told, tasks, manifests) = (Vec::new(), BTreeMap::new(), Vec::new());
-        let mut job = Self { master, now: Now(0), told, tasks, deployed: 0, obedient: true, manifests };
+        Self { master, now: Now(0), told, tasks, deployed: 0, obedient: true, manifests, commits: Vec::new() }
+    }
+
+    /// Parallelism 2 on two TaskManagers of one slot, deployed.
+    pub(super) fn running() -> Self {
+        let mut job = Self::new();
         job.on(Event::Start);
         job.offer("a", 1);
         job.offer("b", 1);
@@ -48,18 +55,18 @@ impl Job {
         job
     }
 
-    fn on(&mut self, event: Event) {
+    pub(super) fn on(&mut self, event: Event) {
         self.try_on(event).unwrap();
     }
 
-    fn try_on(&mut self, event: Event) -> Result<(), Illegal> {
+    pub(super) fn try_on(&mut self, event: Event) -> Result<(), Illegal> {
         let mut out = Vec::new();
         self.master.apply(event, self.now, &mut out)?;
         out.into_iter().for_each(|effect| self.perform(effect));
         Ok(())
     }
 
-    fn offer(&mut self, name: &str, slots: u32) {
+    pub(super) fn offer(&mut self, name: &str, slots: u32) {
         self.on(Event::SlotsOffered { task_manager: tm(name), slots });
     }
 
@@ -116,33 +123,49 @@ impl Job {
                 }
             }
             ToWorker::TriggerCheckpoint { barrier, .. } => {
-                assert!(barrier.suspend, "the sources hold still behind it");
-                self.told.push(format!("checkpoint {} from {}", barrier.checkpoint, worker.task_manager));
+                let what = match barrier.then {
+                    Continuation::GoOn => "checkpoint, going on,",
+                    Continuation::Suspend => "checkpoint",
+                    Continuation::Drain => "drain",
+                };
+                self.told.push(format!("{what} {} from {}", barrier.checkpoint, worker.task_manager));
+            }
+            ToWorker::StopSources { .. } => self.told.push(format!("end sources on {}", worker.task_manager)),
+            ToWorker::Commit { operator, committables, publication } => {
+                let payloads: Vec<String> = committables.iter().map(|one| one.payload.to_string()).collect();
+                self.told.push(format!("publish {} on {}", payloads.join(" "), worker.task_manager));
+                self.commits.push((worker.clone(), operator, publication));
             }
             ToWorker::ResumeSources { .. } => self.told.push(format!("resume on {}", worker.task_manager)),
-            ToWorker::Shutdown => {}
+            ToWorker::Shutdown | ToWorker::Discard { .. } => {}
             other => panic!("{other:?}"),
         }
     }
 
-    fn current(&self) -> Vec<(ExecutionAttemptId, WorkerId)> {
+    pub(super) fn current(&self) -> Vec<(ExecutionAttemptId, WorkerId)> {
         let id = |(at, _)| self.master.execution.id(&self.master.graph, at);
         self.master.execution.subtasks().map(id).map(|attempt| (attempt, self.tasks[&attempt].clone())).collect()
     }
 
     /// Every task reports its part of a checkpoint, and the manifest is written.
-    fn complete(&mut self, checkpoint: u64) {
-        let checkpoint = CheckpointId(checkpoint);
-        for (attempt, worker) in self.current() {
-            let cut = Cut { checkpoint, held: Vec::new(), committables: Vec::new() };
-            self.on(Event::Worker { worker: worker.clone(), message: ToJobManager::Cut { attempt, cut } });
-            self.state_written(attempt, worker, checkpoint, None);
-        }
+    pub(super) fn complete(&mut self, checkpoint: u64) {
+        self.report_all(checkpoint, &[]);
         let manifest = self.manifests.pop().unwrap();
         self.on(Event::ManifestWritten { manifest, failure: None });
     }
 
-    fn state_written(
+    /// Every task reports its part of a checkpoint; the manifest is to be written.
+    pub(super) fn report_all(&mut self, checkpoint: u64, prepared: &[Committable]) {
+        let checkpoint = CheckpointId(checkpoint);
+        for (index, (attempt, worker)) in self.current().into_iter().enumerate() {
+            let committables = if index == 0 { prepared } else { &[] };
+            let cut = Cut { checkpoint, held: Vec::new(), committables: committables.to_vec() };
+            self.on(Event::Worker { worker: worker.clone(), message: ToJobManager::Cut { attempt, cut } });
+            self.state_written(attempt, worker, checkpoint, None);
+        }
+    }
+
+    pub(super) fn state_written(
         &mut self,
         attempt: ExecutionAttemptId,
         worker: WorkerId,
@@ -162,7 +185,7 @@ impl Job {
         self.master.rescales().next_back().unwrap()
     }
 
-    fn told(&mut self) -> Vec<String> {
+    pub(super) fn told(&mut self) -> Vec<String> {
         std::mem::take(&mut self.told)
     }
 }

@@ -83,6 +83,11 @@ impl Cause {
         Self { failure, weight, attempt, task_manager }
     }
 
+    /// Something that the job itself has decided.
+    pub(super) fn own(failure: Failure) -> Self {
+        Self { failure, weight: Weight::Root, attempt: None, task_manager: None }
+    }
+
     pub(super) fn process(failure: Failure, task_manager: TaskManagerId) -> Self {
         Self { failure, weight: Weight::Root, attempt: None, task_manager: Some(task_manager) }
     }
@@ -141,6 +146,10 @@ impl JobMaster {
             | Phase::Closed => return,
         };
         let goal = match self.failover.on_failure(now) {
+            // What follows only publishes.
+            Decision::Restart { .. } | Decision::GiveUp { .. } if self.drained().is_some() => {
+                Goal::Restart { at: now, cause }
+            }
             Decision::Restart { at } => Goal::Restart { at, cause },
             Decision::GiveUp { why } => Goal::GiveUp { why, cause },
         };
@@ -231,6 +240,14 @@ impl JobMaster {
         }
         let (goal, ran_for) = (goal.clone(), *ran_for);
         self.discard_output(out);
+        if let Goal::Restart { cause, .. } | Goal::GiveUp { cause, .. } = &goal
+            && self.drained().is_some()
+        {
+            self.record(cause, now);
+            self.execution.begin_again(now);
+            self.publish_drained(now, out);
+            return;
+        }
         match goal {
             Goal::Cancel => self.end(JobStatus::Canceled, None, now, out),
             Goal::Stop => self.end(JobStatus::Finished, None, now, out),

@@ -14,9 +14,10 @@ use super::answer::{Answer, Query, Refusal, Result};
 use super::jobs::{WAIT_MAX, look, parse, refused};
 use super::vertices::look_at_vertex;
 use super::view;
+use crate::graph::plan::ExecutionMode;
 use crate::ids::{CheckpointId, JobId, TriggerId};
 use crate::jobmanager::Handle;
-use crate::jobmanager::job_master::{Trigger, TriggerState};
+use crate::jobmanager::job_master::{Continuation, Trigger, TriggerState};
 use crate::storage::files::path_of_uri;
 use crate::time::Deadline;
 
@@ -82,7 +83,7 @@ struct TriggerCheckpoint {
 async fn trigger_checkpoint(State(handle): State<Handle>, Path(job): Path<String>, body: Bytes) -> Result {
     let wanted: TriggerCheckpoint = body_of(&body)?;
     let id = wanted.trigger.unwrap_or_else(new_id);
-    begin(&handle, parse(&job)?, Trigger { id, savepoint: None, stop: false }).await
+    begin(&handle, parse(&job)?, Trigger { id, savepoint: None, then: Continuation::GoOn }).await
 }
 
 #[derive(Default, Deserialize)]
@@ -100,7 +101,8 @@ async fn trigger_savepoint(State(handle): State<Handle>, Path(job): Path<String>
     let wanted: TriggerSavepoint = body_of(&body)?;
     let savepoint = Some(target(&handle, &job, wanted.target_directory).await?);
     let id = wanted.trigger.unwrap_or_else(new_id);
-    begin(&handle, parse(&job)?, Trigger { id, savepoint, stop: wanted.cancel_job }).await
+    let then = if wanted.cancel_job { Continuation::Suspend } else { Continuation::GoOn };
+    begin(&handle, parse(&job)?, Trigger { id, savepoint, then }).await
 }
 
 #[derive(Default, Deserialize)]
@@ -113,22 +115,24 @@ struct Stop {
     trigger: Option<TriggerId>,
 }
 
-/// With drain the answer's `request-id` is the job's own id: there is one drain of a job.
+/// Where a job is drained and no directory is known for a savepoint, there is none, and the answer's `request-id` is the job's own id.
 async fn stop(State(handle): State<Handle>, Path(job): Path<String>, body: Bytes) -> Result {
     let wanted: Stop = body_of(&body)?;
     let id: JobId = parse(&job)?;
-    if wanted.drain {
-        if wanted.target_directory.is_some() {
-            return Err(Refusal::bad_request(
-                "a job that is drained leaves no savepoint here: its results are complete; stop it either with drain or with a savepoint",
-            ));
-        }
+    let named = wanted.target_directory.is_some();
+    let batch = look(&handle, &job, |_, job, _| {
+        job.master().is_some_and(|master| master.plan().resolved_mode() == ExecutionMode::Batch)
+    });
+    let batch = batch.await?;
+    let place = place(&handle, &job, wanted.target_directory).await?;
+    if wanted.drain && (place.is_none() || batch && !named) {
         handle.stop(id).await.map_err(refused)?;
         return Ok(Answer::accepted(json!({ "request-id": id })));
     }
-    let savepoint = Some(target(&handle, &job, wanted.target_directory).await?);
+    let savepoint = Some(directory(place)?);
     let trigger = wanted.trigger.unwrap_or_else(new_id);
-    begin(&handle, id, Trigger { id: trigger, savepoint, stop: true }).await
+    let then = if wanted.drain { Continuation::Drain } else { Continuation::Suspend };
+    begin(&handle, id, Trigger { id: trigger, savepoint, then }).await
 }
 
 fn new_id() -> TriggerId {
@@ -137,13 +141,21 @@ fn new_id() -> TriggerId {
 
 /// Where a savepoint goes.
 async fn target(handle: &Handle, job: &str, wanted: Option<String>) -> Result<String> {
+    directory(place(handle, job, wanted).await?)
+}
+
+/// Where a savepoint goes by the request, else by the job's configuration.
+async fn place(handle: &Handle, job: &str, wanted: Option<String>) -> Result<Option<String>> {
     let configured = look(handle, job, |_, job, _| {
         job.master().and_then(|master| master.checkpoint_settings().savepoint_directory.clone())
     });
-    let place = match wanted.filter(|place| !place.is_empty()) {
-        Some(place) => Some(place),
-        None => configured.await?,
-    };
+    match wanted.filter(|place| !place.is_empty()) {
+        Some(place) => Ok(Some(place)),
+        None => configured.await,
+    }
+}
+
+fn directory(place: Option<String>) -> Result<String> {
     let place = place.ok_or_else(|| {
         Refusal::bad_request("no directory for the savepoint: name one, or set execution.checkpointing.savepoint-dir")
     })?;

@@ -61,6 +61,8 @@ pub(super) enum Done {
     Turn(usize),
     /// A user wants this parallelism of a job.
     Rescale(usize, u32),
+    /// A user wants a job drained.
+    Drain(usize),
     /// At the client: the user cancels.
     Cancel(usize),
 }

@@ -8,7 +8,7 @@ use super::network::HttpId;
 use super::resource_manager;
 use super::scenario::{CancelBy, JobSpec};
 use super::world::{BEGINNING, Happening, Input, Pid, World};
-use crate::ids::ApplicationId;
+use crate::ids::{ApplicationId, TriggerId};
 use crate::protocol::container::{LaunchContext, LocalResource, LocalResourceType, Visibility};
 use crate::protocol::job::{JobSubmission, Program};
 use crate::protocol::roles::{self, JobManagerEnvironment};
@@ -31,6 +31,7 @@ struct Following {
     submitted: bool,
     wants_cancel: Option<CancelBy>,
     wants_parallelism: Option<u32>,
+    wants_drain: bool,
     last: Option<Report>,
     ended: bool,
 }
@@ -39,6 +40,7 @@ enum About {
     Turn,
     Cancel,
     Rescale,
+    Drain,
 }
 
 impl Client {
@@ -66,6 +68,9 @@ impl Client {
             for (ms, parallelism) in &job.rescales {
                 world.schedule(at(*ms), Happening::Process(me, Input::Done(Done::Rescale(index, *parallelism))));
             }
+            if let Some(ms) = job.drain {
+                world.schedule(at(ms), Happening::Process(me, Input::Done(Done::Drain(index))));
+            }
             if let Some((ms, _)) = job.cancel {
                 world.schedule(at(ms), Happening::Process(me, Input::Done(Done::Cancel(index))));
             }
@@ -81,12 +86,14 @@ impl Client {
                 world.note(NAME, format!("wants {} cancelled", world.scenario.jobs[index].name));
             }
             Input::Done(Done::Rescale(index, parallelism)) => self.jobs[index].wants_parallelism = Some(parallelism),
+            Input::Done(Done::Drain(index)) => self.jobs[index].wants_drain = true,
             Input::Answered(id, answer) => {
                 let Some((index, about)) = self.asked.remove(&id) else { return };
                 match (about, answer) {
                     (About::Turn, Ok(answer)) => self.answered(index, answer, world),
                     (About::Cancel, Ok(Answer::Taken | Answer::NotFound)) => self.jobs[index].wants_cancel = None,
                     (About::Rescale, Ok(_)) => self.jobs[index].wants_parallelism = None,
+                    (About::Drain, Ok(_)) => self.jobs[index].wants_drain = false,
                     (_, Ok(_) | Err(_)) => {} // Asked again at the next turn.
                 }
                 if !self.jobs[index].ended {
@@ -119,6 +126,11 @@ impl Client {
                 let address = url.trim_start_matches("http://").to_owned();
                 let parallelism = job.wants_parallelism.unwrap_or(1);
                 (address, Request::RescaleJob(scenario.jobs[index].job, parallelism), About::Rescale)
+            }
+            (Some(_), true, None) if job.wants_drain && !url.is_empty() && world.rng.bool() => {
+                let address = url.trim_start_matches("http://").to_owned();
+                let savepoint = TriggerId(world.rng.u128(..));
+                (address, Request::DrainJob(scenario.jobs[index].job, savepoint), About::Drain)
             }
             (Some(application), true, Some(CancelBy::JobManager) | None) => {
                 (resource_manager::ADDRESS.to_owned(), Request::Report(application), About::Turn)

@@ -133,6 +133,11 @@ impl JobFiles {
         self.verdict.is_none() && latest.is_some_and(|manifest| manifest.directory == directory)
     }
 
+    /// The savepoint that the job's input has ended with.
+    pub(super) fn drained(&self) -> Option<&Arc<Manifest>> {
+        self.checkpoints.last().and_then(|entry| entry.1.as_ref()).filter(|manifest| manifest.drained)
+    }
+
     /// Whether prepared output belongs to a checkpoint that is complete.
     pub(super) fn is_checkpointed(&self, payload: &serde_json::Value) -> bool {
         let manifests = self.checkpoints.iter().filter_map(|entry| entry.1.as_ref());

@@ -8,6 +8,7 @@ use super::channels::{Channels, JobNetwork};
 use super::disks::JobFiles;
 use super::messages::Report;
 use super::world::World;
+use crate::engine::checkpoint::Manifest;
 use crate::graph::task::{Committable, TaskDeployment};
 use crate::ids::{ApplicationAttemptId, ContainerId, ExecutionAttemptId, JobId, WorkerId};
 use crate::jobmanager::job_master::{JobMaster, WorkerState};
@@ -186,9 +187,10 @@ impl World {
         for (index, application, report) in found {
             let job = self.scenario.jobs[index].job;
             let files = self.disks.jobs.get(&(application, job));
+            let drained = files.and_then(JobFiles::drained).cloned();
             let decided = files.is_some_and(|files| files.decision().is_some());
             let outcome = files.and_then(JobFiles::outcome).map(|outcome| outcome.status);
-            if let Err(what) = self.check_output(index, &report, decided, outcome) {
+            if let Err(what) = self.check_output(index, &report, (decided, drained.as_deref()), outcome) {
                 self.ledger.violated(format!("{application}: {what}"));
             }
         }
@@ -198,7 +200,7 @@ impl World {
         &mut self,
         index: usize,
         report: &Report,
-        decided: bool,
+        (decided, drained): (bool, Option<&Manifest>),
         outcome: Option<JobStatus>,
     ) -> Result<(), String> {
         let spec = &self.scenario.jobs[index];
@@ -221,6 +223,7 @@ impl World {
             };
         }
         self.stats.finished += 1;
+        self.stats.drained += u64::from(drained.is_some());
         if outcome != Some(JobStatus::Finished) {
             return Err(format!("SUCCEEDED, and the job's stored outcome is {outcome:?}"));
         }
@@ -230,7 +233,7 @@ impl World {
                 *counts.entry(word).or_default() += count;
             }
         }
-        let expected = &spec.expected;
+        let expected = spec.expected(drained);
         let wrong = expected.keys().chain(counts.keys()).find(|word| expected.get(*word) != counts.get(*word));
         match wrong {
             None => Ok(()),

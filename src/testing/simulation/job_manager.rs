@@ -14,14 +14,14 @@ use super::master_link::{self, MasterLink};
 use super::messages::{Answer, Request};
 use super::network::{HttpId, LinkId};
 use super::world::{Input, Pid, World};
-use crate::engine::checkpoint::Manifest;
+use crate::engine::checkpoint::{Continuation, Manifest};
 use crate::graph::job_graph::{self, JobGraph};
 use crate::graph::task::Split;
 use crate::ids::{ApplicationAttemptId, ContainerId, JobId, TaskManagerId, WorkerId};
 use crate::jobmanager::containers::Shape;
 use crate::jobmanager::core::{Core, Settings};
 use crate::jobmanager::event::{Effect, Event, Prepared};
-use crate::jobmanager::job_master::{Bounds, CheckpointSettings, Record};
+use crate::jobmanager::job_master::{Bounds, CheckpointSettings, Record, Trigger};
 use crate::jobmanager::shutdown::{self, Ending};
 use crate::protocol::container::LaunchContext;
 use crate::protocol::job::JobSubmission;
@@ -142,6 +142,13 @@ impl JobManager {
             }
             Input::Request(id, Request::RescaleJob(job, parallelism)) => {
                 self.rescale(job, parallelism, me, world);
+                world.answer(id, Answer::Taken);
+            }
+            Input::Request(id, Request::DrainJob(job, savepoint)) => {
+                world.note(&self.name, format!("is to drain job {}", job.0));
+                let savepoint =
+                    Trigger { id: savepoint, savepoint: Some("savepoints".to_owned()), then: Continuation::Drain };
+                self.apply(Event::Trigger { job, trigger: savepoint }, me, world);
                 world.answer(id, Answer::Taken);
             }
             Input::Request(id, _) => world.answer(id, Answer::Refused("not found".to_owned())),
@@ -352,6 +359,10 @@ impl JobManager {
         let plan = files_plan(world, self.attempt, job).unwrap_or_else(|| spec.plan.clone());
         let settings = job_graph::Settings { default_parallelism: spec.parallelism, chaining: true };
         let requirements = world.disks.job(self.attempt.application, job).requirements(self.attempt.attempt).cloned();
+        let mut restore = world.disks.job(self.attempt.application, job).begin_checkpoints(self.attempt.attempt);
+        if world.planted == Some(Bug::DrainedJobGoesOn) {
+            restore = restore.map(|manifest| Arc::new(Manifest { drained: false, ..Manifest::clone(&manifest) }));
+        }
         let prepared = Prepared {
             graph: JobGraph::new(&plan, settings).expect("scenarios have valid graphs"),
             plan: plan.clone(),
@@ -365,12 +376,7 @@ impl JobManager {
                 directory: format!("attempt-{}", self.attempt.attempt),
                 ..CheckpointSettings::default()
             },
-            restore: world
-                .disks
-                .job(self.attempt.application, job)
-                .begin_checkpoints(self.attempt.attempt)
-                .into_iter()
-                .collect(),
+            restore: restore.into_iter().collect(),
             requirements,
             recovery: None,
         };

@@ -1,7 +1,7 @@
 //! What travels between simulated processes: the real messages, by kind.
 
 use super::network::Caller;
-use crate::ids::{ApplicationId, JobId};
+use crate::ids::{ApplicationId, JobId, TriggerId};
 use crate::nodemanager::Refused;
 use crate::protocol::submission::Submission;
 use crate::protocol::{application_master as am, node, task_manager as tm, worker};
@@ -91,6 +91,8 @@ pub(super) enum Request {
     CancelJob(JobId),
     /// Every vertex is to have so many subtasks.
     RescaleJob(JobId, u32),
+    /// Its input ends with this savepoint.
+    DrainJob(JobId, TriggerId),
     StartContainer(Box<node::StartContainer>),
 }
 

@@ -64,6 +64,8 @@ pub(crate) enum Bug {
     NodeForgetsContainers,
     /// A master does not hear which nodes are lost.
     LostNodeIsNotTold,
+    /// A JobManager that finds a job drained lets it go on.
+    DrainedJobGoesOn,
     /// A resumed link has lost what was under way.
     LinkForgetsOnResume,
 }
@@ -80,6 +82,8 @@ pub(crate) struct Stats {
     /// Events that a core refused.
     pub(crate) illegal: u64,
     pub(crate) finished: u64,
+    /// Of those, with a savepoint that ended their input.
+    pub(crate) drained: u64,
     pub(crate) unfinished: u64,
     /// Virtual milliseconds until everything had ended.
     pub(crate) lasted_ms: u64,

@@ -302,7 +302,7 @@ impl ResourceManager {
                 self.pending.push_back(Step::Answer(id, answer));
                 self.perform(me, world);
             }
-            Request::CancelJob(_) | Request::RescaleJob(..) | Request::StartContainer(_) => {
+            Request::CancelJob(_) | Request::RescaleJob(..) | Request::DrainJob(..) | Request::StartContainer(_) => {
                 world.answer(id, HttpAnswer::Refused("not found".to_owned()));
             }
         }

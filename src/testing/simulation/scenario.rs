@@ -9,6 +9,7 @@ use fastrand::Rng;
 use super::state_storage::StateStorage;
 use super::wordcount::{CountsSink, Flakiness, Lines, Output};
 use crate::api::{StreamExecutionEnvironment, text};
+use crate::engine::checkpoint::Manifest;
 use crate::engine::operators::{Collector, Emission, ProgramGraph};
 use crate::engine::record::Str;
 use crate::graph::plan::{ExecutionMode, Plan};
@@ -43,6 +44,8 @@ pub(super) struct JobSpec {
     pub(super) cancel: Option<(u64, CancelBy)>,
     /// When its user wants another parallelism, and which: never more than it has at first, so that it fits.
     pub(super) rescales: Vec<(u64, u32)>,
+    /// When its user wants it drained.
+    pub(super) drain: Option<u64>,
     pub(super) restart_strategy: RestartStrategy,
     pub(super) plan: Plan,
     pub(super) program: ProgramGraph,
@@ -53,8 +56,34 @@ pub(super) struct JobSpec {
     pub(super) checkpoint_interval: Option<Duration>,
     /// Whether each new count of a word is written, not the last one alone.
     pub(super) updates: bool,
-    /// The naive counts.
-    pub(super) expected: BTreeMap<String, u64>,
+    /// The input: lines by split.
+    texts: Vec<Vec<Str>>,
+}
+
+impl JobSpec {
+    /// The naive counts of what has been read, where the job was drained; else of all.
+    pub(super) fn expected(&self, drained: Option<&Manifest>) -> BTreeMap<String, u64> {
+        let mut expected = BTreeMap::new();
+        for (index, lines) in self.texts.iter().enumerate() {
+            let read = drained.map_or(lines.len(), |manifest| read_of(manifest, index, lines.len()));
+            for word in lines[..read].iter().flat_map(|line| line.split_whitespace()) {
+                *expected.entry(word.to_owned()).or_default() += 1;
+            }
+        }
+        expected
+    }
+}
+
+/// How many of a split's lines lie before a savepoint.
+fn read_of(manifest: &Manifest, index: usize, lines: usize) -> usize {
+    let id = format!("split-{index}");
+    let is_done = manifest.sources.values().any(|source| source.done.contains(&id));
+    let remaining = manifest.sources.values().flat_map(|source| &source.remaining).find(|split| split.id == id);
+    match remaining {
+        Some(split) => split.payload[1].as_u64().and_then(|line| usize::try_from(line).ok()).unwrap_or(0),
+        None if is_done => lines,
+        None => 0,
+    }
 }
 
 /// How a user cancels.
@@ -95,10 +124,6 @@ fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>) -> JobSpec {
     let name = format!("wordcount-{number}");
     let parallelism = rng.u32(1..=4);
     let splits = texts(rng);
-    let mut expected = BTreeMap::new();
-    for word in splits.iter().flatten().flat_map(|line| line.split_whitespace()) {
-        *expected.entry(word.to_owned()).or_default() += 1;
-    }
     let output = Arc::new(Output::default());
     let streaming = rng.bool();
     let checkpoint_interval = (streaming && rng.u32(0..4) > 0).then(|| Duration::from_millis(rng.u64(50..2_000)));
@@ -106,7 +131,7 @@ fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>) -> JobSpec {
     let updates = checkpoint_interval.is_some() && rng.bool();
     let emission = if updates { Emission::Updates } else { Emission::Final };
     let mode = if streaming { ExecutionMode::Streaming } else { ExecutionMode::Batch };
-    let (plan, program) = word_count(&name, splits, parallelism, flakiness, &output, mode, emission);
+    let (plan, program) = word_count(&name, splits.clone(), parallelism, flakiness, &output, mode, emission);
     let cancel = (rng.u32(0..6) == 0).then(|| {
         let by = if rng.bool() { CancelBy::JobManager } else { CancelBy::ResourceManager };
         (rng.u64(300..6_000), by)
@@ -115,6 +140,7 @@ fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>) -> JobSpec {
         true => (0..rng.u32(1..=3)).map(|_| (rng.u64(300..8_000), rng.u32(1..=parallelism))).collect(),
         false => Vec::new(),
     };
+    let drain = (streaming && rng.u32(0..3) == 0).then(|| rng.u64(500..8_000));
     let attempts = if rng.u32(0..8) == 0 { 1 } else { 30 };
     JobSpec {
         name,
@@ -124,6 +150,7 @@ fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>) -> JobSpec {
         submit_at_ms: rng.u64(0..4_000),
         cancel,
         rescales,
+        drain,
         restart_strategy: RestartStrategy::FixedDelay { attempts, delay: Duration::from_millis(rng.u64(0..500)) },
         plan,
         program,
@@ -131,7 +158,7 @@ fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>) -> JobSpec {
         storage: StateStorage::default(),
         checkpoint_interval,
         updates,
-        expected,
+        texts: splits,
     }
 }
 

@@ -50,6 +50,11 @@ fn a_container_that_starts_on_a_node_that_is_lost_unseen_is_found() {
 }
 
 #[test]
+fn a_drained_job_that_goes_on_is_found() {
+    is_found(Bug::DrainedJobGoesOn);
+}
+
+#[test]
 fn messages_lost_on_a_resumed_link_are_found() {
     is_found(Bug::LinkForgetsOnResume);
 }

@@ -8,9 +8,10 @@ use crate::engine::operators::{
     Boundedness, Discovery, NextDiscovery, Operator, OperatorContext, Output, Polled, ProgramCode, Source,
     SourceReader, SplitEnumerator, TimestampsAndWatermarks, Waker, WatermarkStrategy,
 };
-use crate::engine::record::Rows;
+use crate::engine::record::{Barrier, Continuation, Rows};
 use crate::graph::plan::{NodeIndex, NodeKind, Partitioner};
 use crate::graph::task::{Failure, Lane, Split};
+use crate::ids::CheckpointId;
 use crate::time::{EventTime, Now};
 
 /// Splits `s0`, `s1`, … of three batches each: `[10 i], [10 i + 1], [10 i + 2]`. With a split called `wait` it waits, with
@@ -170,6 +171,24 @@ fn a_stopped_source_ends_as_if_its_input_had() {
     task.mail(Mail::StopSource);
     assert_eq!(task.settle(1), Step::Ended(Outcome::Finished(Vec::new())));
     assert_eq!(task.sent(1), ["watermark end", "end"]);
+}
+
+#[test]
+fn a_source_whose_input_a_barrier_ends_keeps_what_it_has_not_read() {
+    let mut task = source();
+    task.mail(Mail::AssignSplit(split("wait", 6)));
+    task.settle(1);
+    let then = Continuation::Drain;
+    task.mail(Mail::Checkpoint(Arc::new(Barrier { checkpoint: CheckpointId(2), then, ..Barrier::default() })));
+    assert_eq!(task.settle(2), Step::Wait { until: None }, "it reads nothing any more");
+    let mut sent = task.sent(1);
+    sent.retain(|what| what != "flush");
+    assert_eq!(sent, ["[999]", "watermark end", "barrier 2"]);
+    let taken = task.subtask.take_checkpoint().unwrap();
+    assert_eq!(taken.held, [(NodeIndex(0), split("wait", 6))]);
+    task.mail(Mail::StopSource);
+    assert_eq!(task.settle(3), Step::Ended(Outcome::Finished(Vec::new())));
+    assert_eq!(task.sent(1), ["end"]);
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! Operators behind gates.
 
+use std::sync::Arc;
+
 use super::super::{Mail, Outcome, Step};
 use super::fixture::{Behaviour, Graph, Stepped};
-use crate::engine::record::Element;
+use crate::engine::record::{Barrier, Continuation, Element};
 use crate::graph::plan::{NodeIndex, NodeKind, Partitioner};
 use crate::graph::task::{Committable, Failure};
+use crate::ids::CheckpointId;
 use crate::rpc::ErrorKind;
 use crate::time::{EventTime, Now};
 
@@ -96,6 +99,31 @@ fn the_end_goes_through_the_chain_head_first() {
     );
     assert_eq!(task.sent(2), ["watermark end", "end"]);
     assert_eq!(task.settle(2), Step::Wait { until: None });
+}
+
+#[test]
+fn a_barrier_that_ends_the_input_follows_all_that_operators_emit_and_the_end_follows_when_it_may() {
+    let mut task = chain(Behaviour::Delay, Behaviour::Prepare);
+    let drain = Arc::new(Barrier { checkpoint: CheckpointId(3), then: Continuation::Drain, ..Barrier::default() });
+    task.numbers(0, &[1]);
+    for channel in [0, 1] {
+        task.incoming(0, channel, Element::Watermark(EventTime::MAX));
+        task.incoming(0, channel, Element::Barrier(Arc::clone(&drain)));
+    }
+    assert_eq!(task.settle(1), Step::Wait { until: None }, "what would have been due later is done");
+    let log = task.log();
+    let tail = ["a input 0 ended", "a finished", "b 0:[1]", "b input 0 ended", "b finished"];
+    assert_eq!(log[log.len() - 5..], tail, "{log:?}");
+    let mut sent = task.sent(2);
+    sent.retain(|what| what != "flush");
+    assert_eq!(sent, ["watermark end", "barrier 3"]);
+    let taken = task.subtask.take_checkpoint().unwrap();
+    let prepared = Committable { operator: NodeIndex(2), payload: serde_json::json!(1) };
+    assert_eq!(taken.committables, [prepared], "it belongs to the savepoint");
+
+    end(&task, 0);
+    assert_eq!(task.settle(2), Step::Ended(Outcome::Finished(Vec::new())));
+    assert_eq!((task.log(), task.sent(2)), (Vec::new(), vec!["end".to_owned()]), "nobody finishes twice");
 }
 
 #[test]

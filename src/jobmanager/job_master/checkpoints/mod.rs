@@ -20,7 +20,7 @@ pub use self::history::{CheckpointRecord, CheckpointStatus, History, SubtaskReco
 
 use super::execution::Position;
 use crate::config::CheckpointingConfig;
-use crate::engine::checkpoint::{Barrier, MANIFEST_NAME, Manifest};
+use crate::engine::checkpoint::{Barrier, Continuation, MANIFEST_NAME, Manifest};
 use crate::graph::checkpoint::{CheckpointTimings, Cut};
 use crate::graph::plan::NodeIndex;
 use crate::graph::task::{Failure, Split, StateFile};
@@ -101,8 +101,8 @@ pub struct Trigger {
     pub id: TriggerId,
     /// A savepoint in this directory; none: a checkpoint.
     pub savepoint: Option<String>,
-    /// Whether the job ends with it.
-    pub stop: bool,
+    /// Whether the job ends with it, and how.
+    pub then: Continuation,
 }
 
 /// What became of a user's request.
@@ -308,8 +308,8 @@ impl Coordinator {
             }
             None => format!("{}/chk-{checkpoint}", self.settings.directory),
         };
-        let suspend = trigger.as_ref().is_some_and(|trigger| trigger.stop);
-        let barrier = Barrier { checkpoint, directory, suspend, triggered: now };
+        let then = trigger.as_ref().map(|trigger| trigger.then).unwrap_or_default();
+        let barrier = Barrier { checkpoint, directory, then, triggered: now };
         let parts: BTreeMap<_, _> =
             awaiting.into_iter().map(|(at, attempt)| (at, (attempt, Part::default()))).collect();
         let savepoint = trigger.as_ref().is_some_and(|trigger| trigger.savepoint.is_some());
@@ -377,7 +377,7 @@ impl Coordinator {
         let trigger = self.pending.take().and_then(|pending| pending.trigger);
         self.failures_in_row = 0;
         self.history.completed(&manifest, now);
-        let stops = trigger.as_ref().is_some_and(|trigger| trigger.stop);
+        let stops = trigger.as_ref().is_some_and(|trigger| trigger.then != Continuation::GoOn);
         if let Some(trigger) = trigger {
             let (directory, checkpoint) = (manifest.directory.clone(), manifest.checkpoint);
             self.note_trigger(trigger.id, TriggerState::Completed { directory, checkpoint });
