@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs every example job once in-process and compares its result with what coreutils say.
+# Runs every example once and compares its result with what coreutils say: jobs in-process, the application master on a cluster.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 examples=${EXAMPLES:-target/debug/examples}
 work=$(mktemp -d)
 lines_pid=
-trap '[ -z "$lines_pid" ] || kill "$lines_pid" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap '[ -z "$lines_pid" ] || kill "$lines_pid" 2>/dev/null || true; scripts/stop-yarn.sh --dir "$work/yarn" >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
 
 # A sample in plain ASCII: coreutils and the job then agree on what white space and lower case are.
 head -c 300000 "$(ls examples/data/*.txt | head -n 1)" | LC_ALL=C tr -cd '\11\12\15\40-\176' >"$work/sample.txt"
@@ -45,3 +45,10 @@ for mode in batch streaming; do
     echo "fraud_detection, $mode, parallelism $parallelism: $(wc -l <"$work/alerts") alerts as awk raises them"
   done
 done
+
+FLOTT=${FLOTT:-target/debug/flott} scripts/start-yarn.sh --nodes 2 --dir "$work/yarn" -D resourcemanager.port=0 -D nodemanager.port=0 >"$work/yarn.out"
+"$examples/distributed_shell" --resource-manager "$(sed -n 's|^resource manager *http://||p' "$work/yarn.out")" --containers 4 \
+  --output "$work/runs" -- '[ $RUN != 2 ] || [ $TRY -gt 1 ] || exit 1; echo $((55 - RUN * (RUN - 1) / 2))' >/dev/null
+for run in 0 1 2 3; do seq "$run" 10 | awk '{sum += $1} END {print sum}' | cmp - "$work/runs/run-$run.txt"; done
+scripts/stop-yarn.sh --dir "$work/yarn" >/dev/null
+echo "distributed_shell: 4 runs on 2 nodes, one of them at the second try"

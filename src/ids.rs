@@ -133,6 +133,11 @@ impl ContainerId {
     pub fn epoch(&self) -> u64 {
         self.number >> CONTAINER_EPOCH_SHIFT
     }
+
+    /// Which of the attempt's containers of that epoch it is, from 1.
+    pub fn count(&self) -> u64 {
+        self.number & ((1 << CONTAINER_EPOCH_SHIFT) - 1)
+    }
 }
 
 impl fmt::Display for ContainerId {
@@ -142,7 +147,7 @@ impl fmt::Display for ContainerId {
         if self.epoch() > 0 {
             write!(f, "e{:02}_", self.epoch())?;
         }
-        let count = self.number & ((1 << CONTAINER_EPOCH_SHIFT) - 1);
+        let count = self.count();
         write!(f, "{cluster_timestamp}_{sequence:04}_{:02}_{count:06}", self.attempt.attempt)
     }
 }

@@ -28,7 +28,7 @@
 //! [`Source`](engine::operators::Source) and [`Sink`](engine::operators::Sink). The rooms of the engine and the daemons:
 //!
 //! ```text
-//! faces       cli  testing  api  launch  rest  web  client
+//! faces       cli  testing  api  application_master  shell  launch  rest  web  client
 //! processes   resourcemanager  nodemanager  jobmanager  taskmanager  worker      share: protocol
 //! engine      runtime  connectors  operators  network  record
 //! ground      graph  rpc  storage  config  telemetry  ids  resource  time        imports point down this list
@@ -53,6 +53,7 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub mod api;
+pub mod application_master;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -69,6 +70,7 @@ pub mod resource;
 pub mod resourcemanager;
 pub mod rest;
 pub mod rpc;
+pub mod shell;
 pub mod storage;
 pub mod taskmanager;
 pub mod telemetry;

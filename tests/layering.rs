@@ -52,6 +52,12 @@ const ROOMS: &[Room] = &[
         ],
         "views over the daemons' handles, which know no data plane",
     ),
+    room(
+        "application_master",
+        &["protocol", "rpc"],
+        "for programs that are no flott jobs: knows the protocol and nothing behind it",
+    ),
+    room("shell", &["application_master", "protocol", "rpc"], "an application like any other"),
     room("web", &["rpc"], "static files"),
     room("guide", &[], "chapters, no code"),
     room(

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::arguments::{App, AppChoice, AppVerb, Node, NodeVerb, Output, Settings};
-use super::block_on;
 use super::output::{print, say, table, write};
 use super::queues;
 use super::run::user;
+use super::{block_on, command};
 use crate::client::ResourceManager;
 use crate::protocol::yarn_rest::{Application, Container};
 use crate::rpc::http;
@@ -23,6 +23,7 @@ impl Settings {
 /// `flott app`.
 pub(super) fn app(options: App) -> anyhow::Result<ExitCode> {
     match options.verb {
+        AppVerb::Run(options) => return command::run(&options),
         AppVerb::List { settings, all, output } => list(&settings, all, output),
         AppVerb::Status { choice } => status(&choice),
         AppVerb::Why { choice } => queues::why(&choice),

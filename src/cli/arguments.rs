@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::command::RunCommand;
 use super::explain::ExplainFormat;
 use super::queues::Queue;
 use super::rescale::Rescale;
@@ -56,6 +57,9 @@ pub(super) enum Verb {
     Jobmanager(Daemon),
     /// Run a task manager: offers slots to a job manager
     Taskmanager(Daemon),
+    /// The master of a command that runs in several containers; a node starts it
+    #[command(hide = true)]
+    Shellmaster,
     /// Run a whole cluster and a word count in one seeded simulation
     Simulate(Simulate),
 }
@@ -259,6 +263,8 @@ pub(super) struct App {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AppVerb {
+    /// Run a shell command as an application: here its output, its exit code, and Ctrl-C kills it
+    Run(RunCommand),
     /// List applications
     List {
         #[command(flatten)]

@@ -10,6 +10,7 @@
 mod applications;
 mod arguments;
 mod checkpoints;
+mod command;
 mod daemons;
 mod diagnose;
 mod explain;
@@ -74,6 +75,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Node(options) => applications::node(options),
         Verb::Queue(options) => queues::queue(options),
         Verb::Config(options) => settings::config(options),
+        Verb::Shellmaster => command::shell_master(),
         Verb::Simulate(Simulate { verb: Some(SimulateVerb::Scheduler(options)), .. }) => {
             scheduling::command(&options.into())
         }

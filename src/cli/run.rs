@@ -247,7 +247,7 @@ async fn attached(options: &Run, submitted: &Submitted, follower: &Follower) -> 
 }
 
 /// Resolves at Ctrl-C; never, where signals cannot be listened to.
-async fn interrupted() {
+pub(super) async fn interrupted() {
     if ctrl_c().await.is_err() {
         pending::<()>().await;
     }
@@ -330,7 +330,7 @@ fn report(options: &Run, submitted: &Submitted, outcome: &Outcome) -> anyhow::Re
 }
 
 /// `NAME=VALUE`, or `NAME` for its value here. Nothing else of this process's environment is recorded.
-fn recorded_environment(wanted: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
+pub(super) fn recorded_environment(wanted: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
     let mut recorded = BTreeMap::new();
     for text in wanted {
         let (name, value) = match text.split_once('=') {

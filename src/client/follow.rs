@@ -61,7 +61,8 @@ enum Home {
 }
 
 impl Progress {
-    pub(super) fn waiting(application: &Application) -> Self {
+    /// Of an application whose master does not run yet.
+    pub fn waiting(application: &Application) -> Self {
         let state = application.state.to_string();
         Self { state, waiting: application.waiting_reason.clone(), ..Self::default() }
     }

@@ -7,6 +7,7 @@
 //! ```
 
 mod checkpoints;
+mod command;
 mod diagnosis;
 mod follow;
 mod job_manager;
@@ -17,6 +18,7 @@ mod session;
 mod submit;
 
 pub use checkpoints::Operation;
+pub use command::{CommandOptions, Written, follow_command, submit_command};
 pub use follow::{Follower, Outcome, Progress};
 pub use job_manager::{Accumulated, JobManager, JobOverview};
 pub use program::{LocalProgram, ProgramError};

@@ -121,6 +121,7 @@ pub async fn submit_per_job(
         max_attempts: None,
         attempt_failures_validity_ms: None,
         keep_containers_across_attempts: false,
+        is_command: false,
     };
     cluster.submit(&submission).await?;
     Ok(Submitted { job, application: Some(application) })
@@ -150,7 +151,7 @@ pub async fn submit_standalone(job_manager: &JobManager, options: SubmitOptions)
     Ok(Submitted { job, application: None })
 }
 
-fn local_files(paths: &[PathBuf]) -> Result<BTreeMap<String, LocalProgram>, SubmitError> {
+pub(super) fn local_files(paths: &[PathBuf]) -> Result<BTreeMap<String, LocalProgram>, SubmitError> {
     let mut files = BTreeMap::new();
     for path in paths {
         let file = LocalProgram::file(path)?;
@@ -161,7 +162,7 @@ fn local_files(paths: &[PathBuf]) -> Result<BTreeMap<String, LocalProgram>, Subm
     Ok(files)
 }
 
-fn resource(url: String, file: &LocalProgram, executable: bool) -> LocalResource {
+pub(super) fn resource(url: String, file: &LocalProgram, executable: bool) -> LocalResource {
     LocalResource {
         url,
         size: file.size,

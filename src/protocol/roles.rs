@@ -13,8 +13,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::container::LaunchContext;
 use crate::ids::{ContainerId, WorkerId};
-use crate::resource::MemorySize;
+use crate::resource::{MemorySize, Resource};
 
 /// Prefix of every variable here; a program's recorded environment never contains such.
 pub const PREFIX: &str = "FLOTT_INTERNAL_";
@@ -38,6 +39,9 @@ pub const WORKER: &str = "FLOTT_INTERNAL_WORKER";
 pub const JOB_MANAGER: &str = "FLOTT_INTERNAL_JOB_MANAGER";
 /// A [`TaskManagerEnvironment`] as JSON, for a TaskManager in a container.
 pub const TASK_MANAGER: &str = "FLOTT_INTERNAL_TASK_MANAGER";
+
+/// A [`ShellEnvironment`] as JSON, for the master of a command that runs in several containers.
+pub const SHELL: &str = "FLOTT_INTERNAL_SHELL";
 
 /// Exit code of a worker whose program built another graph than the plan's; its stderr names the difference.
 pub const WORKER_EXIT_GRAPH_DIFFERS: i32 = 65;
@@ -68,6 +72,10 @@ pub const RESOURCE_MANAGER: &str = "FLOTT_RESOURCE_MANAGER";
 pub const APPLICATION_ATTEMPT_ID: &str = "FLOTT_APPLICATION_ATTEMPT_ID";
 /// Set by the ResourceManager on a master's container: `/proxy/{application}`.
 pub const WEB_PROXY_BASE: &str = "APPLICATION_WEB_PROXY_BASE";
+/// Variable of each container of a command that runs in several: which of them it is, from 0.
+pub const TASK_INDEX: &str = "FLOTT_TASK_INDEX";
+/// Variable of each container of a command that runs in several: how many there are.
+pub const TASK_COUNT: &str = "FLOTT_TASK_COUNT";
 /// Working directory of a container, relative path: programs localised by the node, named by their SHA-256.
 pub const PROGRAMS_DIR: &str = "programs";
 
@@ -101,6 +109,17 @@ pub struct JobManagerEnvironment {
     pub configuration: BTreeMap<String, String>,
     /// The application's secret: its TaskManagers and workers show it.
     pub secret: String,
+}
+
+/// What the master of a command that runs in several containers is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShellEnvironment {
+    /// In how many containers it runs.
+    pub count: u32,
+    /// What each of them may use.
+    pub capability: Resource,
+    /// The command, its files and its environment.
+    pub context: LaunchContext,
 }
 
 /// What a TaskManager in a container is told.

@@ -40,6 +40,10 @@ pub struct Submission {
     /// Whether other containers live on when the master fails.
     #[serde(default)]
     pub keep_containers_across_attempts: bool,
+    /// Whether the master's container is the whole application: its command registers nowhere, and how it exits is how the
+    /// application ends.
+    #[serde(default)]
+    pub is_command: bool,
 }
 
 /// Where an application stands, publicly. YARN's `YarnApplicationState`.

@@ -269,7 +269,8 @@ impl Application {
             self.start_attempt(out);
         } else {
             let times = if failures == 1 { "once".to_owned() } else { format!("{failures} times") };
-            let times = format!("the application's master failed {times}, the limit is {attempts_max}");
+            let whose = if self.submission.is_command { "the command" } else { "the application's master" };
+            let times = format!("{whose} failed {times}, the limit is {attempts_max}");
             let why = match diagnostics.split_once('\n') {
                 Some((cause, written)) => format!("{cause}; {times}\n{written}"),
                 None => format!("{diagnostics}; {times}"),

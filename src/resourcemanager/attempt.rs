@@ -5,6 +5,7 @@
 //!                       │              │               │           │         │        └► FAILED, KILLED
 //!                       └──────────────┴─ kill, exit, expiry ──────┴─────────┘
 //! ```
+//! A *command* is a master that registers nowhere: it is RUNNING as soon as its node has it, and its exit is the attempt's end.
 //! The master's container is stored before it is launched, and the end before the application hears of it. What the master
 //! asks for and is told stands in [`Mailbox`](super::mailbox::Mailbox).
 
@@ -28,6 +29,8 @@ pub(crate) struct Attempt {
     pub(crate) id: ApplicationAttemptId,
     pub(crate) state: State,
     pub(crate) started_at: Now,
+    /// Whether its master is a command.
+    pub(crate) is_command: bool,
     /// Its master's container, once it has one.
     pub(crate) master: Option<Master>,
     /// What its master said when it registered.
@@ -130,11 +133,12 @@ pub(crate) enum Action {
 }
 
 impl Attempt {
-    pub(crate) fn new(id: ApplicationAttemptId, now: Now) -> Self {
+    pub(crate) fn new(id: ApplicationAttemptId, is_command: bool, now: Now) -> Self {
         Self {
             id,
             state: State::New,
             started_at: now,
+            is_command,
             master: None,
             registration: None,
             progress: 0.0,
@@ -177,6 +181,10 @@ impl Attempt {
                 self.state = Allocated;
                 out.push(Action::Launch);
             }
+            (Allocated | Launched, Input::MasterLaunched) if self.is_command => {
+                self.state = Running;
+                out.push(Action::Tell(super::application::Input::AttemptRegistered));
+            }
             (Allocated, Input::MasterLaunched) => self.state = Launched,
             (Launched | Running, Input::MasterLaunched) => {}
             // Registration may overtake the report of the launch; a master registers again after it lost its link.
@@ -190,7 +198,7 @@ impl Attempt {
                 self.save_end(outcome, diagnostics, None, now, out);
             }
             (AllocatedSaving | Allocated | Launched | Running, Input::MasterExited(exit)) => {
-                self.master_failed(exit, now, out);
+                self.master_exited(exit, now, out);
             }
             (AllocatedSaving | Allocated | Launched | Running, Input::Expired { why, counts }) => {
                 self.save_end(Outcome::Failed { counts }, why, None, now, out);
@@ -217,10 +225,15 @@ impl Attempt {
         Ok(())
     }
 
-    fn master_failed(&mut self, exit: Exit, now: Now, out: &mut Vec<Action>) {
+    fn master_exited(&mut self, exit: Exit, now: Now, out: &mut Vec<Action>) {
+        if self.is_command && exit.cause.is_success() {
+            let outcome = Outcome::Finished { final_status: FinalStatus::Succeeded, tracking_url: String::new() };
+            return self.save_end(outcome, String::new(), Some(exit.cause), now, out);
+        }
         let counts = exit.cause.counts_as_attempt_failure();
+        let whose = if self.is_command { "the command" } else { "the master" };
         let place = self.master.as_ref().map(|master| format!(" ({} on {})", master.container, master.node));
-        let mut end = format!("the master's container{} {}", place.unwrap_or_default(), sentence(&exit.cause));
+        let mut end = format!("{whose}'s container{} {}", place.unwrap_or_default(), sentence(&exit.cause));
         if matches!(self.state, State::Running) && exit.cause.is_success() {
             end.push_str(" without unregistering");
         }
@@ -283,8 +296,8 @@ impl Attempt {
     }
 
     /// Takes up an attempt that had ended when the ResourceManager stopped. Its application may not have heard of that.
-    pub(crate) fn recover_ended(stored: record::Attempt) -> Self {
-        let mut attempt = Self::new(stored.attempt, stored.started_at);
+    pub(crate) fn recover_ended(stored: record::Attempt, is_command: bool) -> Self {
+        let mut attempt = Self::new(stored.attempt, is_command, stored.started_at);
         let state = match stored.end.as_ref().map(|end| &end.outcome) {
             Some(Outcome::Finished { .. }) => State::Finished,
             Some(Outcome::Failed { .. }) => State::Failed,
@@ -298,7 +311,7 @@ impl Attempt {
 
     /// Whether its master may speak for it.
     pub(crate) fn is_registered(&self) -> bool {
-        matches!(self.state, State::Running)
+        matches!(self.state, State::Running) && !self.is_command
     }
 
     /// Whether nothing comes after.

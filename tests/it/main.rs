@@ -11,6 +11,7 @@ mod accumulators;
 mod browser;
 mod checkpoints;
 mod cluster;
+mod commands;
 mod failures;
 mod golden;
 mod golden_2;

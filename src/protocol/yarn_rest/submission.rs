@@ -59,6 +59,9 @@ pub struct SubmissionContext {
     /// In milliseconds; absent or not positive: all failures count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt_failures_validity_interval: Option<i64>,
+    /// Extension: the command is the whole application. It registers nowhere, and its exit is the application's end.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_command: bool,
 }
 
 /// `{"tag":[…]}`.
@@ -178,6 +181,7 @@ impl SubmissionContext {
                 .and_then(|ms| u64::try_from(ms).ok())
                 .filter(|ms| *ms > 0),
             keep_containers_across_attempts: self.keep_containers_across_application_attempts,
+            is_command: self.is_command,
         })
     }
 }
@@ -201,6 +205,7 @@ impl From<&Submission> for SubmissionContext {
             attempt_failures_validity_interval: submission
                 .attempt_failures_validity_ms
                 .map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+            is_command: submission.is_command,
         }
     }
 }

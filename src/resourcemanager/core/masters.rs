@@ -60,6 +60,10 @@ impl Core {
             let why = format!("{id} is not the current attempt of its application; its master must exit");
             return Err(Refused::new(RefusalCode::AttemptNotFound, why));
         };
+        if attempt.is_command {
+            let why = format!("{} is a command, which registers nowhere; submit it without is-command", id.application);
+            return Err(Refused::new(RefusalCode::BadRequest, why));
+        }
         match attempt.state {
             attempt::State::Running if by == Registering::Pull => {
                 let why = format!("Application Master is already registered : {}", id.application);

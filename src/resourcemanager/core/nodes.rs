@@ -361,6 +361,9 @@ impl Core {
         self.containers.insert(id, container);
         if role == Role::Master {
             self.unclaimed.remove(&owner);
+            if self.attempts.get(&owner).is_some_and(|attempt| attempt.is_command) {
+                self.steps.push_back(Step::Attempt(owner, attempt::Input::MasterLaunched));
+            }
         }
         self.touch(id.attempt.application);
     }

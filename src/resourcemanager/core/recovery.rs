@@ -94,10 +94,11 @@ impl Core {
     /// `current`: of an application that has not ended, the last one.
     fn recover_attempt(&mut self, stored: record::Attempt, current: bool) {
         let id = stored.attempt;
+        let is_command = self.applications.get(&id.application).is_some_and(|of| of.submission.is_command);
         match (&stored.end, &stored.master) {
             (None, Some(master)) if current => {
                 let master = master.clone();
-                let mut attempt = Attempt::new(id, stored.started_at);
+                let mut attempt = Attempt::new(id, is_command, stored.started_at);
                 attempt.mailbox.held = true;
                 self.attempts.insert(id, attempt);
                 self.unclaimed.insert(id);
@@ -105,7 +106,7 @@ impl Core {
             }
             (end, _) => {
                 let told = end.clone().filter(|_| current);
-                self.attempts.insert(id, Attempt::recover_ended(stored));
+                self.attempts.insert(id, Attempt::recover_ended(stored, is_command));
                 if let Some(end) = told {
                     self.tell_recovered_end(id, end);
                 }

@@ -111,6 +111,9 @@ impl Core {
             Err(why) => return rejected(why),
         };
         application.scheduled = self.scheduler.add_app(id, &queue, &submission.user, submission.priority);
+        if let Some(app) = application.scheduled.filter(|_| submission.is_command) {
+            self.scheduler.set_command(app);
+        }
         if let Some(lifetime) = self.scheduler.lifetime(&queue) {
             self.timers.arm(Timer::Lifetime(id), application.submitted_at + lifetime);
         }
@@ -134,7 +137,8 @@ impl Core {
 
     /// Begins an attempt, which takes over what was kept of the one before.
     fn start_attempt(&mut self, id: ApplicationAttemptId, now: Now) {
-        let mut attempt = Attempt::new(id, now);
+        let is_command = self.applications.get(&id.application).is_some_and(|of| of.submission.is_command);
+        let mut attempt = Attempt::new(id, is_command, now);
         attempt.avoid = self.nodes_that_failed(id.application);
         self.attempts.insert(id, attempt);
         for container in self.containers_of(id.application) {
@@ -183,7 +187,11 @@ impl Core {
             if matches!(after, attempt::State::FinalSaving { .. }) {
                 self.withdraw(id);
             }
-            if after == attempt::State::Launched {
+            let is_command = self.attempts.get(&id).is_some_and(|attempt| attempt.is_command);
+            if is_command {
+                // It is not asked for a sign of life: its node watches it.
+                self.timers.disarm(&Timer::Master(id));
+            } else if after == attempt::State::Launched {
                 self.timers.arm(Timer::Master(id), now + self.settings.registration_expiry);
             }
             // Registration may overtake the report of the launch.
@@ -251,7 +259,9 @@ impl Core {
         ] {
             context.environment.insert(name.to_owned(), value);
         }
-        context.tokens.insert("AMRM".to_owned(), self.master_token(id));
+        if !application.submission.is_command {
+            context.tokens.insert("AMRM".to_owned(), self.master_token(id));
+        }
         Some(context)
     }
 

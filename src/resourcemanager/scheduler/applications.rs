@@ -30,6 +30,8 @@ pub(super) struct App {
     pub(super) allocations: BTreeSet<(u64, AllocationKey)>,
     /// Has a master's container.
     pub(super) has_master: bool,
+    /// Its master does the work itself: it has no part in what masters may use.
+    pub(super) is_command: bool,
 }
 
 /// Containers of one kind that an application wants.

@@ -29,9 +29,15 @@ impl Scheduler {
             entries: BTreeMap::new(),
             allocations: BTreeSet::new(),
             has_master: false,
+            is_command: false,
         }));
         self.count_app(key, 1);
         Some(key)
+    }
+
+    /// What the application's master gets is for its work. Said before it wants one.
+    pub(crate) fn set_command(&mut self, key: AppKey) {
+        self.app_mut(key).is_command = true;
     }
 
     /// The user's place in a leaf.
@@ -244,8 +250,9 @@ impl Scheduler {
             self.relaxing.insert((until, key));
         }
         let any = stage == Stage::Anywhere && self.app(app).blacklist.is_empty();
+        let command = master && self.app(app).is_command;
         let class = any.then(|| self.class_of(partition, amount));
-        self.enter(key, LineKind { partition, class, master });
+        self.enter(key, LineKind { partition, class, master, command });
     }
 
     fn enter(&mut self, key: EntryKey, kind: LineKind) {

@@ -1,7 +1,7 @@
 //! Granting and taking back: pick who is served, find a node, charge everybody.
 
 use super::amount::Amount;
-use super::applications::{Allocation, Entry, EntryStanding, Stage};
+use super::applications::{Allocation, App, Entry, EntryStanding, Stage};
 use super::keys::{AllocationKey, AppKey, EntryKey, NodeKey, PartitionKey, PlaceKey, QueueKey};
 use super::nodes::{Node, UNLABELLED};
 use super::queues::Queue;
@@ -142,15 +142,15 @@ impl Scheduler {
         let app = self.app(entry.app);
         !users::is_at_limit(leaf, user, partition, amount, self.queues.all(partition))
             && self.queues.at_maximum(app.leaf, partition, amount).is_none()
-            && (!entry.master || self.may_run(leaf, app.leaf, partition, amount))
+            && (!entry.master || self.may_run(leaf, app, partition, amount))
     }
 
     /// Whether a queue takes one more master. One is let in always.
-    fn may_run(&self, leaf: &Queue, key: QueueKey, partition: PartitionKey, amount: &Amount) -> bool {
+    fn may_run(&self, leaf: &Queue, app: &App, partition: PartitionKey, amount: &Amount) -> bool {
         let share = &leaf.shares[partition.index()];
-        let limited = leaf.running > 0 && share.masters_most != *self.queues.all(partition);
+        let limited = !app.is_command && leaf.running > 0 && share.masters_most != *self.queues.all(partition);
         let full = limited && !share.masters_most.fits(&share.masters.plus(amount));
-        !full && self.at_parallel_maximum(key).is_none()
+        !full && self.at_parallel_maximum(app.leaf).is_none()
     }
 
     /// The first queue upwards that may not run more applications.
@@ -280,12 +280,14 @@ impl Scheduler {
 
     /// Charges queue and user.
     pub(super) fn charge_queue(&mut self, key: AppKey, partition: PartitionKey, amount: &Amount, master: bool) {
-        let (leaf, user) = (self.app(key).leaf, self.app(key).user);
-        self.queues.use_more(leaf, partition, amount, master);
+        let App { leaf, user, is_command, .. } = *self.app(key);
+        self.queues.use_more(leaf, partition, amount, master && !is_command);
         let user = &mut self.queues.get_mut(leaf).users[user];
         user.used[partition.index()].add(amount);
-        if master {
+        if master && !is_command {
             user.masters.add(amount);
+        }
+        if master {
             self.app_mut(key).has_master = true;
             self.queues.change_upwards(leaf, |queue| queue.running += 1);
         }
@@ -293,15 +295,17 @@ impl Scheduler {
 
     /// The opposite of [`Self::charge_queue`].
     pub(super) fn discharge_queue(&mut self, key: AppKey, partition: PartitionKey, amount: &Amount, master: bool) {
-        let (leaf, user) = (self.app(key).leaf, self.app(key).user);
-        self.queues.use_less(leaf, partition, amount, master);
+        let App { leaf, user, is_command, .. } = *self.app(key);
+        self.queues.use_less(leaf, partition, amount, master && !is_command);
         if self.queues.shares_a_limit(leaf, partition) {
             self.epoch += 1;
         }
         let user = &mut self.queues.get_mut(leaf).users[user];
         user.used[partition.index()].subtract(amount);
-        if master {
+        if master && !is_command {
             user.masters.subtract(amount);
+        }
+        if master {
             self.app_mut(key).has_master = false;
             self.queues.change_upwards(leaf, |queue| queue.running -= 1);
         }

@@ -63,7 +63,7 @@ impl Scheduler {
             return Some(Reason::NoAccess { queue: leaf.path.clone(), label: label.clone() });
         }
         let all = self.queues.all(entry.partition);
-        let limited = entry.master && leaf.running > 0 && share.masters_most != *all;
+        let limited = entry.master && !app.is_command && leaf.running > 0 && share.masters_most != *all;
         if limited && !share.masters_most.fits(&share.masters.plus(&entry.amount)) {
             let (used, limit) = (resource(&share.masters), resource(&share.masters_most));
             return Some(Reason::MasterShare { queue: leaf.path.clone(), used, limit, asked });

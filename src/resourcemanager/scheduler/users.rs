@@ -42,6 +42,8 @@ pub(super) struct LineKind {
     pub(super) class: Option<ClassKey>,
     /// Masters have their own limit.
     pub(super) master: bool,
+    /// Masters that do the work themselves have only some of it.
+    pub(super) command: bool,
 }
 
 /// When an entry is served: by its application's order, then masters first, then by the ask's priority.

@@ -10,9 +10,7 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Body, Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
 use tokio_util::io::ReaderStream;
 
 use super::Error;
@@ -27,15 +25,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 const TRANSFER_BYTES_PER_SECOND_MIN: u64 = 256 << 10;
 /// How much of an explanation is shown.
 const EXPLANATION_CHARS_MAX: usize = 2_000;
-
-/// What [`Client::download`] has written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Download {
-    /// In hex digits.
-    pub sha256: String,
-    /// Its size.
-    pub bytes: u64,
-}
 
 /// A client of one server. Cheap to clone; clones share connections. Proxies are never used.
 #[derive(Clone)]
@@ -187,33 +176,7 @@ impl Client {
         call.decode(&answer)
     }
 
-    /// GET into a file (created or overwritten, not synced), streamed. `path` may be a whole `http://` address. Each chunk has the
-    /// deadline to itself.
-    ///
-    /// # Errors
-    /// As [`Client::get`], or [`Error::File`]. The file may then exist in part.
-    pub async fn download(&self, path: &str, to: &Path) -> Result<Download, Error> {
-        let failed = |source| Error::File { verb: "write", path: to.to_owned(), source };
-        let call = self.call(Method::GET, path);
-        let response = call.within(call.limit, call.start(|request| request)).await?;
-        let mut chunks = response.bytes_stream();
-        let mut file = File::create(to).await.map_err(failed)?;
-        let (mut digest, mut bytes) = (Sha256::new(), 0);
-        loop {
-            let next = async { chunks.next().await.transpose().map_err(|error| call.failed(&error)) };
-            let Some(chunk) = call.within(self.deadline, next).await? else {
-                break;
-            };
-            digest.update(&chunk);
-            bytes += chunk.len() as u64;
-            file.write_all(&chunk).await.map_err(failed)?;
-        }
-        file.flush().await.map_err(failed)?;
-        let sha256 = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Download { sha256, bytes })
-    }
-
-    fn call(&self, method: Method, path: &str) -> Call<'_> {
+    pub(super) fn call(&self, method: Method, path: &str) -> Call<'_> {
         let url =
             if path.starts_with("http://") { path.to_owned() } else { format!("http://{}{path}", self.authority) };
         Call { client: self, method, url, limit: self.deadline }
@@ -234,11 +197,11 @@ fn transfer_time(bytes: u64) -> Duration {
 }
 
 /// One request, possibly tried several times.
-struct Call<'a> {
+pub(super) struct Call<'a> {
     client: &'a Client,
     method: Method,
     url: String,
-    limit: Duration,
+    pub(super) limit: Duration,
 }
 
 impl Call<'_> {
@@ -271,7 +234,7 @@ impl Call<'_> {
     }
 
     /// Until the head of a good answer has come.
-    async fn start(&self, fill: impl FnOnce(RequestBuilder) -> RequestBuilder) -> Result<Response, Error> {
+    pub(super) async fn start(&self, fill: impl FnOnce(RequestBuilder) -> RequestBuilder) -> Result<Response, Error> {
         let mut request = self.client.http.request(self.method.clone(), &self.url);
         // A resource's address may lead to a stranger, who must not learn our secrets.
         let ours = self.authority() == self.client.authority;
@@ -287,7 +250,11 @@ impl Call<'_> {
         Err(Error::Status { request: self.describe(), status: status.as_u16(), message: explanation(status, &text) })
     }
 
-    async fn within<T>(&self, limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    pub(super) async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
         match tokio::time::timeout(limit, work).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Error::Deadline { request: self.describe(), limit: self.limit }),
@@ -300,7 +267,7 @@ impl Call<'_> {
         serde_json::from_str(json).map_err(|error| Error::Decode { request: self.describe(), cause: error.to_string() })
     }
 
-    fn failed(&self, error: &reqwest::Error) -> Error {
+    pub(super) fn failed(&self, error: &reqwest::Error) -> Error {
         let cause = root_cause(error);
         if error.is_connect() {
             return Error::Connect { authority: self.authority(), cause };
@@ -313,13 +280,13 @@ impl Call<'_> {
         rest.split('/').next().unwrap_or(rest).to_owned()
     }
 
-    fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         format!("{} {}", self.method, self.url)
     }
 }
 
 /// The innermost error says what happened; those around it only where.
-fn root_cause(error: &reqwest::Error) -> String {
+pub(super) fn root_cause(error: &reqwest::Error) -> String {
     let mut source: &(dyn std::error::Error + 'static) = error;
     loop {
         if let Some(io) = source.downcast_ref::<io::Error>()
@@ -363,6 +330,7 @@ mod tests {
     use axum::body::Bytes;
     use axum::http::HeaderMap;
     use axum::routing::{get, put};
+    use sha2::{Digest, Sha256};
     use tokio::task::JoinSet;
     use tokio_util::sync::CancellationToken;
 

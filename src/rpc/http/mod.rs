@@ -4,8 +4,10 @@ mod client;
 mod error;
 mod port;
 mod server;
+mod transfer;
 
-pub use self::client::{Client, Download};
+pub use self::client::Client;
 pub use self::error::Error;
 pub use self::port::port_holder;
 pub use self::server::{BindError, Server};
+pub use self::transfer::{Download, Pieces};

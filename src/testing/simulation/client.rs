@@ -208,5 +208,6 @@ fn submission(spec: &JobSpec, application: ApplicationId) -> Submission {
         max_attempts: None,
         attempt_failures_validity_ms: None,
         keep_containers_across_attempts: false,
+        is_command: false,
     }
 }

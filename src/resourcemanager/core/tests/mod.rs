@@ -1,6 +1,7 @@
 //! Given state, when event, then exactly these effects. The store here is a map that the harness flushes when told.
 
 mod applications;
+mod commands;
 mod conservation;
 mod nodes;
 mod queues;
@@ -296,6 +297,7 @@ pub(super) fn submission(application: ApplicationId) -> Submission {
         max_attempts: None,
         attempt_failures_validity_ms: None,
         keep_containers_across_attempts: false,
+        is_command: false,
     }
 }
 

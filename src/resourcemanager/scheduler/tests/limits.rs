@@ -121,6 +121,26 @@ fn one_master_is_let_in_always_and_the_next_only_within_the_share() {
 }
 
 #[test]
+fn a_command_does_its_work_itself_and_has_no_part_in_what_masters_may_use() {
+    let config = QueuesConfig::parse("root: {queues: {default: {}}}").unwrap();
+    let mut cluster = Cluster { scheduler: Scheduler::new(&config, 10, Placement::Spread), now: Now(0), apps: 0 };
+    cluster.node("n1", 4096);
+    let apps = [cluster.app("default", "u"), cluster.app("default", "u"), cluster.app("default", "u")];
+    for app in &apps[..2] {
+        cluster.scheduler.set_command(*app);
+    }
+    for app in apps {
+        cluster.scheduler.want_master(app, &mb(1024), &BTreeSet::new(), cluster.now);
+    }
+    let commands = cluster.schedule();
+    assert_eq!(commands.len(), 2, "a master behind them is at its share");
+    assert_eq!(cluster.scheduler.masters().0, Resource::new(0, 0));
+    cluster.release_all(&commands);
+    assert_eq!(cluster.granted(), ["3@n1"], "one is let in always");
+    cluster.scheduler.audit().unwrap();
+}
+
+#[test]
 fn only_so_many_applications_run_at_a_time() {
     let mut cluster = Cluster::new("root: {max-parallel-apps: 1, queues: {default: {}}}");
     cluster.node("n1", 8192);
