@@ -45,19 +45,36 @@ fn imports(name: &str) -> Vec<String> {
     found
 }
 
-#[test]
-fn every_module_that_is_imported_is_there_and_every_one_there_is_used() {
-    let mut reached = BTreeSet::new();
-    let mut open =
-        vec!["jobmanager/main.js".to_owned(), "resourcemanager/main.js".into(), "nodemanager/main.js".into()];
+/// Everything that a module needs, itself too.
+fn reached_from(name: &str) -> BTreeSet<String> {
+    let (mut reached, mut open) = (BTreeSet::new(), vec![name.to_owned()]);
     while let Some(name) = open.pop() {
         if reached.insert(name.clone()) {
             open.extend(imports(&name));
         }
     }
+    reached
+}
+
+#[test]
+fn every_module_that_is_imported_is_there_and_every_one_there_is_used() {
+    let mains = ["jobmanager/main.js", "resourcemanager/main.js", "nodemanager/main.js"];
+    let reached: BTreeSet<String> = mains.into_iter().flat_map(reached_from).collect();
     let all: BTreeSet<String> =
         ASSETS.iter().map(|(name, _)| (*name).to_owned()).filter(|name| name.ends_with(".js")).collect();
     assert_eq!(reached, all);
+}
+
+#[test]
+fn a_page_asks_for_all_of_its_modules_at_once() {
+    for page in ["jobmanager", "resourcemanager", "nodemanager"] {
+        let html = text(&format!("{page}.html"));
+        let links = html.split(r#"<link rel="modulepreload" href="assets/"#).skip(1);
+        let asked: BTreeSet<String> = links.map(|link| link.split('"').next().unwrap().to_owned()).collect();
+        let mut needed = reached_from(&format!("{page}/main.js"));
+        needed.remove(&format!("{page}/main.js"));
+        assert_eq!(asked, needed, "{page}");
+    }
 }
 
 #[test]
