@@ -20,10 +20,7 @@ impl JobGraph {
         };
         let inputs = self.edges.iter().filter(|edge| edge.target == vertex).map(|edge| InputDeployment {
             edge: edge.id,
-            producers: (0..self.vertices[edge.source].parallelism)
-                .filter(|producer| self.consumers(edge, *producer).contains(&subtask))
-                .map(|index| producer(edge.source, index))
-                .collect(),
+            producers: self.producers(edge, subtask).map(|index| producer(edge.source, index)).collect(),
         });
         let outputs = self.edges.iter().filter(|edge| edge.source == vertex).map(|edge| OutputDeployment {
             edge: edge.id,

@@ -120,6 +120,13 @@ impl JobGraph {
         self.vertices.iter().position(|vertex| vertex.id == id)
     }
 
+    /// Which producers of `edge` send to the consumer's subtask `consumer`, by index; ascending.
+    pub fn producers(&self, edge: &JobEdge, consumer: u32) -> impl Iterator<Item = u32> + use<'_> {
+        let edge = edge.clone();
+        (0..self.vertices[edge.source].parallelism)
+            .filter(move |producer| self.consumers(&edge, *producer).contains(&consumer))
+    }
+
     /// Which consumers of `edge` the producer's subtask `producer` sends to, by index; ascending.
     pub fn consumers(&self, edge: &JobEdge, producer: u32) -> std::ops::Range<u32> {
         let (producers, consumers) = (self.vertices[edge.source].parallelism, self.vertices[edge.target].parallelism);

@@ -13,6 +13,7 @@ pub mod accumulator;
 pub mod checkpoint;
 pub mod delivery;
 mod deployment;
+pub mod event_time;
 pub mod explain;
 mod invalid_plan;
 pub mod job_graph;

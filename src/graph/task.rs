@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::event_time::WatermarkHold;
 use super::plan::{EdgeId, NodeIndex, Partitioner};
 use crate::ids::{CheckpointId, ExecutionAttemptId, JobId, OperatorId, WorkerId};
 use crate::rpc::ErrorKind;
@@ -242,6 +243,9 @@ pub struct TaskMetrics {
     /// How far event time has come in what it reads; `None` before the first watermark, and for sources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_watermark: Option<EventTime>,
+    /// The input that event time waits for; `None` where there is one channel only, or they are equally far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark_hold: Option<WatermarkHold>,
 }
 
 /// What one sink subtask has prepared and wants published: opaque to the JobManager, meant for the sink's committer.

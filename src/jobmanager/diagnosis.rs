@@ -4,7 +4,10 @@
 //! first. A rule speaks only where somebody could act on it: a job that merely is idle gets none.
 
 mod checkpoints;
+mod event_time;
 mod flow;
+
+pub use self::event_time::{HeldBack, held_back};
 
 use crate::jobmanager::core::Core;
 use crate::jobmanager::job::Job;
@@ -19,6 +22,7 @@ pub fn diagnose(core: &Core, job: &Job, now: Now) -> Vec<Verdict> {
     if let Some(master) = job.master() {
         if job.status() == JobStatus::Running {
             flow::diagnose(master, &mut verdicts);
+            event_time::diagnose(master, &mut verdicts);
         }
         checkpoints::diagnose(master, job.status(), &mut verdicts);
     }

@@ -193,5 +193,8 @@ pub enum ToJobManager {
     Metrics {
         /// One entry a subtask.
         tasks: Vec<(ExecutionAttemptId, TaskMetrics)>,
+        /// Of those that get one key again and again, its beginning.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hot_keys: Vec<(ExecutionAttemptId, String)>,
     },
 }

@@ -68,7 +68,10 @@ impl Family<'_> {
         if !labels.is_empty() {
             text.push('}');
         }
-        put(text, format_args!(" {value}\n"));
+        match value == f64::INFINITY {
+            true => text.push_str(" +Inf\n"),
+            false => put(text, format_args!(" {value}\n")),
+        }
     }
 }
 

@@ -68,6 +68,7 @@ metrics! {
     TASK_BACKPRESSURED_MOST Gauge "flott_task_backpressured_ratio_max" "Share of the last second that the most held back subtask waited for room."
     TASK_HOT_KEY Gauge "flott_task_hot_key_ratio" "Share of the latest records that at least had the most frequent key, of the subtask where it is largest."
     TASK_WATERMARK Gauge "flott_task_watermark_timestamp_seconds" "How far event time has come in the slowest subtask; absent before the first watermark."
+    TASK_HELD_BACK Gauge "flott_task_watermark_held_back_seconds" "Event time by which the furthest input of a vertex is ahead of the one that it waits for, which the label by names; infinite while that one has told no watermark, absent while all are equally far."
     TM_WORKERS Gauge "flott_taskmanager_workers" "Workers, one a job."
     TM_WORKER_MEMORY Gauge "flott_taskmanager_worker_memory_bytes" "Memory that a job's worker uses."
     TM_WORKER_LIMIT Gauge "flott_taskmanager_worker_memory_limit_bytes" "Memory that a job's worker may use."

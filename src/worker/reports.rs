@@ -86,7 +86,11 @@ impl Reporter {
 
     fn send_metrics(&self) -> Result<(), LinkError> {
         let tasks = self.executor.metrics();
-        if tasks.is_empty() { Ok(()) } else { self.link.send(ToJobManager::Metrics { tasks }) }
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        let hot_keys = self.executor.hot_keys().into_iter().map(|(attempt, key)| (attempt, key.as_ref().to_owned()));
+        self.link.send(ToJobManager::Metrics { tasks, hot_keys: hot_keys.collect() })
     }
 
     fn name_overdue(&self, named: &mut Vec<ExecutionAttemptId>) {

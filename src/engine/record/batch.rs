@@ -31,6 +31,15 @@ pub trait Batch: Any + Send {
     /// The hash column, on a keyed exchange.
     fn hashes(&self) -> Option<&[u64]>;
 
+    /// The key of row `row` as a person reads it, on a keyed exchange.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    fn key_text(&self, row: usize) -> Option<String> {
+        let _ = row;
+        None
+    }
+
     /// Appends the consumer of each row, of so many, as the program's own partitioner says; `false` where there is none.
     ///
     /// # Panics

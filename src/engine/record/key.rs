@@ -51,7 +51,7 @@ impl<K: Key> KeyRef<'_, K> {
 
 /// The text of a `Str` or `String` key.
 #[inline]
-fn text_of<K: Key>(key: &K) -> Option<&str> {
+pub(super) fn text_of<K: Key>(key: &K) -> Option<&str> {
     let any: &dyn Any = key;
     any.downcast_ref::<Str>().map(Str::as_str).or_else(|| any.downcast_ref::<String>().map(String::as_str))
 }

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use super::batch::open_parts;
 use super::column::{self, FrameReader, Malformed, read_flat, write_flat, write_head};
+use super::key::text_of;
 use super::{Batch, BatchType, CodecError, Key, KeyColumn, KeyRef, KeyedTable, Record, Times};
 
 /// Keys whose memory is asked for together: enough waits in flight, few enough to stay in the first-level cache.
@@ -135,6 +136,13 @@ impl<K: Key, V: Record> Batch for Keyed<K, V> {
 
     fn bytes(&self) -> usize {
         self.hashes.len() * size_of::<u64>() + self.keys.bytes() + column::bytes_of(&self.values) + self.times.bytes()
+    }
+
+    fn key_text(&self, row: usize) -> Option<String> {
+        match self.keys.get(row) {
+            KeyRef::Text(text) => Some(text.to_owned()),
+            KeyRef::Value(key) => text_of(key).map(str::to_owned).or_else(|| serde_json::to_string(key).ok()),
+        }
     }
 
     fn hashes(&self) -> Option<&[u64]> {

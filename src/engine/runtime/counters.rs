@@ -1,7 +1,9 @@
 //! A subtask's counters: counted by its thread in plain fields, published once a step, read by anyone.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::graph::event_time::WatermarkHold;
 use crate::graph::task::TaskMetrics;
 use crate::time::{EventTime, Now};
 
@@ -31,10 +33,14 @@ pub(super) struct Counters {
     values: [AtomicU64; 9],
     /// Its distance from the beginning of time, which itself stands for none.
     input_watermark: AtomicU64,
+    /// The channel that holds it back, from 1, and by how much; 0 and the largest number stand for none.
+    hold_channel: AtomicU32,
+    hold_behind_ms: AtomicU64,
     /// When the last step was, in milliseconds, and what the time since then counts as: a subtask that waits makes no steps.
     since: AtomicU64,
     spent: AtomicU64,
     has_accumulators: AtomicBool,
+    hot_key: Mutex<Option<Arc<str>>>,
 }
 
 impl Counters {
@@ -50,6 +56,7 @@ impl Counters {
             idle_ms,
             backpressured_ms,
             input_watermark,
+            watermark_hold,
         } = *metrics;
         let values = [
             records_in,
@@ -67,8 +74,21 @@ impl Counters {
         }
         let watermark = input_watermark.unwrap_or(EventTime::MIN).0;
         self.input_watermark.store(watermark.wrapping_sub(i64::MIN).cast_unsigned(), Ordering::Relaxed);
+        self.hold_channel.store(watermark_hold.map_or(0, |hold| hold.channel.saturating_add(1)), Ordering::Relaxed);
+        let behind_ms = watermark_hold.and_then(|hold| hold.behind_ms).unwrap_or(u64::MAX);
+        self.hold_behind_ms.store(behind_ms, Ordering::Relaxed);
         self.since.store(since.as_millis(), Ordering::Relaxed);
         self.spent.store(spent as u64, Ordering::Relaxed);
+    }
+
+    /// The most frequent key has changed.
+    pub(super) fn note_hot_key(&self, key: Option<Arc<str>>) {
+        *self.hot_key.lock().unwrap_or_else(PoisonError::into_inner) = key;
+    }
+
+    /// The most frequent key, while one is frequent.
+    pub(super) fn hot_key(&self) -> Option<Arc<str>> {
+        self.hot_key.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The subtask has accumulators.
@@ -96,6 +116,9 @@ impl Counters {
         ] = self.values.each_ref().map(|counter| counter.load(Ordering::Relaxed));
         let watermark = self.input_watermark.load(Ordering::Relaxed).cast_signed().wrapping_add(i64::MIN);
         let input_watermark = (watermark > i64::MIN).then_some(EventTime(watermark));
+        let behind_ms = Some(self.hold_behind_ms.load(Ordering::Relaxed)).filter(|behind| *behind < u64::MAX);
+        let channel = self.hold_channel.load(Ordering::Relaxed).checked_sub(1);
+        let watermark_hold = channel.map(|channel| WatermarkHold { channel, behind_ms });
         TaskMetrics {
             records_in,
             bytes_in,
@@ -107,6 +130,7 @@ impl Counters {
             idle_ms,
             backpressured_ms,
             input_watermark,
+            watermark_hold,
         }
     }
 
@@ -139,6 +163,17 @@ mod tests {
             counters.publish(&TaskMetrics::default(), Now(100), spent);
             let TaskMetrics { busy_ms, idle_ms, backpressured_ms, .. } = counters.read_at(Now(107));
             assert_eq!((busy_ms, idle_ms, backpressured_ms), expected);
+        }
+    }
+
+    #[test]
+    fn what_holds_event_time_back_is_read_as_it_was_published() {
+        let counters = Counters::default();
+        for hold in [None, Some((0, None)), Some((0, Some(0))), Some((7, Some(1500)))] {
+            let watermark_hold = hold.map(|(channel, behind_ms)| WatermarkHold { channel, behind_ms });
+            let metrics = TaskMetrics { watermark_hold, ..TaskMetrics::default() };
+            counters.publish(&metrics, Now(1), Spent::Busy);
+            assert_eq!(counters.read(), metrics);
         }
     }
 

@@ -119,6 +119,13 @@ impl TaskExecutor {
         self.tasks.lock().running.iter().map(|(attempt, task)| (*attempt, task.counters.read_at(now))).collect()
     }
 
+    /// Of the subtasks that get one key again and again, which.
+    pub fn hot_keys(&self) -> Vec<(ExecutionAttemptId, Arc<str>)> {
+        let alive = self.tasks.lock();
+        let named = alive.running.iter().filter_map(|(attempt, task)| Some((*attempt, task.counters.hot_key()?)));
+        named.collect()
+    }
+
     /// Has the subtasks that run, and have accumulators, report what is new in them.
     pub fn ask_for_accumulators(&self) {
         let alive = self.tasks.lock();

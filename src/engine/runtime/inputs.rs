@@ -6,6 +6,7 @@ use super::alignment::{Aligned, Aligner, Arrival};
 use super::ports::Gate;
 use super::valve::{Progress, WatermarkValve};
 use crate::engine::record::{Barrier, Batch, Element};
+use crate::graph::event_time::WatermarkHold;
 use crate::graph::task::Failure;
 use crate::time::{EventTime, Now};
 
@@ -115,6 +116,11 @@ impl Inputs {
     /// How far event time has come; `None` before the first watermark.
     pub(super) fn watermark(&self) -> Option<EventTime> {
         Some(self.valve.announced()).filter(|time| *time > EventTime::MIN)
+    }
+
+    /// Which channel event time waits for.
+    pub(super) fn watermark_hold(&self) -> Option<WatermarkHold> {
+        self.valve.hold()
     }
 
     /// Bytes taken from all gates.

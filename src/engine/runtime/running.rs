@@ -189,9 +189,7 @@ impl Running {
                     Incoming::Nothing => Ok(Pause::Nothing { until: None, spent: Spent::Idle }),
                     Incoming::Batch { input, batch } => {
                         metrics.records_in += batch.len() as u64;
-                        if let Some(hashes) = batch.hashes() {
-                            self.hot_keys.see(hashes);
-                        }
+                        self.hot_keys.see(&*batch);
                         self.chain.process(input, batch)?;
                         Ok(Pause::None)
                     }
@@ -324,6 +322,7 @@ impl Running {
                 metrics.bytes_in = inputs.bytes_in();
                 metrics.hot_key_permille = self.hot_keys.permille();
                 metrics.input_watermark = inputs.watermark();
+                metrics.watermark_hold = inputs.watermark_hold();
             }
         }
     }

@@ -110,6 +110,9 @@ impl Subtask {
             Err(told) => (Step::Ended(Outcome::Failed(running.blame_panic(told))), Spent::Busy),
         };
         self.last_step = Some((now, spent));
+        if let Some(news) = running.hot_keys.take_news() {
+            self.counters.note_hot_key(news);
+        }
         if !self.accumulators.is_empty()
             && let Err(failure) = self.report_accumulators(&step, reports)
         {

@@ -5,6 +5,9 @@
 //!   any ─end─► ended: counts as the end of time
 //! ```
 
+use std::cell::Cell;
+
+use crate::graph::event_time::WatermarkHold;
 use crate::time::EventTime;
 
 /// What becomes of event time.
@@ -22,6 +25,8 @@ pub(super) struct WatermarkValve {
     channels: Vec<Channel>,
     announced: EventTime,
     idle: bool,
+    /// What [`Self::hold`] has last found; `None` when something has come since.
+    held: Cell<Option<Option<WatermarkHold>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,29 +46,30 @@ impl WatermarkValve {
     /// So many channels, all active, at the beginning of time.
     pub(super) fn new(channels: usize) -> Self {
         let channel = Channel { watermark: EventTime::MIN, state: State::Active };
-        Self { channels: vec![channel; channels], announced: EventTime::MIN, idle: false }
+        Self { channels: vec![channel; channels], announced: EventTime::MIN, idle: false, held: Cell::new(None) }
     }
 
     /// A watermark has come.
     pub(super) fn watermark(&mut self, channel: usize, watermark: EventTime) {
         let channel = &mut self.channels[channel];
         *channel = Channel { watermark: channel.watermark.max(watermark), state: State::Active };
+        self.held.set(None);
     }
 
     /// Records have come. Whether time has to be announced again because of them.
     pub(super) fn records(&mut self, channel: usize) -> bool {
-        self.channels[channel].state = State::Active;
+        self.set(channel, State::Active);
         self.idle
     }
 
     /// Nothing is expected from the channel for a while.
     pub(super) fn idle(&mut self, channel: usize) {
-        self.channels[channel].state = State::Idle;
+        self.set(channel, State::Idle);
     }
 
     /// Nothing more will come.
     pub(super) fn end(&mut self, channel: usize) {
-        self.channels[channel].state = State::Ended;
+        self.set(channel, State::Ended);
     }
 
     /// The next thing to announce; ask again until there is none.
@@ -99,6 +105,34 @@ impl WatermarkValve {
         active.map(|channel| channel.watermark).filter(|watermark| *watermark >= self.announced).min()
     }
 
+    fn set(&mut self, channel: usize, state: State) {
+        if self.channels[channel].state != state {
+            self.channels[channel].state = state;
+            self.held.set(None);
+        }
+    }
+
+    /// Of the channels that move, the one that time waits for, if another is further. Looked for only when something has come.
+    pub(super) fn hold(&self) -> Option<WatermarkHold> {
+        if let Some(known) = self.held.get() {
+            return known;
+        }
+        let found = self.find_hold();
+        self.held.set(Some(found));
+        found
+    }
+
+    fn find_hold(&self) -> Option<WatermarkHold> {
+        let active = || (0..).zip(&self.channels).filter(|(_, channel)| channel.state == State::Active);
+        // One that is behind where time is already has come back from an idle time, and nobody waits for it.
+        let waited_for = active().filter(|(_, channel)| channel.watermark >= self.announced);
+        let (channel, least) = waited_for.min_by_key(|(_, channel)| channel.watermark)?;
+        let furthest = active().map(|(_, channel)| channel.watermark).max()?;
+        let told = least.watermark > EventTime::MIN;
+        let behind_ms = told.then(|| furthest.0.abs_diff(least.watermark.0));
+        (furthest > least.watermark).then_some(WatermarkHold { channel, behind_ms })
+    }
+
     /// How far it has come.
     pub(super) fn announced(&self) -> EventTime {
         self.announced
@@ -117,6 +151,27 @@ mod tests {
 
     fn at(time: i64) -> Progress {
         Progress::Watermark(EventTime(time))
+    }
+
+    #[test]
+    fn the_channel_that_time_waits_for_is_told_with_how_far_the_others_are() {
+        let mut valve = WatermarkValve::new(3);
+        let hold = |valve: &mut WatermarkValve| {
+            told(valve);
+            valve.hold().map(|hold| (hold.channel, hold.behind_ms))
+        };
+        assert_eq!(hold(&mut valve), None, "none has told anything");
+        valve.watermark(0, EventTime(50));
+        assert_eq!(hold(&mut valve), Some((1, None)), "one that has told nothing");
+        valve.watermark(1, EventTime(20));
+        valve.watermark(2, EventTime(35));
+        assert_eq!(hold(&mut valve), Some((1, Some(30))));
+        valve.idle(1);
+        assert_eq!(hold(&mut valve), Some((2, Some(15))), "nobody waits for one that is idle");
+        valve.records(1);
+        assert_eq!(hold(&mut valve), Some((2, Some(15))), "nor for one that is behind what was announced");
+        valve.end(2);
+        assert_eq!(hold(&mut valve), None, "the others have ended, or are behind");
     }
 
     #[test]

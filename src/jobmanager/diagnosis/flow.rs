@@ -29,6 +29,8 @@ struct Load {
     /// Records a second, by subtask.
     rates: Vec<u64>,
     hot_key_permille: u64,
+    /// Of the subtask that has it.
+    hot_key: Option<String>,
     bad_records: u64,
 }
 
@@ -37,6 +39,7 @@ impl Load {
         let vertex = &master.graph().vertices[index];
         let executions: Vec<&Execution> =
             master.execution().vertices[index].iter().map(|subtask| &subtask.current).collect();
+        let hottest = executions.iter().max_by_key(|it| it.metrics.hot_key_permille);
         let rates = || executions.iter().filter(|it| !it.state.is_terminal()).filter_map(|it| it.rates);
         Self {
             id: vertex.id,
@@ -45,7 +48,8 @@ impl Load {
             busy_ms: rates().map(|rates| rates.busy_ms).max().unwrap_or(0),
             backpressured_ms: rates().map(|rates| rates.backpressured_ms).max().unwrap_or(0),
             rates: rates().map(|rates| rates.records_in).collect(),
-            hot_key_permille: executions.iter().map(|it| it.metrics.hot_key_permille).max().unwrap_or(0),
+            hot_key_permille: hottest.map_or(0, |it| it.metrics.hot_key_permille),
+            hot_key: hottest.and_then(|it| it.hot_key.clone()),
             bad_records: executions.iter().map(|it| it.metrics.bad_records).sum(),
         }
     }
@@ -108,8 +112,9 @@ fn severity(holds_back: bool) -> Severity {
 
 fn hot_key(load: &Load, holds_back: bool) -> Option<Verdict> {
     let hot = load.parallelism > 1 && load.hot_key_permille >= HOT_KEY_PERMILLE;
+    let key = load.hot_key.as_ref().map_or_else(|| "one key".to_owned(), |key| format!("the key {key:?}"));
     hot.then(|| Verdict {
-        cause: format!("one key of {} has at least {} % of its records", load.name, load.hot_key_permille / 10),
+        cause: format!("{key} of {} has at least {} % of its records", load.name, load.hot_key_permille / 10),
         evidence: "counted over the last records that came in by key".to_owned(),
         remedy: "one subtask does that key's work however many there are: fold before the exchange, or split the key"
             .to_owned(),
@@ -150,6 +155,7 @@ mod tests {
             backpressured_ms,
             rates: vec![],
             hot_key_permille: 0,
+            hot_key: None,
             bad_records: 0,
         }
     }
@@ -185,6 +191,8 @@ mod tests {
             (calm.severity, calm.cause.as_str()),
             (Severity::Info, "one key of sum has at least 38 % of its records")
         );
+        let named = hot_key(&Load { hot_key: Some("user \"7\"".to_owned()), ..hot.clone() }, false).unwrap();
+        assert_eq!(named.cause, "the key \"user \\\"7\\\"\" of sum has at least 38 % of its records");
         assert_eq!(hot_key(&Load { parallelism: 1, ..hot }, true), None);
     }
 }

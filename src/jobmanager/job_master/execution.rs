@@ -58,6 +58,8 @@ pub struct Execution {
     pub worker: Option<WorkerId>,
     /// Its last counters.
     pub metrics: TaskMetrics,
+    /// The key that it gets again and again, as a person reads it.
+    pub hot_key: Option<String>,
     /// How fast they grow, once two reports lie far enough apart.
     pub rates: Option<Rates>,
     /// The counters that the next rates are reckoned from.
@@ -76,6 +78,7 @@ impl Execution {
             since: [(ExecutionState::Created, now)].into(),
             worker: None,
             metrics: TaskMetrics::default(),
+            hot_key: None,
             rates: None,
             sample: None,
             accumulators: Accumulators::new(),

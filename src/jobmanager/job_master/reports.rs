@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::event::{Effect, Illegal};
-use super::execution::Position;
+use super::execution::{Execution, Position};
 use super::splits::Answer;
 use super::unwinding::Cause;
 use super::{JobMaster, Phase};
@@ -70,9 +70,14 @@ impl JobMaster {
                 }
                 Ok(())
             }
-            ToJobManager::Metrics { tasks } => {
+            ToJobManager::Metrics { tasks, mut hot_keys } => {
                 for (attempt, metrics) in tasks {
+                    let named = hot_keys.iter().position(|(named, _)| *named == attempt);
+                    let hot_key = named.map(|index| hot_keys.swap_remove(index).1);
                     self.note_metrics(&attempt, metrics, now);
+                    if let Some(execution) = self.running_execution(&attempt) {
+                        execution.hot_key = hot_key;
+                    }
                 }
                 Ok(())
             }
@@ -90,10 +95,15 @@ impl JobMaster {
     }
 
     fn note_metrics(&mut self, attempt: &ExecutionAttemptId, metrics: TaskMetrics, now: Now) {
-        let current = self.position(attempt).and_then(|at| self.execution.current_mut(at));
-        if let Some(execution) = current.filter(|execution| execution.attempt == attempt.attempt) {
+        if let Some(execution) = self.running_execution(attempt) {
             execution.note(metrics, now);
         }
+    }
+
+    /// The execution, if it is its subtask's current one.
+    fn running_execution(&mut self, attempt: &ExecutionAttemptId) -> Option<&mut Execution> {
+        let current = self.position(attempt).and_then(|at| self.execution.current_mut(at));
+        current.filter(|execution| execution.attempt == attempt.attempt)
     }
 
     fn task_state(

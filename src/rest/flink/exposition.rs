@@ -11,6 +11,7 @@ use super::answer::{Query, Result};
 use crate::graph::task::ExecutionState;
 use crate::jobmanager::Handle;
 use crate::jobmanager::core::Core;
+use crate::jobmanager::diagnosis;
 use crate::jobmanager::job::Job;
 use crate::jobmanager::job_master::{Execution, JobMaster, Rates};
 use crate::protocol::job::JobStatus;
@@ -62,7 +63,21 @@ pub(super) fn expose(core: &Core, now: Now, by_subtask: bool) -> Exposition {
             family.sample(&task.labels(), slowest.0 as f64 / 1000.0);
         }
     }
+    held_back(&live, &mut out);
     out
+}
+
+fn held_back(live: &[&Job], out: &mut Exposition) {
+    let mut family = out.family(&metrics::TASK_HELD_BACK);
+    for job in live {
+        let Some(master) = job.master() else { continue };
+        for (index, task) in tasks(job, false).iter().enumerate() {
+            let Some(held) = diagnosis::held_back(master, index) else { continue };
+            let mut labels = task.labels();
+            labels.push(("by", &master.graph().vertices[held.by].name));
+            family.sample(&labels, held.behind_ms.map_or(f64::INFINITY, seconds));
+        }
+    }
 }
 
 fn cluster(core: &Core, out: &mut Exposition) {

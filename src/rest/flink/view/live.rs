@@ -8,7 +8,7 @@ use super::figures::{aggregate, moment};
 use super::plan::job_type;
 use crate::graph::task::ExecutionState;
 use crate::jobmanager::core::Core;
-use crate::jobmanager::diagnosis::diagnose;
+use crate::jobmanager::diagnosis::{diagnose, held_back};
 use crate::jobmanager::job::Job;
 use crate::jobmanager::job_master::{CheckpointRecord, Execution, JobMaster, Rates};
 use crate::protocol::diagnosis::Diagnosis;
@@ -103,9 +103,15 @@ fn vertex(master: &JobMaster, index: usize) -> Value {
         "idle": share(|it| it.idle_ms),
         "input": spread(&executions.iter().map(|it| it.metrics.records_in).collect::<Vec<_>>()),
         "hot": executions.iter().map(|it| it.metrics.hot_key_permille).max().unwrap_or(0),
+        "hot-key": executions.iter().max_by_key(|it| it.metrics.hot_key_permille).and_then(|it| it.hot_key.clone()),
         "bad": sum(|it| it.metrics.bad_records),
         // Of the slowest subtask; none before the first, and for sources.
         "watermark": executions.iter().filter_map(|it| it.metrics.input_watermark).min(),
+        // The input that it waits for, if others are further.
+        "held-back": held_back(master, index).map(|held| {
+            let by = &master.graph().vertices[held.by];
+            json!({ "subtask": held.subtask, "by": by.id, "name": by.name, "by-subtask": held.by_subtask, "behind": held.behind_ms })
+        }),
     })
 }
 

@@ -99,7 +99,13 @@ pub(in super::super) fn of_vertex(job: &Job, index: usize) -> Option<Vec<Metric>
                     }
                 }
             }
-            None => metrics.push(watermark(subtask, execution)),
+            None => {
+                metrics.push(watermark(subtask, execution));
+                let behind =
+                    execution.metrics.watermark_hold.map(|hold| hold.behind_ms.unwrap_or(i64::MAX.unsigned_abs()));
+                let value = Figure::Count(behind.unwrap_or(0));
+                metrics.push(Metric { subtask, name: "watermarkHeldBackTime".into(), value });
+            }
         }
         metrics
     };

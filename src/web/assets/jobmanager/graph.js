@@ -1,8 +1,8 @@
 // The job's graph: laid out once, then only numbers and colours change.
 import { Graph as Layout, layout } from '../vendor/dagre.js';
 import { Component, html, useEffect, useLayoutEffect, useMemo, useRef, useState } from '../lib/html.js';
-import { Legend } from '../lib/bits.js';
-import { bytes, count, permille, time } from '../lib/format.js';
+import { Clock, Legend } from '../lib/bits.js';
+import { bytes, count, duration, permille, time } from '../lib/format.js';
 import { LEGEND, Load, loadOf } from './load.js';
 
 const WIDTH = 236, HEIGHT = 104;
@@ -53,14 +53,25 @@ class Node extends Component {
     return html`<button class="node load-${loadOf(vertex)} ${selected ? 'selected' : ''}" style=${style} onClick=${() => onPick(vertex.id)} aria-pressed=${selected}
         title="${vertex.name}\n${vertex.status.toLowerCase()}, parallelism ${vertex.parallelism}">
       <span class="name">${vertex.name}</span>
-      <span class="line"><span>${vertex.rated ? `busy ${permille(vertex.busy[1])}` : vertex.status.toLowerCase()}</span><span>${watermark(vertex)}</span><span>×${vertex.parallelism}</span></span>
+      <span class="line"><span>${vertex.rated ? `busy ${permille(vertex.busy[1])}` : vertex.status.toLowerCase()}</span>${watermark(vertex) || html`<span></span>`}<span>×${vertex.parallelism}</span></span>
       <${Load} of=${vertex} thin />
       <span class="line"><span>${vertex.rated ? `${count(vertex.rate[0])}/s in` : `${count(vertex.records[0])} in`}</span><span>${vertex.rated ? `${count(vertex.rate[1])}/s out` : `${count(vertex.records[1])} out`}</span></span>
     </button>`;
   }
 }
 
-const watermark = (vertex) => (vertex.watermark === null || vertex.watermark === undefined ? '' : `⌚ ${time(vertex.watermark)}`);
+const watermark = (vertex) => (vertex.watermark === null || vertex.watermark === undefined ? '' : html`<span class=${holds(vertex['held-back']) ? 'late' : ''} title=${heldBack(vertex)}><${Clock} /> ${time(vertex.watermark)}</span>`);
+
+/** Whether it is worth a word: less is a matter of intervals and batches. The threshold is that of the diagnosis. */
+const holds = (held) => held && (held.behind === null || held.behind >= 60000);
+
+/** Which input event time waits for. */
+export function heldBack(vertex) {
+  const held = vertex['held-back'];
+  if (!held) return 'how far event time has come in the slowest subtask';
+  const by = held.behind === null ? 'has told no watermark yet' : `is ${duration(held.behind)} behind the furthest`;
+  return `subtask ${held.subtask} waits for subtask ${held['by-subtask']} of ${held.name}, which ${by}`;
+}
 
 /** What flows over an edge: known where it is its source's only output, or its target's only input. */
 function flow(edge, vertices, edges) {
@@ -134,7 +145,7 @@ export function Graph({ plan, vertices, selected, onPick }) {
         const held = source?.rated && loadOf(source) === 'held';
         return html`<path key=${edge.key} d=${line(edge.points)} class=${held ? 'held' : source?.rated ? 'flows' : ''} />`;
       })}</svg>
-      ${view.scale > FAR ? size.edges.map((edge) => html`<${EdgeLabel} key=${edge.key} edge=${edge} flow=${flow(edge, byId, size.edges)} />`) : ''}
+      ${view.scale > FAR ? size.edges.map((edge) => html`<${EdgeLabel} key=${edge.key} edge=${edge} flow=${flow(edge, byId, size.edges)} target=${byId.get(edge.target)} />`) : ''}
       ${plan.nodes.map((node) => {
         const vertex = byId.get(node.id) || PREVIEW(node);
         return html`<${Node} key=${node.id} vertex=${vertex} place=${size.nodes.get(node.id)} selected=${node.id === selected} far=${view.scale <= FAR} onPick=${onPick} />`;
@@ -147,9 +158,11 @@ export function Graph({ plan, vertices, selected, onPick }) {
   </div>`;
 }
 
-function EdgeLabel({ edge, flow: it }) {
+function EdgeLabel({ edge, flow: it, target }) {
+  const held = target?.['held-back'];
+  const slow = holds(held) && held.by === edge.source;
   const middle = edge.points[Math.floor(edge.points.length / 2)];
-  return html`<span class="edge-label" style=${{ left: `${middle.x}px`, top: `${middle.y}px` }}>${edge.input.ship_strategy || ''}${it ? html`<br />${it.rate === null ? count(it.records) : `${count(it.rate)}/s`}${it.bytes ? html`<br />${bytes(it.bytes)}` : ''}` : ''}</span>`;
+  return html`<span class="edge-label" style=${{ left: `${middle.x}px`, top: `${middle.y}px` }}>${edge.input.ship_strategy || ''}${it ? html`<br />${it.rate === null ? count(it.records) : `${count(it.rate)}/s`}${it.bytes ? html`<br />${bytes(it.bytes)}` : ''}` : ''}${slow ? html`<br /><b class="late" title=${heldBack(target)}><${Clock} /> ${held.behind === null ? 'no watermark' : `−${duration(held.behind)}`}</b>` : ''}</span>`;
 }
 
 /** A vertex of a plan that does not run. */

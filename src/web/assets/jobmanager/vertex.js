@@ -5,6 +5,7 @@ import { href } from '../lib/route.js';
 import { Empty, Legend, Meter, Pairs, Pending, State, Table, Tabs } from '../lib/bits.js';
 import { bytes, count, duration, exact, percent, permille, time } from '../lib/format.js';
 import { History, Plot } from '../lib/plot.js';
+import { heldBack } from './graph.js';
 import { LEGEND } from './load.js';
 
 const PARTS = [['subtasks', 'Subtasks'], ['plots', 'Plots'], ['metrics', 'Metrics'], ['accumulators', 'Accumulators'], ['taskmanagers', 'TaskManagers']];
@@ -121,7 +122,8 @@ export function Vertex({ job, vertex, part, kept, plan }) {
       inputs.length ? ['Reads by', [...new Set(inputs.map((input) => (input.ship_strategy || '').toLowerCase()))].join(', ')] : null,
       vertex.rated ? ['Busiest subtask', html`busy ${permille(vertex.busy[1])}, backpressured ${permille(vertex.backpressured[1])}`] : null,
       vertex.watermark !== null && vertex.watermark !== undefined ? ['Watermark', html`${time(vertex.watermark)} <span class="muted">${duration(now.value - vertex.watermark)} behind the clock</span>`] : null,
-    vertex.hot ? ['Hot key', html`one key has at least <b>${permille(vertex.hot)}</b> of the latest records`] : null,
+      vertex['held-back'] ? ['Held back', heldBack(vertex)] : null,
+      vertex.hot ? ['Hot key', html`${vertex['hot-key'] ? html`<code>${vertex['hot-key']}</code>` : 'one key'} has at least <b>${permille(vertex.hot)}</b> of the latest records`] : null,
       vertex.bad ? ['Malformed', `${exact(vertex.bad)} records repaired or dropped`] : null,
     ]} /></div>
     <${Tabs} of=${PARTS.map(([name, text]) => [name, text, to(name)])} current=${part} label="Views of this vertex" />

@@ -127,3 +127,6 @@ export function Verdicts({ of, link }) {
     ${of.length > 2 ? html`<button class="plain" onClick=${() => setAll(!all)}>${all ? 'fewer' : `${of.length - 2} more`}</button>` : ''}
   </div>`;
 }
+
+/** The sign of event time; drawn, for not every font has one. */
+export const Clock = () => html`<svg class="clock" viewBox="0 0 12 12" aria-hidden="true"><circle cx="6" cy="6" r="5" /><path d="M6 3v3.2l2 1.2" /></svg>`;
