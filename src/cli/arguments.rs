@@ -10,6 +10,7 @@ use super::queues::Queue;
 use super::rescale::Rescale;
 use super::session::Session;
 use super::simulate::SimulateVerb;
+use super::top::Top;
 use crate::ids::{ApplicationId, JobId};
 
 /// flott runs batch and streaming jobs on machines that its resource manager hands out.
@@ -37,6 +38,8 @@ pub(super) enum Verb {
     Checkpoint(JobChoice),
     /// Say what is the matter with a job, why, and what to do
     Diagnose(JobChoice),
+    /// Watch jobs run: rates, load, lag, and what is the matter
+    Top(Top),
     /// Give a running job, or some of its vertices, another parallelism
     Rescale(Rescale),
     /// Sessions: job managers that stay and take many jobs

@@ -18,14 +18,14 @@ use crate::protocol::job::JobStatus;
 use crate::rpc::http;
 
 /// Where jobs are looked for.
-enum Place {
+pub(super) enum Place {
     Standalone(JobManager),
     Applications(ResourceManager),
 }
 
 impl Cluster {
     /// `-m`, else `-t`, else whoever answers.
-    async fn place(&self) -> anyhow::Result<(Place, ClientConfig)> {
+    pub(super) async fn place(&self) -> anyhow::Result<(Place, ClientConfig)> {
         let (_, client) = self.settings.client()?;
         let cluster = ResourceManager::new(&client.resource_manager, &user(), client.secret.as_ref());
         let standalone = || JobManager::at(self.jobmanager.as_deref().unwrap_or(&client.job_manager));

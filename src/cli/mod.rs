@@ -26,6 +26,7 @@ mod savepoints;
 mod session;
 mod settings;
 mod simulate;
+mod top;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -69,6 +70,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Savepoint(options) => savepoints::savepoint(options),
         Verb::Checkpoint(options) => checkpoints::checkpoint(options),
         Verb::Diagnose(options) => diagnose::diagnose(options),
+        Verb::Top(options) => top::top(options),
         Verb::Rescale(options) => rescale::rescale(options),
         Verb::Session(options) => session::session(options),
         Verb::App(options) => applications::app(options),
