@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::command::RunCommand;
+use super::diagnose::Diagnose;
 use super::explain::ExplainFormat;
 use super::queues::Queue;
 use super::rescale::Rescale;
@@ -36,8 +37,8 @@ pub(super) enum Verb {
     Savepoint(Savepoint),
     /// Take a checkpoint of a running job now
     Checkpoint(JobChoice),
-    /// Say what is the matter with a job, why, and what to do
-    Diagnose(JobChoice),
+    /// Say what is the matter with a job or the whole cluster, why, and what to do
+    Diagnose(Diagnose),
     /// Watch jobs run: rates, load, lag, and what is the matter
     Top(Top),
     /// Give a running job, or some of its vertices, another parallelism

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::program::LocalProgram;
 use crate::ids::{ApplicationId, JobId};
+use crate::protocol::diagnosis::ClusterDiagnosis;
 use crate::protocol::submission::{ApplicationState, Submission};
 use crate::protocol::yarn_rest::{
     AppState, Application, ApplicationAttempt, ApplicationEnvelope, ApplicationsEnvelope, BASE, Container,
@@ -138,6 +139,14 @@ impl ResourceManager {
     pub async fn kill(&self, id: ApplicationId) -> Result<(), Error> {
         let state = AppState { state: "KILLED".to_owned(), diagnostics: None };
         self.http.put::<_, serde_json::Value>(&self.as_user(&format!("/apps/{id}/state")), &state).await.map(drop)
+    }
+
+    /// What is the matter with the cluster.
+    ///
+    /// # Errors
+    /// Those of [`Client`].
+    pub async fn diagnosis(&self) -> Result<ClusterDiagnosis, Error> {
+        self.http.get(&format!("{BASE}/diagnosis")).await
     }
 
     /// The root queue as YARN shows it, each queue within its parent.

@@ -11,7 +11,7 @@ pub use self::event_time::{HeldBack, held_back};
 
 use crate::jobmanager::core::Core;
 use crate::jobmanager::job::Job;
-use crate::protocol::diagnosis::{Evidence, Severity, Verdict};
+use crate::protocol::diagnosis::{Evidence, Severity, Verdict, cause_and_remedy};
 use crate::protocol::job::JobStatus;
 use crate::time::Now;
 
@@ -30,23 +30,6 @@ pub fn diagnose(core: &Core, job: &Job, now: Now) -> Vec<Verdict> {
     verdicts
 }
 
-/// A failure's message says the cause first and then what to do, parted by a semicolon that is in no parentheses.
-fn cause_and_remedy(message: &str) -> (String, String) {
-    let mut depth = 0_u32;
-    let outside = message.char_indices().find(|(_, c)| {
-        match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        *c == ';' && depth == 0
-    });
-    match outside {
-        Some((at, _)) => (message[..at].to_owned(), message[at + 1..].trim_start().to_owned()),
-        None => (message.to_owned(), String::new()),
-    }
-}
-
 fn failed(job: &Job) -> Option<Verdict> {
     let outcome = job.outcome().filter(|outcome| outcome.status == JobStatus::Failed)?;
     let failure = outcome.failure.as_ref()?;
@@ -58,15 +41,7 @@ fn failed(job: &Job) -> Option<Verdict> {
         (None, Some(task)) => format!("task {task}"),
         (None, None) => String::new(),
     };
-    Some(Verdict {
-        severity: Severity::Error,
-        kind: "failed".into(),
-        cause,
-        evidence,
-        remedy,
-        vertex: None,
-        page: Evidence::Exceptions,
-    })
+    Some(Verdict { cause, evidence, remedy, ..Verdict::new(Severity::Error, "failed", Evidence::Exceptions) })
 }
 
 fn waiting(core: &Core, job: &Job) -> Option<Verdict> {
@@ -74,13 +49,9 @@ fn waiting(core: &Core, job: &Job) -> Option<Verdict> {
     let why = core.why_waiting(job.id()).filter(|_| !restarts && job.outcome().is_none())?;
     let (cause, remedy) = cause_and_remedy(&why);
     Some(Verdict {
-        severity: Severity::Warning,
-        kind: "waiting".into(),
         cause: format!("waiting: {cause}"),
-        evidence: String::new(),
         remedy,
-        vertex: None,
-        page: Evidence::Graph,
+        ..Verdict::new(Severity::Warning, "waiting", Evidence::Graph)
     })
 }
 
@@ -98,30 +69,11 @@ fn restarting(job: &Job, now: Now) -> Option<Verdict> {
     let (cause, remedy) = cause_and_remedy(&last.failure.to_string());
     let times = if restarts == 1 { "once".to_owned() } else { format!("{restarts} times") };
     let task = last.task.as_ref().map(|task| format!(" in task {task}")).unwrap_or_default();
+    let severity = if job.status() == JobStatus::Restarting { Severity::Error } else { Severity::Warning };
     Some(Verdict {
-        severity: if job.status() == JobStatus::Restarting { Severity::Error } else { Severity::Warning },
-        kind: "restarts".into(),
         cause: format!("restarted {times}, last because {cause}"),
         evidence: format!("{} s ago{task}", age_ms / 1000),
         remedy,
-        vertex: None,
-        page: Evidence::Exceptions,
+        ..Verdict::new(severity, "restarts", Evidence::Exceptions)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_falls_into_its_cause_and_what_to_do() {
-        let (cause, remedy) = cause_and_remedy("cannot connect to h:1: connection refused; start the server first");
-        assert_eq!(
-            (cause.as_str(), remedy.as_str()),
-            ("cannot connect to h:1: connection refused", "start the server first")
-        );
-        for whole in ["boom", "no such file: x (in /tmp; give an absolute path)"] {
-            assert_eq!(cause_and_remedy(whole), (whole.to_owned(), String::new()));
-        }
-    }
 }

@@ -12,6 +12,7 @@
 
 mod clients;
 mod delivery;
+mod diagnosis;
 mod masters;
 mod nodes;
 mod placement;

@@ -15,6 +15,7 @@ use crate::ids::{ApplicationAttemptId, ApplicationId, NodeId};
 use crate::protocol::application_master::{
     AllocateRequest, AllocateResponse, Finish, Register, Registered, ToApplicationMaster,
 };
+use crate::protocol::diagnosis::ClusterDiagnosis;
 use crate::protocol::submission::Submission;
 use crate::resource::Resource;
 use crate::rpc::ClusterSecret;
@@ -162,6 +163,14 @@ impl Handle {
             Answer::Prioritised { priority } => Ok(priority),
             _ => Err(RequestError::Unavailable),
         }
+    }
+
+    /// What is the matter with the cluster, worst first.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn diagnosis(&self) -> Result<ClusterDiagnosis, RequestError> {
+        self.read(|core, now| ClusterDiagnosis { verdicts: core.diagnose(now) }).await
     }
 
     /// Every queue, the root first, parents before children.

@@ -274,13 +274,10 @@ mod tests {
             restarts: 1,
             waiting: None,
             verdicts: vec![Verdict {
-                severity: Severity::Warning,
-                kind: "bottleneck".into(),
                 cause: "sum is the bottleneck".to_owned(),
                 evidence: "busy 81 %".to_owned(),
                 remedy: String::new(),
-                vertex: None,
-                page: Evidence::Graph,
+                ..Verdict::new(Severity::Warning, "bottleneck", Evidence::Graph)
             }],
             vertices: vec![vertex("Source: s", None), vertex("sum", Some(EventTime(1_054_300)))],
         }

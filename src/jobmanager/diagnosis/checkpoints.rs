@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::cause_and_remedy;
 use crate::graph::checkpoint::CheckpointTimings;
 use crate::jobmanager::job_master::{CheckpointRecord, JobMaster};
-use crate::protocol::diagnosis::{Evidence, Severity, Verdict};
+use crate::protocol::diagnosis::{Evidence, Severity, Verdict, cause_and_remedy};
 use crate::protocol::job::JobStatus;
 
 /// A checkpoint without an interval to measure it by is slow from here on.
@@ -28,16 +27,7 @@ pub(super) fn diagnose(master: &JobMaster, status: JobStatus, verdicts: &mut Vec
 }
 
 fn verdict(kind: &'static str) -> Verdict {
-    let (cause, evidence, remedy) = Default::default();
-    Verdict {
-        severity: Severity::Warning,
-        kind: kind.into(),
-        cause,
-        evidence,
-        remedy,
-        vertex: None,
-        page: Evidence::Checkpoints,
-    }
+    Verdict::new(Severity::Warning, kind, Evidence::Checkpoints)
 }
 
 fn failing(record: &CheckpointRecord, count: u64) -> Verdict {

@@ -97,13 +97,11 @@ fn verdict(vertex: VertexId, name: &str, holder: &str, subtask: u32, behind_ms: 
         ),
     };
     Verdict {
-        severity: Severity::Warning,
-        kind: "watermark".into(),
         cause: format!("event time in {name} waits for subtask {subtask} of {holder}"),
         evidence,
         remedy: remedy.to_owned(),
         vertex: Some(vertex),
-        page: Evidence::Graph,
+        ..Verdict::new(Severity::Warning, "watermark", Evidence::Graph)
     }
 }
 

@@ -64,8 +64,7 @@ impl Load {
     }
 
     fn verdict(&self, severity: Severity, kind: &'static str) -> Verdict {
-        let (cause, evidence, remedy) = Default::default();
-        Verdict { severity, kind: kind.into(), cause, evidence, remedy, vertex: Some(self.id), page: Evidence::Graph }
+        Verdict { vertex: Some(self.id), ..Verdict::new(severity, kind, Evidence::Graph) }
     }
 }
 

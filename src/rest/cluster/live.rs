@@ -6,9 +6,9 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::Context;
 use super::error::Error;
 use super::overview::cluster_metrics;
+use super::{Context, json as in_json};
 use crate::resource::Resource;
 use crate::resourcemanager::report::{ApplicationReport, ContainerReport, NodeSummary};
 use crate::rest::live;
@@ -31,12 +31,18 @@ async fn look(context: Context) -> Result<(Now, Value), Error> {
     applications.sort_by_key(|report| std::cmp::Reverse(report.id));
     applications.truncate(APPLICATIONS_MAX);
     let view = json!({
+        "verdicts": handle.diagnosis().await?.verdicts,
         "metrics": cluster_metrics(&summary)["clusterMetrics"],
         "nodes": nodes.iter().map(node).collect::<Vec<_>>(),
         "containers": containers.iter().map(container).collect::<Vec<_>>(),
         "applications": applications.iter().map(application).collect::<Vec<_>>(),
     });
     Ok((handle.now(), view))
+}
+
+/// What is the matter with the cluster: an extension.
+pub(super) async fn diagnosis(State(context): State<Context>) -> Result<Response, Error> {
+    Ok(in_json(&context.handle.diagnosis().await?))
 }
 
 /// Memory in MiB, and cores.

@@ -66,6 +66,7 @@ pub fn router(handle: Handle) -> Router {
         .route("/apps/{id}/appattempts/{attempt}", get(applications::attempt))
         .route("/apps/{id}/appattempts/{attempt}/containers", get(applications::containers))
         .route("/apps/{id}/appattempts/{attempt}/containers/{container}", get(applications::container))
+        .route("/diagnosis", get(live::diagnosis))
         .route("/appstatistics", get(applications::statistics))
         .route("/blobs/{sha256}", get(blobs::get).put(blobs::put))
         .route("/application-master/register", post(master::register))

@@ -3,6 +3,7 @@
 mod applications;
 mod commands;
 mod conservation;
+mod diagnosis;
 mod nodes;
 mod queues;
 mod restart;

@@ -7,22 +7,8 @@ import { counted, duration, exact, mebibytes } from '../lib/format.js';
 import { Capacity, LEGEND } from './capacity.js';
 import { Topology } from './topology.js';
 
-/** Findings about the cluster, worst first. */
-function verdicts({ nodes, applications, metrics }) {
-  const found = [];
-  for (const node of nodes.filter((it) => it.state === 'UNHEALTHY' || it.state === 'LOST')) {
-    found.push({ severity: 'error', kind: 'node', cause: `node ${node.id} is ${node.state.toLowerCase()}${node.health ? `: ${node.health}` : ''}`, evidence: `${node.containers} containers there`, remedy: node.state === 'LOST' ? 'start its NodeManager again; what ran there is replaced elsewhere' : 'nothing is placed on it until it is well', to: href(['nodes', node.id]) });
-  }
-  const waiting = applications.filter((it) => it.waiting && !hasEnded(it.state));
-  for (const app of waiting.slice(0, 3)) {
-    const [cause, ...remedy] = app.waiting.split('; ');
-    found.push({ severity: 'warning', kind: 'waiting', cause: `${app.name} waits: ${cause}`, evidence: `${app.id} of ${app.user} in ${app.queue}`, remedy: remedy.join('; '), to: href(['applications', app.id]) });
-  }
-  if (metrics.activeNodes === 0) {
-    found.unshift({ severity: 'error', kind: 'no-node', cause: 'no node is registered: nothing can run', evidence: '', remedy: 'start one with flott nodemanager on each machine' });
-  }
-  return found;
-}
+/** Where the evidence of a finding is. */
+const evidence = (it) => ({ node: href(['nodes', it.subject]), application: href(['applications', it.subject]) })[it.page];
 
 const COLUMNS = [
   { id: 'name', label: 'Application', sort: (it) => it.name, cell: (it) => html`<a href=${href(['applications', it.id])} title=${it.id}>${it.name}</a>` },
@@ -41,7 +27,7 @@ export function Cluster({ view }) {
   const live = applications.filter((it) => !hasEnded(it.state));
   const used = nodes.reduce((sum, it) => sum + it.used, 0);
   return html`<h1 class="visually-hidden">Cluster</h1>
-    <${Verdicts} of=${verdicts(view)} link=${(it) => it.to} />
+    <${Verdicts} of=${view.verdicts} link=${evidence} />
     <${Facts} of=${[
       ['nodes', exact(metrics.activeNodes), metrics.lostNodes + metrics.unhealthyNodes ? `${metrics.lostNodes + metrics.unhealthyNodes} unfit` : ''],
       ['applications', exact(metrics.appsRunning), 'running'],
