@@ -9,6 +9,8 @@
 
 #![allow(missing_docs, unreachable_pub)]
 
+#[path = "engine/event_time.rs"]
+mod event_time;
 #[path = "engine/latency.rs"]
 mod latency;
 #[path = "engine/raw_pair.rs"]
@@ -92,6 +94,10 @@ enum Workload {
     Latency(latency::Latency),
     /// The same from one thread to another over a bare TCP connection: what this machine allows.
     RawPair(raw_pair::RawPair),
+    /// Event-time timers.
+    Timers(event_time::Timers),
+    /// Sums in event-time windows.
+    Windows(event_time::Windows),
     /// The words of a file, as pairs or as structs.
     WordCount(words::WordCount),
     /// Nothing, until it is cancelled: two vertices, for their memory.
@@ -110,6 +116,8 @@ fn main() -> Result<(), flott::Error> {
         Workload::Vertices { size, vertices } => in_a_row(&env, &size, vertices),
         Workload::Latency(latency) => latency.run(&env),
         Workload::RawPair(pair) => pair.run(),
+        Workload::Timers(timers) => timers.run(&env),
+        Workload::Windows(windows) => windows.run(&env),
         Workload::WordCount(words) => words.run(&env),
         Workload::Idle => idle(&env),
     }

@@ -29,7 +29,7 @@ budgets    time to start a cluster, to submit a one-element job, and idle memory
 engine     what the engine's parts take beside their budgets: keyed sum, chains, large records, many subtasks and vertices, word
            counts, two workers over TCP, latency beside a raw TCP pair, an idle worker, size and build time of a job.
            --text: the file to count (default: 300 MB are made); --only: parts whose name matches (keyed_sum keys chain large_records
-           parallelism vertices words two_workers latency idle size build_time); --long: the keyed sum runs a minute or more;
+           parallelism vertices words two_workers latency idle timers windows metrics size build_time); --long: the keyed sum runs a minute or more;
            --no-build: what target/release has is measured.
 
 What cannot run says why in its row. Needs bash, cargo, python3.

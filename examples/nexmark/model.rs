@@ -89,8 +89,11 @@ impl<'a> Event<'a> {
     /// # Errors
     /// In words, when it is none.
     pub(crate) fn from_json(line: &'a [u8]) -> Result<Self, String> {
-        let line: Line<'a> = serde_json::from_slice(line)
-            .map_err(|error| error.to_string().replace(" at line 1 column ", " at column "))?;
+        let line = match std::str::from_utf8(line) {
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(line),
+        };
+        let line: Line<'a> = line.map_err(|error| error.to_string().replace(" at line 1 column ", " at column "))?;
         match line {
             Line { event_type: 0, person: Some(person), .. } => Ok(Self::Person(person)),
             Line { event_type: 1, auction: Some(auction), .. } => Ok(Self::Auction(auction)),

@@ -23,7 +23,7 @@ bench_engine() {
   TEXT="$text" LONG="$long"
   printf '%-58s %10s      %10s %10s  %s\n' '' measured must aim verdict
   local part
-  for part in keyed_sum keys chain large_records parallelism vertices words two_workers latency idle size build_time; do
+  for part in keyed_sum keys chain large_records parallelism vertices words two_workers latency idle timers windows metrics size build_time; do
     [[ "$part" =~ $only ]] || continue
     "engine_$part" || echo "$part: failed; see $WORK/engine.log, whose last lines are:" "$(tail -n 3 "$WORK/engine.log")"
   done
@@ -224,6 +224,35 @@ idle_worker() {
   pid="$(pgrep -P "$(<"$FLOTT_PID_DIR/taskmanager-0.pid")" | head -n1)"
   budget 'a worker with 2 idle subtasks' "$(awk '/^VmRSS:/ { print $2 / 1024 }' "/proc/$pid/status")" MB at-most 15
   "$FLOTT" cancel -m "$JM" "$job" >>"$WORK/engine.log" 2>&1
+}
+
+engine_timers() {
+  engine timers --events 20000000 --after 0 || return 1
+  local none="$CPU_NS"
+  engine timers --events 20000000 --after 2000 || return 1
+  budget 'a timer set and fired, 2 million at a time' "$(calc "($CPU_NS - $none) / 1000")" us at-most 1
+}
+
+engine_windows() {
+  engine windows --events 20000000 --panes 5 || return 1
+  local few="$CPU_NS"
+  engine windows --events 20000000 --panes 300 || return 1
+  budget 'sliding windows, 300 panes to 5: CPU a record' "$(calc "$CPU_NS / $few")" times at-most 1.5
+  engine windows --events 4000000 --keys 1000 --panes 0 || return 1
+  few="$PEAK_MB"
+  engine windows --events 4000000 --keys 2000000 --panes 0 || return 1
+  budget 'an open window, beside its sum of 8 bytes' "$(calc "($PEAK_MB - $few) * 1048576 / 1.73e6 - 8")" B at-most 200
+}
+
+# Instructions, not seconds: they are the same in every run, whatever else the machine does.
+engine_metrics() {
+  command -v valgrind >/dev/null || { echo 'metrics: valgrind is not installed'; return 0; }
+  valgrind --tool=callgrind --callgrind-out-file="$WORK/callgrind" "$ENGINE" keyed-sum --events 4000000 --keys 100000 \
+    >>"$WORK/engine.log" 2>&1 || return 1
+  budget "metrics' share of a keyed sum's instructions" "$(callgrind_annotate --inclusive=yes --threshold=100 "$WORK/callgrind" |
+    awk '/PROGRAM TOTALS/ { gsub(",", "", $1); total = $1 }
+         /HotKeys::see|Counters::publish|Running::count_flow|Spent::add/ { gsub(",", "", $1); spent += $1 }
+         END { if (total) print 100 * spent / total }')" % at-most 1
 }
 
 engine_size() {

@@ -103,6 +103,12 @@ impl Browser {
         self.with(&format!("{path} to be typed into"), path, "value", &json!({ "text": text }));
     }
 
+    /// Presses a key, whatever has the focus; keys without a character have WebDriver's.
+    pub fn press(&self, key: char) {
+        let actions = ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key.to_string() }));
+        self.post("/actions", &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] })).unwrap();
+    }
+
     /// Waits until the page shows a text.
     pub fn shows(&self, text: &str) {
         let body = "return document.body.innerText";

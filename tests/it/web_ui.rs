@@ -55,7 +55,7 @@ fn a_program_is_brought_run_watched_and_cancelled_in_the_page() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
-/// Opens each page in both themes: it has what it is for, fits the window, and neither a script nor a request fails.
+/// Opens each page in both themes: it has what it is for, fits the window, can be read, and neither a script nor a request fails.
 fn tour(browser: &Browser, name: &str, base: &str, pages: &[(&str, &str)]) {
     for theme in ["light", "dark"] {
         browser.prefer(theme);
@@ -66,9 +66,37 @@ fn tour(browser: &Browser, name: &str, base: &str, pages: &[(&str, &str)]) {
             assert!(browser.script(shape).as_i64().unwrap() <= 0, "{page} is wider than the window");
             let label: String = page.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).take(60).collect();
             browser.picture(&format!("{name}-{theme}{label}"));
+            assert_eq!(browser.script(include_str!("legible.js")), serde_json::json!([]), "{page} in {theme}");
             assert_eq!(browser.complaints(), Vec::<String>::new(), "{page} in {theme}");
         }
     }
+}
+
+#[test]
+fn the_page_can_be_used_from_the_keyboard_alone() {
+    let cluster = Standalone::start(1, 2);
+    let browser = Browser::start();
+    browser.open(&format!("http://{}/#/", cluster.job_manager.address));
+    browser.shows("No job is running");
+    // Everything that can be used gets the focus, one after the other, and shows it.
+    let focused = "const it = document.activeElement, style = getComputedStyle(it); \
+                   return [it.getAttribute('aria-label') || it.textContent.trim(), style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0];";
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        browser.press('\u{e004}'); // Tab
+        let at = browser.script(focused);
+        assert_eq!(at[1], true, "the focus is not to be seen on {}", at[0]);
+        seen.push(at[0].as_str().unwrap().to_owned());
+    }
+    for item in ["Jobs", "Submit", "TaskManagers", "JobManager"] {
+        assert!(seen.iter().any(|seen| seen.starts_with(item)), "{item} is not reached: {seen:?}");
+    }
+    // The search, by its key; Enter opens what is found, Escape closes.
+    browser.press('/');
+    "submit".chars().for_each(|key| browser.press(key));
+    browser.press('\u{e007}'); // Enter
+    browser.shows("Uploaded programs");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
 #[test]

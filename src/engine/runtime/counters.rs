@@ -17,6 +17,8 @@ pub(super) enum Spent {
 
 impl Spent {
     /// Adds the time from `since` to `now` where it belongs.
+    // Never inlined, so that a profile shows what metrics cost.
+    #[inline(never)]
     pub(super) fn add(self, since: Now, now: Now, metrics: &mut TaskMetrics) {
         let millis = now.as_millis().saturating_sub(since.as_millis());
         match self {
@@ -44,6 +46,8 @@ pub(super) struct Counters {
 }
 
 impl Counters {
+    // Never inlined, so that a profile shows what metrics cost.
+    #[inline(never)]
     pub(super) fn publish(&self, metrics: &TaskMetrics, since: Now, spent: Spent) {
         let TaskMetrics {
             records_in,

@@ -37,6 +37,8 @@ struct Counted {
 
 impl HotKeys {
     /// Takes note of a batch's keys, if it has some.
+    // Never inlined, so that a profile shows what metrics cost.
+    #[inline(never)]
     pub(super) fn see(&mut self, batch: &dyn Batch) {
         if let Some(hashes) = batch.hashes() {
             self.count(hashes);
