@@ -106,7 +106,8 @@ impl Browser {
     /// Presses a key, whatever has the focus; keys without a character have WebDriver's.
     pub fn press(&self, key: char) {
         let actions = ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key.to_string() }));
-        self.post("/actions", &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] })).unwrap();
+        self.post("/actions", &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] }))
+            .unwrap();
     }
 
     /// Waits until the page shows a text.
