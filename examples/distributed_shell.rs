@@ -102,6 +102,7 @@ async fn submit(work: &Work) -> anyhow::Result<()> {
             max_attempts: Some(2),
             attempt_failures_validity_ms: None,
             keep_containers_across_attempts: false,
+            lifetime_ms: None,
             is_command: false,
         })
         .await?;
@@ -183,6 +184,7 @@ impl Shell {
                 }
                 Event::StopRequested(why) => return Ok(self.master.finish(FinalStatus::Killed, &why).await?),
                 Event::NodeChanged(report) => println!("{} is {}", report.node, report.state),
+                Event::Preempting(notices) => println!("{} containers are to be taken", notices.len()),
             }
         }
         let summary = format!("{} runs ended well, after {} retries", self.done, self.retried);

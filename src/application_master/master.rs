@@ -251,6 +251,7 @@ impl ApplicationMaster {
         if !response.pending.is_empty() {
             self.news.push_back(Event::Waiting(response.pending));
         }
+        self.news.extend(response.preempting.map(Event::Preempting));
         self.news.extend(response.stop_requested.map(Event::StopRequested));
         self.allocate(AllocateRequest::default())
     }

@@ -1,6 +1,6 @@
 //! What a master hears.
 
-use crate::protocol::application_master::{NodeReport, Pending};
+use crate::protocol::application_master::{NodeReport, Pending, Preempting};
 use crate::protocol::container::{Allocation, ContainerStatus};
 
 /// What a master hears, one thing at a time, in the order it became known.
@@ -14,6 +14,9 @@ pub enum Event {
     NodeChanged(NodeReport),
     /// Why asks wait; told when the kind of reason of one has changed.
     Waiting(Vec<Pending>),
+    /// Containers that are to be taken for other queues: all there are, when they are others than before. Each ends by itself when
+    /// its time is up; a master can save what it holds, and release it earlier.
+    Preempting(Vec<Preempting>),
     /// Somebody wants the application ended in an orderly way, for this reason.
     StopRequested(String),
 }

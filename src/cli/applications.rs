@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::arguments::{App, AppChoice, AppVerb, Node, NodeVerb, Output, Settings};
+use super::arguments::{App, AppChoice, AppVerb, Output, Settings};
 use super::output::{print, say, table, write};
 use super::queues;
 use super::run::user;
@@ -176,34 +176,6 @@ fn log_files(listing: &Value) -> Vec<String> {
         Value::Array(items) => items.iter().flat_map(log_files).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
     }
-}
-
-/// `flott node`.
-pub(super) fn node(options: Node) -> anyhow::Result<ExitCode> {
-    let NodeVerb::List { settings, all, output } = options.verb;
-    let cluster = settings.resource_manager()?;
-    let nodes = block_on(async { Ok(cluster.nodes(all).await?) })?;
-    print(output, &nodes, || {
-        if nodes.is_empty() {
-            return "No nodes; start one with: flott nodemanager -D resourcemanager.address=…\n".to_owned();
-        }
-        table(
-            ["NODE", "STATE", "HTTP", "CONTAINERS", "MEMORY USED", "MEMORY FREE", "VCORES USED", "VCORES FREE"],
-            nodes.iter().map(|node| {
-                [
-                    node.id.clone(),
-                    node.state.to_string(),
-                    node.node_http_address.clone(),
-                    node.num_containers.to_string(),
-                    format!("{} MB", node.used_memory_mb),
-                    format!("{} MB", node.avail_memory_mb),
-                    node.used_virtual_cores.to_string(),
-                    node.available_virtual_cores.to_string(),
-                ]
-            }),
-        )
-    })?;
-    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::command::RunCommand;
 use super::diagnose::Diagnose;
 use super::explain::ExplainFormat;
+use super::nodes::{ClusterCommand, Node};
 use super::queues::Queue;
 use super::rescale::Rescale;
 use super::session::Session;
@@ -51,6 +52,8 @@ pub(super) enum Verb {
     Node(Node),
     /// Queues of the resource manager
     Queue(Queue),
+    /// The cluster as a whole
+    Cluster(ClusterCommand),
     /// Show the configuration
     Config(Config),
     /// Run a resource manager
@@ -332,27 +335,6 @@ pub(super) struct AppChoice {
     pub(super) application: ApplicationId,
 }
 
-/// `flott node`.
-#[derive(Debug, Args)]
-pub(super) struct Node {
-    #[command(subcommand)]
-    pub(super) verb: NodeVerb,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum NodeVerb {
-    /// List nodes
-    List {
-        #[command(flatten)]
-        settings: Settings,
-        /// Lost and decommissioned ones as well
-        #[arg(short, long)]
-        all: bool,
-        #[command(flatten)]
-        output: Output,
-    },
-}
-
 /// `flott config`.
 #[derive(Debug, Args)]
 pub(super) struct Config {
@@ -399,4 +381,9 @@ pub(super) struct Simulate {
     /// Do not print the trace
     #[arg(long)]
     pub(super) quiet: bool,
+}
+
+/// A duration as people write it.
+pub(super) fn duration(text: &str) -> Result<std::time::Duration, String> {
+    crate::config::parse_duration(text).ok_or_else(|| "write a duration, e.g. 90 s, 30 min or 2 h".to_owned())
 }

@@ -63,6 +63,9 @@ pub(super) struct RunCommand {
     /// Environment variable the command sees; without a value: as it is here
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
+    /// Kill it after so long, e.g. 2 h; its queue may allow less
+    #[arg(long, value_name = "DURATION", value_parser = super::arguments::duration)]
+    lifetime: Option<Duration>,
     /// Return as soon as it is submitted
     #[arg(short, long)]
     detached: bool,
@@ -85,6 +88,7 @@ pub(super) fn run(options: &RunCommand) -> anyhow::Result<ExitCode> {
         capability: Resource::new(options.memory.mebibytes(), options.vcores),
         containers: options.containers,
         files: options.files.clone(),
+        lifetime: options.lifetime,
         environment: recorded_environment(&options.env)?,
     };
     block_on(async {

@@ -16,6 +16,7 @@ mod diagnose;
 mod explain;
 mod flink_words;
 mod jobs;
+mod nodes;
 mod output;
 mod progress;
 mod queues;
@@ -74,8 +75,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Rescale(options) => rescale::rescale(options),
         Verb::Session(options) => session::session(options),
         Verb::App(options) => applications::app(options),
-        Verb::Node(options) => applications::node(options),
+        Verb::Node(options) => nodes::node(options),
         Verb::Queue(options) => queues::queue(options),
+        Verb::Cluster(options) => nodes::cluster(options),
         Verb::Config(options) => settings::config(options),
         Verb::Shellmaster => command::shell_master(),
         Verb::Simulate(Simulate { verb: Some(SimulateVerb::Scheduler(options)), .. }) => {

@@ -46,6 +46,8 @@ pub struct CommandOptions {
     pub containers: Option<u32>,
     /// Files it finds in its working directory.
     pub files: Vec<PathBuf>,
+    /// It is killed after so long.
+    pub lifetime: Option<Duration>,
     /// Environment it sees.
     pub environment: BTreeMap<String, String>,
 }
@@ -118,6 +120,7 @@ pub async fn submit_command(cluster: &ResourceManager, options: CommandOptions) 
         max_attempts: Some(1),
         attempt_failures_validity_ms: None,
         keep_containers_across_attempts: false,
+        lifetime_ms: options.lifetime.map(|lasts| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX)),
         is_command: options.containers.is_none(),
     };
     cluster.submit(&submission).await?;

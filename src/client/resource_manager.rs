@@ -197,6 +197,34 @@ impl ResourceManager {
         Ok(envelope["appActivities"].take())
     }
 
+    /// Has nodes leave, come back, or stay out. `change` is one of `{"add":[…],"graceSeconds":N}`, `{"remove":[…]}`,
+    /// `{"replace":[…],"graceSeconds":N}`. Returns the nodes it concerned, with their states.
+    ///
+    /// # Errors
+    /// Those of [`Client`].
+    pub async fn exclude_nodes(&self, change: &serde_json::Value) -> Result<serde_json::Value, Error> {
+        let mut answer: serde_json::Value = self.http.put(&self.as_user("/excluded-nodes"), change).await?;
+        Ok(answer["nodes"]["node"].take())
+    }
+
+    /// The cluster in numbers, as YARN's `clusterMetrics`.
+    ///
+    /// # Errors
+    /// Those of [`Client`].
+    pub async fn metrics(&self) -> Result<serde_json::Value, Error> {
+        let mut envelope: serde_json::Value = self.http.get(&format!("{BASE}/metrics")).await?;
+        Ok(envelope["clusterMetrics"].take())
+    }
+
+    /// Who the ResourceManager is, as YARN's `clusterInfo`.
+    ///
+    /// # Errors
+    /// Those of [`Client`].
+    pub async fn info(&self) -> Result<serde_json::Value, Error> {
+        let mut envelope: serde_json::Value = self.http.get(&format!("{BASE}/info")).await?;
+        Ok(envelope["clusterInfo"].take())
+    }
+
     /// Nodes; with `all`, those that are gone too.
     ///
     /// # Errors

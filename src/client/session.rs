@@ -62,6 +62,7 @@ pub async fn start_session(cluster: &ResourceManager, options: SessionOptions) -
         max_attempts: options.attempts,
         attempt_failures_validity_ms: u64::try_from(FAILURES_COUNT_FOR.as_millis()).ok(),
         keep_containers_across_attempts: false,
+        lifetime_ms: None,
         is_command: false,
     };
     cluster.submit(&submission).await?;

@@ -121,6 +121,7 @@ pub async fn submit_per_job(
         max_attempts: None,
         attempt_failures_validity_ms: None,
         keep_containers_across_attempts: false,
+        lifetime_ms: None,
         is_command: false,
     };
     cluster.submit(&submission).await?;

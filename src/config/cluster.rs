@@ -1,5 +1,6 @@
 //! The processes that manage machines, and what all daemons share.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
@@ -9,8 +10,8 @@ use std::{env, fs};
 use super::options::{
     CLUSTER_SECRET, CLUSTER_SECRET_FILE, ConfigOption, HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, NODEMANAGER_BIND_HOST,
     NODEMANAGER_CACHE_TARGET_SIZE, NODEMANAGER_DIR, NODEMANAGER_HOST, NODEMANAGER_LABEL, NODEMANAGER_MEMORY,
-    NODEMANAGER_PORT, NODEMANAGER_RACK, NODEMANAGER_VCORES, RESOURCEMANAGER_ADDRESS, RESOURCEMANAGER_AM_EXPIRY,
-    RESOURCEMANAGER_AM_MAX_ATTEMPTS, RESOURCEMANAGER_AM_SHARE, RESOURCEMANAGER_BIND_HOST,
+    NODEMANAGER_PORT, NODEMANAGER_RACK, NODEMANAGER_RESOURCES, NODEMANAGER_VCORES, RESOURCEMANAGER_ADDRESS,
+    RESOURCEMANAGER_AM_EXPIRY, RESOURCEMANAGER_AM_MAX_ATTEMPTS, RESOURCEMANAGER_AM_SHARE, RESOURCEMANAGER_BIND_HOST,
     RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY, RESOURCEMANAGER_NODE_EXPIRY, RESOURCEMANAGER_PORT,
     RESOURCEMANAGER_QUEUES_FILE, RESOURCEMANAGER_STATE_DIR, RESOURCEMANAGER_UPLOADS_ENABLED,
     RESOURCEMANAGER_UPLOADS_RETENTION,
@@ -121,6 +122,8 @@ pub struct NodeManagerConfig {
     pub memory: MemorySize,
     /// `nodemanager.vcores`: what the node offers; default: its cores, at least 8.
     pub vcores: u32,
+    /// `nodemanager.resources`: other countable things the node offers, by name.
+    pub resources: BTreeMap<String, u64>,
     /// `nodemanager.rack`, if it names one.
     pub rack: Option<String>,
     /// `nodemanager.label`, if it has one.
@@ -150,6 +153,7 @@ impl NodeManagerConfig {
             cache_target: configuration.get(&NODEMANAGER_CACHE_TARGET_SIZE)?,
             memory: configuration.find(&NODEMANAGER_MEMORY)?.unwrap_or_else(machine_memory),
             vcores: configuration.find(&NODEMANAGER_VCORES)?.unwrap_or_else(machine_vcores),
+            resources: resources(configuration)?,
             rack: configuration.find(&NODEMANAGER_RACK)?,
             label: configuration.find(&NODEMANAGER_LABEL)?,
             heartbeat: configuration.get(&HEARTBEAT_INTERVAL)?,
@@ -177,6 +181,19 @@ impl NodeManagerConfig {
         }
         Ok(())
     }
+}
+
+/// Amounts by name.
+fn resources(configuration: &Configuration) -> Result<BTreeMap<String, u64>, Error> {
+    let written: Vec<(String, String)> = configuration.find(&NODEMANAGER_RESOURCES)?.unwrap_or_default();
+    let amount = |(name, amount): (String, String)| match amount.trim().parse() {
+        Ok(amount) if !name.is_empty() => Ok((name, amount)),
+        Ok(_) | Err(_) => {
+            let key = NODEMANAGER_RESOURCES.key;
+            Err(Error::Conflict(format!("{key}: `{name}:{amount}` is no amount; write for example yarn.io/gpu:2")))
+        }
+    };
+    written.into_iter().map(amount).collect()
 }
 
 /// `host:port` of the ResourceManager.

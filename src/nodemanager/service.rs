@@ -308,7 +308,8 @@ impl Service {
     }
 
     fn capability(&self) -> Resource {
-        Resource::new(self.config.memory.mebibytes(), self.config.vcores)
+        let named = self.config.resources.clone();
+        Resource { named, ..Resource::new(self.config.memory.mebibytes(), self.config.vcores) }
     }
 
     fn link_said(&mut self, seen: Seen, link: &ResourceManagerLink) {

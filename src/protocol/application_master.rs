@@ -179,6 +179,10 @@ pub struct AllocateResponse {
     /// For each unsatisfied row of the ask table, why it waits.
     #[serde(default)]
     pub pending: Vec<Pending>,
+    /// Every container that is to be taken for another queue, when those are others than before. One that is not among them any
+    /// more, and has not ended, stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preempting: Option<Vec<Preempting>>,
     /// A request of the client that its master's job be ended in an orderly way, with the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_requested: Option<String>,
@@ -197,6 +201,18 @@ pub struct Pending {
     pub count: u32,
     /// One line: `no node has 4096 MB free: 2 nodes, largest free 1024 MB`.
     pub reason: String,
+}
+
+/// A container on notice. YARN's `PreemptionContainer`, whose contract is strict: this very container is taken, unless whoever it is
+/// for is served before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preempting {
+    /// The container.
+    pub container: ContainerId,
+    /// The queue it is taken for.
+    pub queue: String,
+    /// How long from now it is left, in milliseconds.
+    pub in_ms: u64,
 }
 
 /// A node as a master sees it. YARN's `NodeReport`.

@@ -40,6 +40,9 @@ pub struct Submission {
     /// Whether other containers live on when the master fails.
     #[serde(default)]
     pub keep_containers_across_attempts: bool,
+    /// It is killed this many milliseconds after it was submitted, if it has not ended; its queue may allow less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifetime_ms: Option<u64>,
     /// Whether the master's container is the whole application: its command registers nowhere, and how it exits is how the
     /// application ends.
     #[serde(default)]

@@ -20,6 +20,7 @@ use super::scheduler::AppKey;
 use crate::ids::{ApplicationAttemptId, ApplicationId, NodeId};
 use crate::protocol::application_master::FinalStatus;
 use crate::protocol::submission::{ApplicationState, Submission};
+use crate::resource::Resource;
 use crate::time::Now;
 
 /// An application, from submission until it is dropped from the list of finished ones.
@@ -47,6 +48,21 @@ pub(crate) struct Application {
     pub(crate) recovered: bool,
     /// MB-milliseconds and core-milliseconds of containers that ended.
     pub(crate) used: (u64, u64),
+    /// When it is killed at the latest.
+    pub(crate) ends_by: Option<Now>,
+    /// What was taken from it for others, since the ResourceManager started.
+    pub(crate) preempted: Preempted,
+}
+
+/// What was taken from an application for others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preempted {
+    /// Masters' containers.
+    pub masters: u64,
+    /// Other containers.
+    pub workers: u64,
+    /// All of them together.
+    pub resource: Resource,
 }
 
 /// Where an application stands.
@@ -157,6 +173,8 @@ impl Application {
             scheduled: None,
             recovered: false,
             used: (0, 0),
+            ends_by: None,
+            preempted: Preempted::default(),
         }
     }
 

@@ -30,6 +30,8 @@ pub(crate) struct Container {
     pub(crate) state: State,
     /// Whether its node has reported it in any state.
     pub(crate) reported: bool,
+    /// It is to be taken away: when, and for which queue.
+    pub(crate) on_notice: Option<(Now, String)>,
     pub(crate) allocated_at: Now,
 }
 
@@ -51,6 +53,17 @@ pub(crate) enum State {
     Acquired,
     /// Its node has it.
     Running,
+}
+
+impl State {
+    /// YARN's name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Allocated => "ALLOCATED",
+            Self::Acquired => "ACQUIRED",
+            Self::Running => "RUNNING",
+        }
+    }
 }
 
 /// What can happen to a container.

@@ -13,9 +13,11 @@
 mod clients;
 mod delivery;
 mod diagnosis;
+mod exclusion;
 mod masters;
 mod nodes;
 mod placement;
+mod preemption;
 mod queues;
 mod recovery;
 mod steps;
@@ -90,6 +92,10 @@ pub struct Core {
     members_changed: BTreeSet<NodeId>,
     /// Recovered attempts whose master's container no node has reported yet.
     unclaimed: BTreeSet<ApplicationAttemptId>,
+    /// Nodes that are to leave, or must not join.
+    excluded: Vec<record::Excluded>,
+    /// Of nodes that are to leave, those that have become empty.
+    leaving: BTreeSet<NodeId>,
     /// Ended applications, oldest first.
     ended: VecDeque<ApplicationId>,
     outgoing: Outgoing,
@@ -153,6 +159,8 @@ impl Core {
             lost_over_restart: BTreeSet::new(),
             members_changed: BTreeSet::new(),
             unclaimed: BTreeSet::new(),
+            excluded: Vec::new(),
+            leaving: BTreeSet::new(),
             ended: VecDeque::new(),
             outgoing: Outgoing::default(),
             transitions: Vec::new(),
@@ -170,6 +178,12 @@ impl Core {
         self.place(now);
         let placed = self.run_steps(now, out);
         self.deliver(now, out);
+        if !self.leaving.is_empty() {
+            // After what it is still told: it stops listening then.
+            self.decommission_empty(now, out);
+            self.store_members(out);
+            self.deliver(now, out);
+        }
         told.and(stepped).and(placed)
     }
 
@@ -177,7 +191,7 @@ impl Core {
         match event {
             Event::Recover(records) => self.recover(records, now, out),
             Event::Persisted(ticket) => self.persisted(ticket),
-            Event::Wake => return self.wake(now),
+            Event::Wake => return self.wake(now, out),
             Event::NewApplication { request } => self.new_application(request, out),
             Event::Submit { request, submission } => {
                 let answer = self.submit(*submission, now, out);
@@ -197,6 +211,14 @@ impl Core {
             }
             Event::SetPriority { request, application, priority } => {
                 let answer = self.set_priority(application, priority, out);
+                respond(out, request, answer);
+            }
+            Event::Exclude { request, change } => {
+                let answer = self.exclude(change, now, out);
+                respond(out, request, answer);
+            }
+            Event::SetLifetime { request, application, until } => {
+                let answer = self.set_lifetime(application, until, now, out);
                 respond(out, request, answer);
             }
             Event::NodeHello { request, register, resumed } => self.node_hello(request, *register, resumed, now, out),
@@ -227,7 +249,7 @@ impl Core {
         &self.cluster
     }
 
-    fn wake(&mut self, now: Now) -> Result<(), Illegal> {
+    fn wake(&mut self, now: Now, out: &mut Vec<Effect>) -> Result<(), Illegal> {
         let mut result = Ok(());
         while let Some(timer) = self.timers.take_due(now) {
             let done = match timer {
@@ -246,6 +268,18 @@ impl Core {
                     Ok(())
                 }
                 Timer::Allocation(container) => self.allocation_expired(container, now),
+                Timer::PreemptionRound => {
+                    self.preempt(now);
+                    Ok(())
+                }
+                Timer::Preemption(container) => {
+                    self.take_away(container, now);
+                    Ok(())
+                }
+                Timer::Decommission(node) => {
+                    self.decommission(&node, now, out);
+                    Ok(())
+                }
                 Timer::Scheduler => {
                     self.replan = true;
                     Ok(())

@@ -1,12 +1,15 @@
 //! What the ResourceManager's core is told, and what it wants done.
 
+use std::time::Duration;
+
 use super::error::Refused;
 use super::record::{Key, Record};
 use crate::ids::{ApplicationAttemptId, ApplicationId, NodeId};
 use crate::protocol::application_master::{self as am, AllocateRequest, Finish, ToApplicationMaster};
-use crate::protocol::node::{self, ToNode};
+use crate::protocol::node::{self, NodeState, ToNode};
 use crate::protocol::submission::Submission;
 use crate::resource::Resource;
+use crate::time::Now;
 
 /// Names a request until its answer; chosen by whoever drives the core.
 pub type RequestId = u64;
@@ -68,6 +71,22 @@ pub enum Event {
         /// Larger numbers first.
         priority: u32,
     },
+    /// An administrator changes which nodes are to leave or stay out.
+    Exclude {
+        /// Answered by [`Answer::NodesExcluded`], once it is durable.
+        request: RequestId,
+        /// How.
+        change: Exclusion,
+    },
+    /// A client sets when an application ends at the latest.
+    SetLifetime {
+        /// Answered by [`Answer::LifetimeSet`].
+        request: RequestId,
+        /// Which.
+        application: ApplicationId,
+        /// When; none: never, as far as its queue allows.
+        until: Option<Now>,
+    },
     /// A node opened a link.
     NodeHello {
         /// Answered by [`Answer::NodeRegistered`].
@@ -120,6 +139,30 @@ pub enum Event {
     MasterSilent {
         /// Whose.
         attempt: ApplicationAttemptId,
+    },
+}
+
+/// A change of the list of nodes that are to leave or stay out. Nodes are named by host, or by `host:port`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exclusion {
+    /// These as well.
+    Add {
+        /// Which.
+        nodes: Vec<String>,
+        /// How long their containers may go on.
+        grace: Duration,
+    },
+    /// These no more.
+    Remove {
+        /// Which.
+        nodes: Vec<String>,
+    },
+    /// These and no others.
+    Replace {
+        /// Which.
+        nodes: Vec<String>,
+        /// How long the containers of those that are new on it may go on.
+        grace: Duration,
     },
 }
 
@@ -210,6 +253,16 @@ pub enum Answer {
     Prioritised {
         /// What it has now.
         priority: u32,
+    },
+    /// To [`Event::Exclude`]: the nodes it concerned, as they stand now.
+    NodesExcluded {
+        /// By id.
+        nodes: Vec<(NodeId, NodeState)>,
+    },
+    /// To [`Event::SetLifetime`].
+    LifetimeSet {
+        /// When it ends at the latest: its queue may allow less than was wanted.
+        until: Option<Now>,
     },
     /// To [`Event::NodeHello`].
     NodeRegistered(node::Registered),

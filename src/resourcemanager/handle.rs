@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::core::Core;
 use super::error::{Refused, RequestError};
-use super::event::{Answer, Event, Registering, RequestId};
+use super::event::{Answer, Event, Exclusion, Registering, RequestId};
 use super::report::{ApplicationReport, AttemptReport, ClusterSummary, ContainerReport, NodeSummary, QueueReport};
 use super::scheduler::{Access, NodeReason};
 use crate::ids::{ApplicationAttemptId, ApplicationId, NodeId};
@@ -16,6 +16,7 @@ use crate::protocol::application_master::{
     AllocateRequest, AllocateResponse, Finish, Register, Registered, ToApplicationMaster,
 };
 use crate::protocol::diagnosis::ClusterDiagnosis;
+use crate::protocol::node::NodeState;
 use crate::protocol::submission::Submission;
 use crate::resource::Resource;
 use crate::rpc::ClusterSecret;
@@ -171,6 +172,32 @@ impl Handle {
     /// [`RequestError`].
     pub async fn diagnosis(&self) -> Result<ClusterDiagnosis, RequestError> {
         self.read(|core, now| ClusterDiagnosis { verdicts: core.diagnose(now) }).await
+    }
+
+    /// Changes which nodes are to leave or stay out; returns those it concerned, as they stand now.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn exclude(&self, change: Exclusion) -> Result<Vec<(NodeId, NodeState)>, RequestError> {
+        match self.ask(move |request| Event::Exclude { request, change }).await? {
+            Answer::NodesExcluded { nodes } => Ok(nodes),
+            _ => Err(RequestError::Unavailable),
+        }
+    }
+
+    /// Sets when an application ends at the latest; returns when it does, since its queue may allow less.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn set_lifetime(
+        &self,
+        application: ApplicationId,
+        until: Option<Now>,
+    ) -> Result<Option<Now>, RequestError> {
+        match self.ask(move |request| Event::SetLifetime { request, application, until }).await? {
+            Answer::LifetimeSet { until } => Ok(until),
+            _ => Err(RequestError::Unavailable),
+        }
     }
 
     /// Every queue, the root first, parents before children.

@@ -34,6 +34,8 @@ pub(crate) struct Mailbox {
     pub(crate) nodes: Vec<NodeReport>,
     /// Whether the reasons of waiting asks changed in kind.
     pub(crate) reasons_changed: bool,
+    /// Whether other containers than before are on notice.
+    pub(crate) notices_changed: bool,
     /// Set after a restart of the ResourceManager: a surviving master that speaks HTTP counts on from an id that only its next
     /// request tells. On a new link ids begin anew.
     pub(crate) held: bool,
@@ -52,8 +54,9 @@ pub(crate) struct InvalidResponseId {
 impl Mailbox {
     /// Whether there is something to tell.
     pub(crate) fn has_news(&self) -> bool {
-        let any =
-            self.reasons_changed || !(self.granted.is_empty() && self.completed.is_empty() && self.nodes.is_empty());
+        let any = self.reasons_changed
+            || self.notices_changed
+            || !(self.granted.is_empty() && self.completed.is_empty() && self.nodes.is_empty());
         any && !self.held
     }
 
@@ -111,6 +114,7 @@ impl Mailbox {
         self.granted.clear();
         self.nodes.clear();
         self.reasons_changed = false;
+        self.notices_changed = false;
         self.channel = Channel::Silent;
         ended
     }

@@ -40,7 +40,7 @@ mod store;
 mod timers;
 mod uploads;
 
-pub use self::application::Final;
+pub use self::application::{Final, Preempted};
 pub use self::error::{Error, Illegal, RefusalCode, Refused, RequestError};
 pub use self::handle::Handle;
 pub use self::scheduler::{Access, NodeReason, Placement};

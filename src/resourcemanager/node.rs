@@ -3,10 +3,11 @@
 //! ```text
 //! NEW ─register─► RUNNING ◄─health─► UNHEALTHY
 //!                    │ silent too long ──► LOST ─register─► RUNNING
-//!                    └ unregister ──► SHUTDOWN ─register─► RUNNING
+//!                    ├ unregister ──► SHUTDOWN ─register─► RUNNING
+//!                    └ excluded ──► DECOMMISSIONING ─ empty, or out of time ─► DECOMMISSIONED
 //! ```
 //! A broken link does not change the state: the node is *silent* and takes no new containers until it comes back or is lost.
-//! Excluding nodes (DECOMMISSIONING, DECOMMISSIONED) and REBOOTED have no arrows yet.
+//! REBOOTED has no arrows: a node that comes back without its containers says so.
 
 use std::collections::BTreeSet;
 
@@ -48,6 +49,12 @@ pub(crate) enum Input {
     Expired,
     /// It left in order.
     Unregistered,
+    /// It is to take nothing new, and to go once it is empty.
+    Excluded,
+    /// It is empty, or has had its time.
+    Drained,
+    /// It may stay, or come back.
+    Recommissioned,
 }
 
 /// What a node's change means for its containers.
@@ -95,7 +102,18 @@ impl Node {
             | (Unhealthy | Decommissioning, Input::Health { healthy: false }) => (self.state, Consequence::None),
             (Running | Unhealthy | Decommissioning, Input::Expired) => (Lost, Consequence::ContainersLost),
             (Running | Unhealthy | Decommissioning, Input::Unregistered) => (Shutdown, Consequence::ContainersLost),
-            (Decommissioned, _)
+            (Running | Unhealthy | Decommissioning, Input::Excluded) => (Decommissioning, Consequence::None),
+            (New | Lost | Shutdown | Rebooted | Decommissioned, Input::Excluded) => (Decommissioned, Consequence::None),
+            (Decommissioning, Input::Drained) => (Decommissioned, Consequence::ContainersLost),
+            (Decommissioning, Input::Recommissioned) => (Running, Consequence::Usable),
+            // It has been told to stop; it is started again by hand.
+            (Decommissioned, Input::Recommissioned) => (Shutdown, Consequence::None),
+            (_, Input::Recommissioned) => (self.state, Consequence::None),
+            (
+                Decommissioned,
+                Input::Registered | Input::Health { .. } | Input::Expired | Input::Unregistered | Input::Drained,
+            )
+            | (New | Lost | Rebooted | Shutdown | Running | Unhealthy, Input::Drained)
             | (New | Lost | Rebooted | Shutdown, Input::Health { .. } | Input::Expired | Input::Unregistered) => {
                 return Err(Illegal::new("node", &self.id, self.state, format!("{input:?}")));
             }

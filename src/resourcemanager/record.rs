@@ -28,6 +28,11 @@ pub enum Record {
         /// It was checked when it was applied.
         text: String,
     },
+    /// Nodes that are to leave, or must not join.
+    Excluded {
+        /// All there are.
+        nodes: Vec<Excluded>,
+    },
     /// A node that is part of the cluster: after a restart it is waited for.
     Node {
         /// Its id.
@@ -42,6 +47,8 @@ pub enum Key {
     Cluster,
     /// The tree of queues.
     Queues,
+    /// The list of excluded nodes.
+    Excluded,
     /// By application.
     Application(ApplicationId),
     /// By attempt.
@@ -58,6 +65,7 @@ impl std::fmt::Display for Key {
         match self {
             Self::Cluster => write!(f, "{PREFIX}cluster"),
             Self::Queues => write!(f, "{PREFIX}queues"),
+            Self::Excluded => write!(f, "{PREFIX}excluded"),
             Self::Application(id) => write!(f, "{PREFIX}application/{id}"),
             Self::Attempt(id) => write!(f, "{PREFIX}attempt/{id}"),
             Self::Node(id) => write!(f, "{PREFIX}node/{id}"),
@@ -73,6 +81,7 @@ impl Record {
             Self::Application(application) => Key::Application(application.submission.application),
             Self::Attempt(attempt) => Key::Attempt(attempt.attempt),
             Self::Queues { .. } => Key::Queues,
+            Self::Excluded { .. } => Key::Excluded,
             Self::Node { node } => Key::Node(node.clone()),
         }
     }
@@ -91,6 +100,15 @@ pub struct Cluster {
     pub token_key: String,
     /// Signs masters' tokens; hex. Stays here.
     pub master_key: String,
+}
+
+/// A node that is to leave, or must not join.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Excluded {
+    /// Host, or `host:port`.
+    pub node: String,
+    /// Until then what runs on it may go on.
+    pub until: Now,
 }
 
 /// An application as stored.

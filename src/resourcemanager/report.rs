@@ -82,6 +82,10 @@ pub struct ApplicationReport {
     pub pending: Vec<Pending>,
     /// Why it waits; none if it does not.
     pub waiting_reason: Option<String>,
+    /// When it is killed at the latest, if it does not end before.
+    pub ends_by: Option<Now>,
+    /// What was taken from it for others.
+    pub preempted: super::Preempted,
     /// Grows with each change.
     pub version: u64,
 }

@@ -18,6 +18,12 @@ pub(crate) enum Timer {
     Lifetime(ApplicationId),
     /// A granted container was not started.
     Allocation(ContainerId),
+    /// Those who starve are looked for again.
+    PreemptionRound,
+    /// A container on notice is taken away.
+    Preemption(ContainerId),
+    /// A node that is to leave has had its time.
+    Decommission(NodeId),
     /// An ask may be served in another way from now on.
     Scheduler,
     /// Nodes had time to come back after a restart.

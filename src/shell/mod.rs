@@ -58,7 +58,7 @@ pub async fn run(identity: &Identity, shell: &ShellEnvironment) -> Result<(), Er
             Event::StopRequested(why) => {
                 return master.finish(FinalStatus::Killed, &why).await;
             }
-            Event::NodeChanged(_) | Event::Waiting(_) => {}
+            Event::NodeChanged(_) | Event::Waiting(_) | Event::Preempting(_) => {}
         }
     }
     master.finish(FinalStatus::Succeeded, &tasks.summary()).await

@@ -87,3 +87,30 @@ fn a_master_of_another_domain_retries_and_collects_over_a_restart_of_the_resourc
     }
     yarn.wait_empty();
 }
+
+#[test]
+fn a_node_that_is_decommissioned_ends_what_it_runs_after_its_grace_and_goes() {
+    let mut yarn = Yarn::start(2);
+    let submitted = yarn.json(&["app", "run"], &["-d", "--", "sleep 600"]);
+    let id = submitted["application"].as_str().unwrap().to_owned();
+    let first = wait_for("the command to run", PATIENCE, || {
+        let report = yarn.json(&["app", "status"], &[&id]);
+        (report["state"] == "RUNNING").then(|| report["masterNodeId"].as_str().unwrap().to_owned())
+    });
+    let told = yarn.json(&["node", "decommission"], &["--grace", "0 s", &first]);
+    assert_eq!(told[0]["state"], "DECOMMISSIONED", "{told}");
+    wait_for("the command to run on the other node", PATIENCE, || {
+        let report = yarn.json(&["app", "status"], &[&id]);
+        let moved = report["state"] == "RUNNING" && report["masterNodeId"].as_str() != Some(&first);
+        moved.then_some(())
+    });
+    let index = yarn.nodes.iter().position(|node| first.ends_with(node.port())).unwrap();
+    wait_for("the node manager to end", PATIENCE, || yarn.nodes[index].child.try_wait().unwrap());
+    yarn.flott(&["node", "decommission"], &["nowhere"]).failed_with("there is no node nowhere");
+    yarn.flott(&["node", "recommission"], &[&first]).succeeded();
+    yarn.restart_node(index);
+    let nodes = yarn.json(&["node", "list"], &[]);
+    assert!(nodes.as_array().unwrap().iter().any(|node| node["id"] == *first && node["state"] == "RUNNING"), "{nodes}");
+    yarn.flott(&["app", "kill"], &[&id]).succeeded();
+    yarn.wait_empty();
+}

@@ -1,7 +1,7 @@
 //! Keys of our own: the ResourceManager, the NodeManager, the cluster, the program.
 
 use super::options;
-use crate::config::Kind::{Duration, Flag, Integer, Memory, Number, Text};
+use crate::config::Kind::{Duration, Flag, Integer, Map, Memory, Number, Text};
 
 options! { honoured: true;
     RESOURCEMANAGER_ADDRESS: Text, "resourcemanager.address" = "127.0.0.1",
@@ -46,6 +46,8 @@ options! { honoured: true;
         "Memory the node offers; by default all it has.";
     NODEMANAGER_VCORES: Integer, "nodemanager.vcores",
         "Virtual cores the node offers; by default its cores, at least 8.";
+    NODEMANAGER_RESOURCES: Map, "nodemanager.resources",
+        "Other countable resources the node offers, e.g. yarn.io/gpu:2,licence:5.";
     CLUSTER_SECRET: Text, "cluster.secret",
         "Who knows it may join as a node or TaskManager; the same on all machines.";
     CLUSTER_SECRET_FILE: Text, "cluster.secret.file",

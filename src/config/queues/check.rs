@@ -18,6 +18,18 @@ pub(super) fn problems(config: &QueuesConfig) -> Vec<String> {
         one(&path, queue, config, &mut problems);
         siblings(&path, queue, &mut problems);
     }
+    let options = &config.scheduler;
+    if !(options.preemption_round_percent > 0.0 && options.preemption_round_percent <= 100.0) {
+        let percent = options.preemption_round_percent;
+        problems.push(format!("preemption-round-percent is {percent}; it must be above 0 and at most 100"));
+    }
+    if !(options.preemption_dead_zone_percent >= 0.0 && options.preemption_dead_zone_percent.is_finite()) {
+        let percent = options.preemption_dead_zone_percent;
+        problems.push(format!("preemption-dead-zone-percent is {percent}; it must not be below 0"));
+    }
+    if options.preemption_interval.is_zero() {
+        problems.push("preemption-interval is 0; rounds need a pause between them, e.g. 3 s".to_owned());
+    }
     for rule in &config.placement {
         placement(rule, config, &mut problems);
     }

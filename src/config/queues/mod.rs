@@ -83,6 +83,8 @@ pub struct Queue {
     pub maximum_application_lifetime: Option<Duration>,
     /// Labels whose nodes it may use, with its share of them.
     pub accessible_node_labels: BTreeMap<String, LabelShare>,
+    /// Whether what applications here and below have is never taken from them for others.
+    pub disable_preemption: bool,
     /// The label of asks that name none.
     pub default_node_label_expression: Option<String>,
 }
@@ -177,6 +179,31 @@ pub struct SchedulerOptions {
     /// After so long an ask that fits nowhere, while smaller ones are served, gets a node reserved; default 5 s.
     #[serde(deserialize_with = "duration")]
     pub reservation_delay: Duration,
+    /// Whether containers are taken from who has more than its promise for who has less and waits; default `none`.
+    pub preemption: Preemption,
+    /// Between two looks for who starves, and how long one must wait to count; default 3 s.
+    #[serde(deserialize_with = "duration")]
+    pub preemption_interval: Duration,
+    /// Between the notice to a container's application and its end; default 15 s.
+    #[serde(deserialize_with = "duration")]
+    pub preemption_grace: Duration,
+    /// At most this percent of the cluster is on notice at a time; default 10.
+    pub preemption_round_percent: f64,
+    /// A queue this percent above its promise is left alone; default 10.
+    pub preemption_dead_zone_percent: f64,
+}
+
+/// From whom containers are taken for others that wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preemption {
+    /// From nobody: who waits, waits for ends.
+    #[default]
+    None,
+    /// From queues above their promise, for queues below theirs.
+    BetweenQueues,
+    /// So, and within a queue from lower priorities, and from users above their limit for users below theirs.
+    WithinQueues,
 }
 
 impl Default for SchedulerOptions {
@@ -185,6 +212,11 @@ impl Default for SchedulerOptions {
             node_locality_delay: Duration::ZERO,
             rack_locality_additional_delay: Duration::ZERO,
             reservation_delay: Duration::from_secs(5),
+            preemption: Preemption::None,
+            preemption_interval: Duration::from_secs(3),
+            preemption_grace: Duration::from_secs(15),
+            preemption_round_percent: 10.0,
+            preemption_dead_zone_percent: 10.0,
         }
     }
 }

@@ -10,6 +10,7 @@
 //! read. Keys that YARN does not have are extensions and marked so.
 
 mod error;
+mod moment;
 mod report;
 mod submission;
 
@@ -21,6 +22,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use self::error::{RemoteException, RemoteExceptionBody};
+pub use self::moment::{format_moment, parse_moment};
 pub use self::report::{
     AppState, Application, ApplicationAttempt, ApplicationAttempts, ApplicationEnvelope, Applications,
     ApplicationsEnvelope, ClusterInfo, ClusterInfoEnvelope, Container, Containers, Node, NodeEnvelope, Nodes,

@@ -155,6 +155,8 @@ pub struct Application {
     pub unmanaged_application: bool,
     #[serde(default)]
     pub am_node_label_expression: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<serde_json::Value>,
     /// Extension: grows with each change; for `since`.
     #[serde(default)]
     pub version: u64,

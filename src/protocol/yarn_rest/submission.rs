@@ -59,6 +59,9 @@ pub struct SubmissionContext {
     /// In milliseconds; absent or not positive: all failures count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt_failures_validity_interval: Option<i64>,
+    /// Extension: the application is killed after so many seconds, if it has not ended; absent: its queue's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lifetime_seconds: Option<u64>,
     /// Extension: the command is the whole application. It registers nowhere, and its exit is the application's end.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_command: bool,
@@ -181,6 +184,7 @@ impl SubmissionContext {
                 .and_then(|ms| u64::try_from(ms).ok())
                 .filter(|ms| *ms > 0),
             keep_containers_across_attempts: self.keep_containers_across_application_attempts,
+            lifetime_ms: self.lifetime_seconds.map(|seconds| seconds.saturating_mul(1000)),
             is_command: self.is_command,
         })
     }
@@ -205,6 +209,7 @@ impl From<&Submission> for SubmissionContext {
             attempt_failures_validity_interval: submission
                 .attempt_failures_validity_ms
                 .map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+            lifetime_seconds: submission.lifetime_ms.map(|ms| ms.div_ceil(1000)),
             is_command: submission.is_command,
         }
     }

@@ -36,6 +36,7 @@ impl Core {
         }
         let mailbox = &mut attempt.mailbox;
         mailbox.reasons_changed = false;
+        let noticed = std::mem::take(&mut mailbox.notices_changed);
         let granted = std::mem::take(&mut mailbox.granted);
         let updated_nodes = std::mem::take(&mut mailbox.nodes);
         let told = std::mem::take(&mut mailbox.completed);
@@ -52,6 +53,7 @@ impl Core {
             updated_nodes,
             cluster_nodes: self.usable_nodes(),
             pending: self.attempts.get(&id).map(|attempt| self.pending(attempt, now)).unwrap_or_default(),
+            preempting: if noticed { Some(self.notices(id, now)) } else { None },
             stop_requested: None,
         };
         let Some(attempt) = self.attempts.get_mut(&id) else { return };

@@ -22,7 +22,7 @@ impl Core {
         now: Now,
         out: &mut Vec<Effect>,
     ) {
-        if let Err((code, why)) = self.may_join(&register) {
+        if let Err((code, why)) = self.may_join(&register, now) {
             return refuse(out, request, code, why);
         }
         let id = register.node.clone();
@@ -47,9 +47,12 @@ impl Core {
         }
         self.enter_node(&register, now);
         self.reconcile(&id, register, now, out);
+        if let Some(until) = self.excluded_until(&id) {
+            self.begin_to_leave(&id, until, now, out);
+        }
     }
 
-    fn may_join(&self, register: &Register) -> Result<(), (RefusalCode, String)> {
+    fn may_join(&self, register: &Register, now: Now) -> Result<(), (RefusalCode, String)> {
         if let Some(secret) = &self.settings.secret {
             let shown = register.secret.as_deref();
             if !shown.is_some_and(|shown| secret.matches(shown)) {
@@ -57,6 +60,14 @@ impl Core {
                 let why = format!("node {} shows {what}; give it the secret of this cluster", register.node);
                 return Err((RefusalCode::Forbidden, why));
             }
+        }
+        let out_already = self.nodes.get(&register.node).is_some_and(|node| node.state == NodeState::Decommissioned);
+        if self.excluded_until(&register.node).is_some_and(|until| out_already || until <= now) {
+            let why = format!(
+                "node {0} is excluded from this cluster; to have it back: flott node recommission {0}",
+                register.node
+            );
+            return Err((RefusalCode::Forbidden, why));
         }
         let minor = |version: &str| version.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
         if minor(&register.version) != minor(&self.settings.version) {
@@ -75,7 +86,7 @@ impl Core {
         let label = register.label.clone().unwrap_or_default();
         let node = self.nodes.entry(id.clone()).or_insert_with(|| Node::new(register));
         let before = node.state;
-        // An excluded node cannot come back; nothing excludes nodes yet.
+        // One that is decommissioned has been refused before.
         if node.apply(&node::Input::Registered).is_err() {
             return;
         }
@@ -204,7 +215,13 @@ impl Core {
         self.node_input(id, &node::Input::Expired, ExitCause::NodeLost, now)
     }
 
-    fn node_input(&mut self, id: &NodeId, input: &node::Input, cause: ExitCause, now: Now) -> Result<(), Illegal> {
+    pub(super) fn node_input(
+        &mut self,
+        id: &NodeId,
+        input: &node::Input,
+        cause: ExitCause,
+        now: Now,
+    ) -> Result<(), Illegal> {
         let Some(node) = self.nodes.get_mut(id) else { return Ok(()) };
         let before = node.state;
         let consequence = node.apply(input)?;
@@ -270,7 +287,7 @@ impl Core {
         owner: ApplicationAttemptId,
     ) {
         if before != after {
-            self.transition("container", id, super::steps::state_name(before), super::steps::state_name(after));
+            self.transition("container", id, before.name(), after.name());
             self.touch(id.attempt.application);
         }
         if role == Role::Master {
@@ -357,7 +374,7 @@ impl Core {
         if let Some(application) = self.applications.get_mut(&id.attempt.application) {
             application.nodes.insert(node.clone());
         }
-        self.transition("container", id, "RECOVERED", super::steps::state_name(container.state));
+        self.transition("container", id, "RECOVERED", container.state.name());
         self.containers.insert(id, container);
         if role == Role::Master {
             self.unclaimed.remove(&owner);
@@ -387,6 +404,7 @@ impl Core {
             role,
             state: container::State::Acquired,
             reported: false,
+            on_notice: None,
             allocated_at: now,
         }
     }

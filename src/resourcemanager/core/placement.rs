@@ -30,6 +30,10 @@ impl Core {
                 Some(at) => self.timers.arm(Timer::Scheduler, at),
                 None => self.timers.disarm(&Timer::Scheduler),
             }
+            match self.scheduler.next_round(now) {
+                Some(at) => self.timers.arm(Timer::PreemptionRound, at),
+                None => self.timers.disarm(&Timer::PreemptionRound),
+            }
         }
         self.tell_reasons(now);
     }
@@ -95,6 +99,7 @@ impl Core {
             role,
             state: container::State::Allocated,
             reported: false,
+            on_notice: None,
             allocated_at: now,
         };
         self.containers.insert(container, granted);

@@ -10,6 +10,7 @@ use crate::resourcemanager::event::{Answer, Effect};
 use crate::resourcemanager::record::{Key, RECORD_BYTES_MAX, Record};
 use crate::resourcemanager::report::QueueReport;
 use crate::resourcemanager::scheduler::{Access, AppKey, NodeReason};
+use crate::resourcemanager::timers::Timer;
 use crate::time::Now;
 
 impl Core {
@@ -94,6 +95,35 @@ impl Core {
         self.persist(Key::Application(id), Some(record), Saved::Nothing, out);
         self.replan = true;
         self.touch(id);
+    }
+
+    /// Changes when an application ends at the latest; its queue's maximum holds.
+    pub(super) fn set_lifetime(
+        &mut self,
+        id: ApplicationId,
+        until: Option<Now>,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<Answer, Refused> {
+        let app = self.movable(id)?;
+        if let Some(past) = until.filter(|until| *until <= now) {
+            let why = format!("the application cannot end at {}, which has passed", past.as_millis());
+            return Err(Refused::new(RefusalCode::BadRequest, why));
+        }
+        let queue = self.scheduler.queue_of(app).to_owned();
+        let submitted_at = self.applications.get(&id).map(|application| application.submitted_at).unwrap_or_default();
+        let wanted = until.map(|until| until.since(submitted_at));
+        let ends_by = self.scheduler.lifetime(&queue, wanted).map(|lasts| submitted_at + lasts);
+        match ends_by {
+            Some(at) => self.timers.arm(Timer::Lifetime(id), at),
+            None => self.timers.disarm(&Timer::Lifetime(id)),
+        }
+        self.change_submission(id, out, |application| {
+            let millis = |lasts: std::time::Duration| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
+            application.submission.lifetime_ms = wanted.map(millis);
+            application.ends_by = ends_by;
+        });
+        Ok(Answer::LifetimeSet { until: ends_by })
     }
 
     pub(super) fn lifetime_over(&mut self, id: ApplicationId) {

@@ -28,6 +28,7 @@ impl Core {
                 Record::Cluster(cluster) => self.recover_cluster(cluster),
                 Record::Application(application) => applications.push(*application),
                 Record::Attempt(attempt) => attempts.entry(attempt.attempt.application).or_default().push(*attempt),
+                Record::Excluded { nodes } => self.excluded = nodes,
                 Record::Queues { text } => self.recover_queues(&text, now),
                 Record::Node { node } => {
                     self.awaited_nodes.insert(node);

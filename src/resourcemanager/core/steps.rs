@@ -1,12 +1,13 @@
 //! Runs the state machines of applications and attempts and does what they ask for.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::{Core, Saved, Step};
 use crate::ids::{ApplicationAttemptId, ApplicationId, ContainerId, NodeId};
 use crate::protocol::application_master::ToApplicationMaster;
 use crate::protocol::container::{Exit, ExitCause, LaunchContext};
-use crate::protocol::node::{StartContainer, ToNode};
+use crate::protocol::node::{NodeState, StartContainer, ToNode};
 use crate::protocol::roles;
 use crate::protocol::tokens::{AM_RM_TOKEN, AmRmTokenIdentifier};
 use crate::resourcemanager::application::{self, Application};
@@ -114,8 +115,10 @@ impl Core {
         if let Some(app) = application.scheduled.filter(|_| submission.is_command) {
             self.scheduler.set_command(app);
         }
-        if let Some(lifetime) = self.scheduler.lifetime(&queue) {
-            self.timers.arm(Timer::Lifetime(id), application.submitted_at + lifetime);
+        let wanted = submission.lifetime_ms.map(Duration::from_millis);
+        application.ends_by = self.scheduler.lifetime(&queue, wanted).map(|lasts| application.submitted_at + lasts);
+        if let Some(at) = application.ends_by {
+            self.timers.arm(Timer::Lifetime(id), at);
         }
         application::Input::Admitted
     }
@@ -378,10 +381,14 @@ impl Core {
     pub(super) fn end_container(&mut self, id: ContainerId, exit: Exit, now: Now) {
         let Some(container) = self.containers.remove(&id) else { return };
         self.timers.disarm(&Timer::Allocation(id));
-        self.transition("container", id, state_name(container.state), format!("COMPLETE ({})", exit.cause));
+        self.timers.disarm(&Timer::Preemption(id));
+        self.transition("container", id, container.state.name(), format!("COMPLETE ({})", exit.cause));
         if let Some(node) = self.nodes.get_mut(&container.node) {
             node.containers.remove(&id);
             node.allocated.subtract(&container.resource);
+            if node.state == NodeState::Decommissioning && node.containers.is_empty() {
+                self.leaving.insert(container.node.clone());
+            }
         }
         if let Some(application) = self.applications.get_mut(&id.attempt.application) {
             let lasted_ms = now.0.saturating_sub(container.allocated_at.0);
@@ -433,13 +440,5 @@ impl Core {
 
     pub(super) fn http_address(&self, node: &NodeId) -> String {
         self.nodes.get(node).map(|node| node.http_address.clone()).unwrap_or_default()
-    }
-}
-
-pub(super) fn state_name(state: container::State) -> &'static str {
-    match state {
-        container::State::Allocated => "ALLOCATED",
-        container::State::Acquired => "ACQUIRED",
-        container::State::Running => "RUNNING",
     }
 }

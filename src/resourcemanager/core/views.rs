@@ -158,6 +158,8 @@ impl Core {
             vcore_seconds: vcore_ms / 1000,
             pending: current.map(|attempt| self.pending(attempt, now)).unwrap_or_default(),
             waiting_reason: self.waiting_reason(application, current, now),
+            ends_by: application.ends_by,
+            preempted: application.preempted.clone(),
             version: application.version,
         }
     }

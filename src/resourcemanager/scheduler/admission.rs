@@ -1,5 +1,7 @@
 //! Which queue an application goes to, and whether its user may.
 
+use std::time::Duration;
+
 use super::Scheduler;
 use super::keys::QueueKey;
 use super::queues::{APPLICATIONS_MAX, Queue};
@@ -155,12 +157,12 @@ impl Scheduler {
         leaf.and_then(|queue| queue.config.default_application_priority).unwrap_or(0)
     }
 
-    /// How long applications of a queue live, where it says.
-    pub(crate) fn lifetime(&self, queue: &str) -> Option<std::time::Duration> {
+    /// How long an application of a queue lives that wants so long; none: as long as it likes.
+    pub(crate) fn lifetime(&self, queue: &str, wanted: Option<Duration>) -> Option<Duration> {
         let leaf = self.queues.leaf(queue)?;
         let most = self.queues.upwards(leaf).filter_map(|(_, queue)| queue.config.maximum_application_lifetime).min();
         let usual = self.queues.upwards(leaf).find_map(|(_, queue)| queue.config.default_application_lifetime);
-        [usual, most].into_iter().flatten().min()
+        [wanted.or(usual), most].into_iter().flatten().min()
     }
 
     /// The largest container that an application may ask for, where its queue says.

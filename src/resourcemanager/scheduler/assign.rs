@@ -330,6 +330,7 @@ impl Scheduler {
     /// A container has ended: its room is free.
     pub(crate) fn release(&mut self, key: AllocationKey) {
         let Some(gone) = self.allocations.remove(key.index()) else { return };
+        self.marks.forget(key);
         let Allocation { app, node, partition, amount, master, sequence, .. } = gone;
         self.nodes.give_back(node, &amount);
         self.discharge_queue(app, partition, &amount, master);

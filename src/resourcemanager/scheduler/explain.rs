@@ -46,7 +46,7 @@ impl Scheduler {
     }
 
     /// What queue and user have to do with it.
-    fn by_limits(&self, entry: &Entry) -> Option<Reason> {
+    pub(super) fn by_limits(&self, entry: &Entry) -> Option<Reason> {
         if let Some(unknown) = &entry.unknown {
             return Some(Reason::UnknownKind { name: unknown.0.clone() });
         }

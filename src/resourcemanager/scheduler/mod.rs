@@ -35,6 +35,7 @@ mod audit;
 mod explain;
 mod keys;
 mod nodes;
+mod preempt;
 mod queues;
 mod reason;
 mod reload;
@@ -56,6 +57,9 @@ pub use self::explain::NodeReason;
 pub(crate) use self::keys::{AllocationKey, AppKey};
 use self::keys::{ClassKey, EntryKey, PartitionKey, Table};
 use self::nodes::Nodes;
+use self::preempt::Marks;
+#[cfg(test)]
+pub(crate) use self::preempt::Round;
 use self::queues::Queues;
 pub(crate) use self::reason::Reason;
 use super::asks::AskKey;
@@ -145,6 +149,8 @@ pub(crate) struct Scheduler {
     resized: bool,
     /// Something may be granted that could not before.
     stirred: bool,
+    /// Containers that are to be taken from their applications.
+    marks: Marks,
 }
 
 impl Scheduler {
@@ -177,6 +183,7 @@ impl Scheduler {
             worth_trying: 0,
             resized: true,
             stirred: false,
+            marks: Marks::default(),
         };
         scheduler.configure();
         scheduler.resize();

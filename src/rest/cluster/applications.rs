@@ -21,6 +21,15 @@ pub(super) async fn list(
     Query(query): Query<Vec<(String, String)>>,
 ) -> Result<Response, Error> {
     let filter = Filter::parse(&query)?;
+    if let Some(wanted) = &filter.queue {
+        let queues = context.handle.queues().await?;
+        let known = |path: &str| path.strip_prefix("root.").unwrap_or(path) == wanted;
+        if !queues.iter().any(|queue| known(&queue.path)) {
+            let names: Vec<_> = queues.iter().map(|queue| queue.path.as_str()).collect();
+            let names = names.join(", ");
+            return Err(Error::bad_request(format!("queue {wanted} does not exist; it should be one of [{names}]")));
+        }
+    }
     let mut reports = context.handle.applications().await?;
     reports.retain(|report| filter.admits(report));
     if let Some(limit) = filter.limit {
@@ -117,49 +126,6 @@ pub(super) async fn container(
     let report = reports.iter().find(|report| report.id == wanted);
     let report = report.ok_or_else(|| Error::not_found(format!("container with id: {container} not found")))?;
     Ok(json(&object!({ "container": convert::container(report, context.handle.now()) })))
-}
-
-/// Nodes that an answer says more about than the reason.
-const NODES_EXPLAINED_MAX: usize = 1000;
-
-/// Why an application waits, per ask and, for what it wants most, per node. YARN records activities over some seconds; here the last plan is always known.
-pub(super) async fn activities(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Error> {
-    let report = report(&context, &id).await?;
-    let timestamp = context.handle.now().as_millis();
-    let children: Vec<_> = report
-        .pending
-        .iter()
-        .map(|pending| {
-            object!({
-                "requestPriority": pending.priority.to_string(),
-                "allocationRequestId": pending.allocation_request_id.to_string(),
-                "allocationState": "SKIPPED",
-                "diagnostic": pending.reason,
-            })
-        })
-        .collect();
-    let nodes = match report.waiting_reason {
-        Some(_) => context.handle.why_not_nodes(report.id, NODES_EXPLAINED_MAX).await?,
-        None => Vec::new(),
-    };
-    let nodes: Vec<_> = nodes
-        .iter()
-        .map(|node| object!({ "nodeId": node.node.to_string(), "allocationState": "REJECTED", "diagnostic": node.why }))
-        .collect();
-    let mut activities = object!({ "applicationId": id, "timestamp": timestamp });
-    if let Some(reason) = report.waiting_reason {
-        activities["diagnostic"] = object!(reason);
-        activities["allocations"] = object!([{
-            "timestamp": timestamp,
-            "queueName": report.queue,
-            "appPriority": report.priority.to_string(),
-            "allocationState": "SKIPPED",
-            "diagnostic": reason,
-            "children": children,
-            "nodes": nodes,
-        }]);
-    }
-    Ok(json(&object!({ "appActivities": activities })))
 }
 
 pub(super) async fn statistics(

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
+use super::timeouts::shown as timeout;
 use crate::protocol::application_master::FinalStatus;
 use crate::protocol::submission::ApplicationState;
 use crate::protocol::yarn_rest::{
@@ -66,10 +69,10 @@ pub(super) fn application(report: &ApplicationReport, rm: &str, total: &Resource
             ("memory-mb".to_owned(), report.memory_seconds.to_string()),
             ("vcores".to_owned(), report.vcore_seconds.to_string()),
         ])),
-        preempted_resource_mb: 0,
-        preempted_resource_vcores: 0,
-        num_non_am_container_preempted: 0,
-        num_am_container_preempted: 0,
+        preempted_resource_mb: report.preempted.resource.memory_mb,
+        preempted_resource_vcores: u64::from(report.preempted.resource.vcores),
+        num_non_am_container_preempted: report.preempted.workers,
+        num_am_container_preempted: report.preempted.masters,
         preempted_memory_seconds: 0,
         preempted_vcore_seconds: 0,
         preempted_resource_seconds_map: Entries::default(),
@@ -77,6 +80,7 @@ pub(super) fn application(report: &ApplicationReport, rm: &str, total: &Resource
         log_aggregation_status: "DISABLED".to_owned(),
         unmanaged_application: false,
         am_node_label_expression: String::new(),
+        timeouts: Some(json!({ "timeout": [timeout(report.ends_by.filter(|_| runs), now)] })),
         version: report.version,
         waiting_reason: report.waiting_reason.clone(),
         exit_cause: attempt.and_then(|attempt| attempt.exit.clone()),

@@ -12,7 +12,7 @@ pub(super) struct Filter {
     states: Vec<String>,
     final_status: Option<String>,
     user: Option<String>,
-    queue: Option<String>,
+    pub(super) queue: Option<String>,
     pub(super) limit: Option<usize>,
     started: (u64, u64),
     finished: Option<(u64, u64)>,
@@ -51,11 +51,6 @@ impl Filter {
             return Err(Error::bad_request(message));
         }
         let queue = one("queue").map(|queue| queue.strip_prefix("root.").unwrap_or(&queue).to_owned());
-        if let Some(queue) = &queue
-            && !matches!(queue.as_str(), "default" | "root")
-        {
-            return Err(Error::bad_request(format!("queue {queue} does not exist; it should be one of [default]")));
-        }
         let time = |key: &str| one(key).map(|text| number::<u64>(key, &text)).transpose();
         let started = (time("startedTimeBegin")?.unwrap_or(0), time("startedTimeEnd")?.unwrap_or(u64::MAX));
         let finished = (time("finishedTimeBegin")?, time("finishedTimeEnd")?);
@@ -147,9 +142,7 @@ mod tests {
             message.starts_with("Invalid application-state DONE specified. It should be one of [NEW, "),
             "{message}"
         );
-        for bad in
-            [("limit", "0"), ("limit", "x"), ("finalStatus", "GOOD"), ("queue", "gold"), ("startedTimeBegin", "-1")]
-        {
+        for bad in [("limit", "0"), ("limit", "x"), ("finalStatus", "GOOD"), ("startedTimeBegin", "-1")] {
             assert!(parse(&[bad]).is_err(), "{bad:?}");
         }
         assert!(parse(&[("startedTimeBegin", "5"), ("startedTimeEnd", "4")]).is_err());

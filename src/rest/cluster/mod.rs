@@ -6,13 +6,16 @@
 //! ```
 //!
 //! Extensions to YARN, all optional for clients: `GET /apps/{id}?wait_ms=&since=` waits for a newer `version`;
-//! `/blobs/{sha256}` takes uploads; `PUT /scheduler-conf/queues?dry-run=` replaces the tree of queues with a queues file; `/application-master/…` is the master's protocol as plain HTTP; `waitingReason` and
+//! `/blobs/{sha256}` takes uploads; `PUT /scheduler-conf/queues?dry-run=` replaces the tree of queues with a queues file;
+//! `PUT /excluded-nodes` has nodes leave or come back; `/application-master/…` is the master's protocol as plain HTTP; `waitingReason` and
 //! `exitCause` on an application. It knows how things look, never how they are decided.
 
+mod activities;
 mod applications;
 mod blobs;
 mod convert;
 mod error;
+mod exclusion;
 mod exposition;
 mod filter;
 mod guard;
@@ -25,6 +28,7 @@ mod queues;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
@@ -51,7 +55,8 @@ pub fn router(handle: Handle) -> Router {
         .route("/info", get(overview::info))
         .route("/metrics", get(overview::metrics))
         .route("/scheduler", get(queues::scheduler))
-        .route("/scheduler/app-activities/{id}", get(applications::activities))
+        .route("/scheduler/app-activities/{id}", get(activities::of_application))
+        .route("/scheduler/activities", get(activities::of_cluster))
         .route("/nodes", get(nodes::list))
         .route("/nodes/{id}", get(nodes::one))
         .route("/apps", get(applications::list).post(submit::submit))
@@ -60,6 +65,10 @@ pub fn router(handle: Handle) -> Router {
         .route("/apps/{id}/state", get(applications::state).put(submit::put_state))
         .route("/apps/{id}/queue", get(applications::queue).put(queues::put_queue))
         .route("/apps/{id}/priority", get(applications::priority).put(queues::put_priority))
+        .route("/apps/{id}/timeouts", get(timeouts::all))
+        .route("/apps/{id}/timeouts/{type}", get(timeouts::one))
+        .route("/apps/{id}/timeout", put(timeouts::put))
+        .route("/excluded-nodes", put(exclusion::put))
         .route("/queues/{queue}/access", get(queues::access))
         .route("/scheduler-conf/queues", put(queues::apply))
         .route("/apps/{id}/appattempts", get(applications::attempts))

@@ -208,6 +208,7 @@ fn submission(spec: &JobSpec, application: ApplicationId) -> Submission {
         max_attempts: None,
         attempt_failures_validity_ms: None,
         keep_containers_across_attempts: false,
+        lifetime_ms: None,
         is_command: false,
     }
 }

@@ -4,7 +4,9 @@ mod applications;
 mod commands;
 mod conservation;
 mod diagnosis;
+mod exclusion;
 mod nodes;
+mod preemption;
 mod queues;
 mod restart;
 
@@ -298,6 +300,7 @@ pub(super) fn submission(application: ApplicationId) -> Submission {
         max_attempts: None,
         attempt_failures_validity_ms: None,
         keep_containers_across_attempts: false,
+        lifetime_ms: None,
         is_command: false,
     }
 }

@@ -71,3 +71,24 @@ fn a_submission_to_a_queue_that_takes_none_fails_with_the_reason() {
     let report = rm.core.application(application, rm.now).unwrap();
     assert_eq!(report.diagnostics, "queue root.closed is STOPPED and takes no applications");
 }
+
+#[test]
+fn an_application_ends_when_its_lifetime_does_and_its_queue_has_the_last_word() {
+    let queues = "root: {queues: {default: {maximum-application-lifetime: 60 s}}}";
+    let config = crate::config::QueuesConfig::parse(queues).unwrap();
+    let mut rm = Rm::with(Settings { queues: config, ..settings() });
+    rm.node("n1", 4096);
+    let short = rm.submit(|submission| submission.lifetime_ms = Some(10_000));
+    let long = rm.submit(|submission| submission.lifetime_ms = Some(10_000));
+    let until = Some(rm.now + Duration::from_secs(3600));
+    let set = rm.request(|request| Event::SetLifetime { request, application: long, until }).unwrap();
+    let Answer::LifetimeSet { until } = set else { panic!("{set:?}") };
+    assert_eq!(until, Some(rm.now + Duration::from_secs(60)));
+    rm.advance(Duration::from_secs(10));
+    assert_eq!((rm.state(short), rm.state(long)), (ApplicationState::Killed, ApplicationState::Accepted));
+    let mut rm = Rm::on(rm.store.clone(), Settings { queues: rm.core.settings.queues.clone(), ..settings() }, rm.now);
+    rm.advance(Duration::from_secs(50));
+    assert_eq!(rm.state(long), ApplicationState::Killed, "kept over a restart");
+    let past = Some(rm.now - Duration::from_secs(1));
+    assert!(rm.request(|request| Event::SetLifetime { request, application: long, until: past }).is_err());
+}

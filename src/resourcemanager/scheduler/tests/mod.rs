@@ -2,6 +2,7 @@
 
 mod limits;
 mod naive;
+mod preemption;
 mod waiting;
 
 use super::*;
