@@ -254,6 +254,7 @@ impl<M, KF, VF, N> Case<M, KF, VF, N> {
         let runtime = runtime.expect("a runtime starts");
         let [a, b] = ["a", "b"].map(|name| {
             let config = NetworkConfig {
+                tls: flott::rpc::Tls::OFF,
                 bind_host: "127.0.0.1".to_owned(),
                 worker: worker(name),
                 secret: String::new(),

@@ -20,6 +20,7 @@ use flott::protocol::application_master::FinalStatus;
 use flott::protocol::container::{Allocation, LaunchContext, LocalResource, LocalResourceType, Visibility};
 use flott::protocol::submission::Submission;
 use flott::resource::Resource;
+use flott::rpc::Credentials;
 use flott::rpc::http::Client;
 use serde::{Deserialize, Serialize};
 
@@ -68,7 +69,7 @@ async fn main() -> anyhow::Result<()> {
 /// Submits this very program as the master, and waits for the end.
 async fn submit(work: &Work) -> anyhow::Result<()> {
     let user = std::env::var("USER").unwrap_or_else(|_| "nobody".to_owned());
-    let cluster = ResourceManager::new(&work.resource_manager, &user, None);
+    let cluster = ResourceManager::new(&work.resource_manager, &user, &Credentials::default());
     let work = Work { output: std::path::absolute(&work.output)?, ..work.clone() };
     std::fs::create_dir_all(&work.output)?;
     let application: ApplicationId = cluster.new_application().await?.application_id.parse()?;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::Error;
 use crate::ids::ApplicationAttemptId;
-use crate::protocol::roles;
+use crate::protocol::roles::{self, SecurityEnvironment};
 use crate::protocol::tokens::AM_RM_TOKEN;
 use crate::rpc::token::Token;
+use crate::rpc::{Security, Tls};
 
 /// What the ResourceManager gave this process when it started it.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct Identity {
     pub resource_manager: String,
     /// The right to speak for the attempt.
     pub token: Token,
+    /// How the ResourceManager and nodes are talked to, as the node says.
+    pub tls: Tls,
 }
 
 impl Identity {
@@ -36,6 +39,9 @@ impl Identity {
             serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
         let token = tokens.into_values().find(|token| token.kind == AM_RM_TOKEN);
         let token = token.ok_or_else(|| unreadable(format!("there is no {AM_RM_TOKEN} among them")))?;
-        Ok(Self { attempt, resource_manager, token })
+        let security = std::env::var(roles::SECURITY).map(|json| SecurityEnvironment::security(&json));
+        let broken = |cause: String| Error::Unreadable { what: "what the node says of TLS".to_owned(), cause };
+        let tls = security.unwrap_or_else(|_| Ok(Security::default())).map_err(broken)?.tls;
+        Ok(Self { attempt, resource_manager, token, tls })
     }
 }

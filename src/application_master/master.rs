@@ -19,6 +19,7 @@ use crate::protocol::application_master::{
 use crate::protocol::container::{Allocation, LaunchContext};
 use crate::protocol::node::{CONTAINERS_PATH, StartContainer, Started, StopContainers};
 use crate::resource::Resource;
+use crate::rpc::Tls;
 use crate::rpc::http::Client;
 use crate::rpc::link::{self, LinkEvent, LinkOptions, LinkReceiver, LinkSender, LinkTarget};
 
@@ -59,6 +60,7 @@ pub struct ApplicationMaster {
     cluster_nodes: u32,
     news: VecDeque<Event>,
     nodes: BTreeMap<String, Client>,
+    tls: Tls,
 }
 
 impl ApplicationMaster {
@@ -76,7 +78,7 @@ impl ApplicationMaster {
             tracking_url: registration.tracking_url,
         };
         let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
-        let target = LinkTarget::new(identity.resource_manager.as_str(), PATH);
+        let target = LinkTarget::new(identity.resource_manager.as_str(), PATH).with_tls(&identity.tls);
         let options = LinkOptions::new(identity.attempt.to_string());
         let (sender, mut events): (_, LinkReceiver<_, Registered, _>) =
             link::open(&mut tasks, target, &hello, options, stop.clone());
@@ -103,6 +105,7 @@ impl ApplicationMaster {
             last_response: 0,
             headroom: Resource::default(),
             cluster_nodes: 0,
+            tls: identity.tls.clone(),
             news: VecDeque::new(),
             nodes: BTreeMap::new(),
         })
@@ -289,7 +292,7 @@ impl ApplicationMaster {
 
     /// A client of a node, which keeps its connection.
     fn node(&mut self, address: &str) -> &Client {
-        self.nodes.entry(address.to_owned()).or_insert_with(|| Client::new(address))
+        self.nodes.entry(address.to_owned()).or_insert_with(|| Client::new(address).with_tls(&self.tls))
     }
 
     /// Unregisters: the application ends so. Returns once that is durable; whatever containers are left are stopped.

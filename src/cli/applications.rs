@@ -11,12 +11,11 @@ use super::run::user;
 use super::{block_on, command};
 use crate::client::ResourceManager;
 use crate::protocol::yarn_rest::{Application, Container};
-use crate::rpc::http;
 
 impl Settings {
     pub(super) fn resource_manager(&self) -> anyhow::Result<ResourceManager> {
         let (_, client) = self.client()?;
-        Ok(ResourceManager::new(&client.resource_manager, &user(), client.secret.as_ref()))
+        Ok(ResourceManager::new(&client.resource_manager, &user(), &client.credentials))
     }
 }
 
@@ -126,7 +125,7 @@ fn logs(choice: &AppChoice, container: Option<&str>, file: Option<&str>) -> anyh
         let containers = cluster.containers(choice.application).await?;
         for found in containers.iter().filter(|found| container.is_none_or(|wanted| wanted == found.container_id)) {
             // A node that is gone has taken its logs along; the others still have theirs.
-            if let Err(error) = container_logs(found, file).await {
+            if let Err(error) = container_logs(&cluster, found, file).await {
                 eprintln!("{} on {}: {error}", found.container_id, found.node_http_address);
             }
         }
@@ -134,8 +133,8 @@ fn logs(choice: &AppChoice, container: Option<&str>, file: Option<&str>) -> anyh
     })
 }
 
-async fn container_logs(container: &Container, file: Option<&str>) -> anyhow::Result<()> {
-    let node = http::Client::new(&container.node_http_address);
+async fn container_logs(cluster: &ResourceManager, container: &Container, file: Option<&str>) -> anyhow::Result<()> {
+    let node = cluster.daemon(&container.node_http_address);
     let listing: Value = node.get(&format!("/ws/v1/node/containers/{}/logs", container.container_id)).await?;
     for name in log_files(&listing).into_iter().filter(|name| is_wanted(name, file)) {
         let path = format!("/ws/v1/node/containerlogs/{}/{name}", container.container_id);

@@ -10,6 +10,7 @@ use super::explain::ExplainFormat;
 use super::nodes::{ClusterCommand, Node};
 use super::queues::Queue;
 use super::rescale::Rescale;
+use super::security::Security;
 use super::session::Session;
 use super::simulate::SimulateVerb;
 use super::top::Top;
@@ -56,6 +57,8 @@ pub(super) enum Verb {
     Cluster(ClusterCommand),
     /// Show the configuration
     Config(Config),
+    /// Certificates, the cluster's secret and tokens
+    Security(Security),
     /// Run a resource manager
     Resourcemanager(Daemon),
     /// Run a node manager: offers this machine to the resource manager
@@ -80,6 +83,9 @@ pub(super) struct Settings {
     /// Set a configuration key, e.g. -D parallelism.default=4
     #[arg(short = 'D', value_name = "KEY=VALUE", value_parser = key_value)]
     pub(super) define: Vec<(String, String)>,
+    /// File of the token to show; FLOTT_TOKEN holds one itself
+    #[arg(long, value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -79,7 +79,7 @@ pub(super) struct RunCommand {
 /// `flott app run`.
 pub(super) fn run(options: &RunCommand) -> anyhow::Result<ExitCode> {
     let (_, client) = options.settings.client()?;
-    let cluster = ResourceManager::new(&client.resource_manager, &user(), client.secret.as_ref());
+    let cluster = ResourceManager::new(&client.resource_manager, &user(), &client.credentials);
     let submit = CommandOptions {
         command: options.command.clone(),
         name: options.name.clone(),

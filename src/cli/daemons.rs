@@ -23,7 +23,9 @@ use tracing::level_filters::LevelFilter;
 use super::arguments::Daemon;
 use crate::config::{Configuration, NodeManagerConfig, ResourceManagerConfig, TaskManagerConfig, options};
 use crate::process::{forgo_huge_pages, give_back_own_program};
-use crate::protocol::roles::{NM_HOST, TASK_MANAGER, TaskManagerEnvironment};
+use crate::protocol::roles::{NM_HOST, SECURITY, SecurityEnvironment, TASK_MANAGER, TaskManagerEnvironment};
+use crate::rest::access::Access;
+use crate::rpc::ClusterSecret;
 use crate::rpc::http::{BindError, Server};
 use crate::storage::files;
 use crate::telemetry::{LogTarget, init_logging};
@@ -65,11 +67,13 @@ pub(super) fn resource_manager(options: Daemon) -> anyhow::Result<ExitCode> {
     daemon(options, |configuration, ready_file| async move {
         let config = ResourceManagerConfig::from_configuration(&configuration)?;
         config.validate()?;
-        let server = bind(&config.bind_host, config.port, "resourcemanager.port")?;
+        let server = bind(&config.bind_host, config.port, "resourcemanager.port")?.with_tls(&config.security.tls);
         let address = reachable(&config.address, server.local_addr());
         let started = resourcemanager::start(&config, &address, SystemClock::shared())?;
         let router =
             started.links.merge(rest::cluster::router(started.handle)).merge(web::router(web::App::ResourceManager));
+        let access = Access { security: config.security, secrets: config.secret.into_iter().collect() };
+        let router = access.guard(router, rest::cluster::FACE);
         let cancel = CancellationToken::new();
         let ready = || {
             info!(address, "ResourceManager is ready");
@@ -84,7 +88,8 @@ pub(super) fn node_manager(options: Daemon) -> anyhow::Result<ExitCode> {
     daemon(options, |configuration, ready_file| async move {
         let config = NodeManagerConfig::from_configuration(&configuration)?;
         config.validate()?;
-        let server = bind(&config.bind_host, config.port, "nodemanager.port")?;
+        let server = bind(&config.bind_host, config.port, "nodemanager.port")?.with_tls(&config.security.tls);
+        let access = Access { security: config.security.clone(), secrets: config.secret.iter().cloned().collect() };
         let address = reachable(&config.host, server.local_addr());
         let flott = std::env::current_exe().context("cannot find this program's own file")?;
         let port = server.local_addr().port();
@@ -96,6 +101,7 @@ pub(super) fn node_manager(options: Daemon) -> anyhow::Result<ExitCode> {
             write_ready(ready_file.as_deref(), &address, None)
         };
         let router = rest::node::router(handle).merge(web::router(web::App::NodeManager));
+        let router = access.guard(router, rest::node::FACE);
         serve(Front { servers: vec![server], router }, cancel.clone(), ready, service.run(cancel)).await
     })
 }
@@ -104,9 +110,9 @@ pub(super) fn node_manager(options: Daemon) -> anyhow::Result<ExitCode> {
 pub(super) fn job_manager(options: Daemon) -> anyhow::Result<ExitCode> {
     daemon(options, |configuration, ready_file| async move {
         let setup = jobmanager::Setup::from_environment(configuration)?;
-        let mut servers = vec![bind_one_of(setup.bind_host(), &setup.ports(), "rest.port")?];
+        let mut servers = vec![bind_one_of(setup.bind_host(), &setup.ports(), "rest.port")?.with_tls(setup.tls())];
         if let Some((host, port)) = setup.links_port() {
-            servers.push(bind(host, port, "jobmanager.rpc.port")?);
+            servers.push(bind(host, port, "jobmanager.rpc.port")?.with_tls(setup.tls()));
         }
         let addresses: Vec<_> = servers.iter().map(|server| server.local_addr()).collect();
         let (service, handle) = setup.start(addresses[0], addresses.get(1).copied())?;
@@ -115,6 +121,7 @@ pub(super) fn job_manager(options: Daemon) -> anyhow::Result<ExitCode> {
         let links = addresses.get(1).map(|bound| reachable(host, *bound));
         let router =
             service.links().merge(rest::flink::router(handle.clone())).merge(web::router(web::App::JobManager));
+        let router = rest::flink::guard(&handle, router);
         let cancel = CancellationToken::new();
         let ready = || {
             info!(address, "JobManager is ready");
@@ -135,11 +142,14 @@ pub(super) fn task_manager(options: Daemon) -> anyhow::Result<ExitCode> {
             Some(told) => configuration.with_submitted(&told.configuration)?,
             None => configuration,
         };
-        let config = TaskManagerConfig::from_configuration(&configuration)?;
+        let mut config = TaskManagerConfig::from_configuration(&configuration)?;
         let in_container = told.is_some();
+        if let Some(json) = std::env::var(SECURITY).ok().filter(|_| in_container) {
+            config.security = SecurityEnvironment::security(&json).map_err(|cause| anyhow!(cause))?;
+        }
         // In a container the node says which interface; its port is nobody's habit in either mode.
         let host = std::env::var(NM_HOST).ok().filter(|_| in_container).unwrap_or_else(|| config.bind_host.clone());
-        let server = bind(&host, 0, "taskmanager.bind-host")?;
+        let server = bind(&host, 0, "taskmanager.bind-host")?.with_tls(&config.security.tls);
         let port = server.local_addr().port();
         let settings = match told {
             Some(told) => taskmanager::Settings::in_container(told, &config, port),
@@ -150,13 +160,15 @@ pub(super) fn task_manager(options: Daemon) -> anyhow::Result<ExitCode> {
             }
         };
         let address = reachable(&settings.host, server.local_addr());
+        let secrets = settings.secret.as_deref().and_then(ClusterSecret::new).into_iter().collect();
+        let access = Access { security: config.security.clone(), secrets };
         let (service, handle) = taskmanager::start(settings, SystemClock::shared())?;
         let cancel = CancellationToken::new();
         let ready = || {
             info!(address, "TaskManager is ready");
             write_ready(ready_file.as_deref(), &address, None)
         };
-        let router = rest::task_manager::router(handle);
+        let router = access.guard(rest::task_manager::router(handle), rest::task_manager::FACE);
         serve(Front { servers: vec![server], router }, cancel.clone(), ready, service.run(cancel)).await
     })
 }

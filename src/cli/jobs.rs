@@ -27,8 +27,9 @@ impl Cluster {
     /// `-m`, else `-t`, else whoever answers.
     pub(super) async fn place(&self) -> anyhow::Result<(Place, ClientConfig)> {
         let (_, client) = self.settings.client()?;
-        let cluster = ResourceManager::new(&client.resource_manager, &user(), client.secret.as_ref());
-        let standalone = || JobManager::at(self.jobmanager.as_deref().unwrap_or(&client.job_manager));
+        let cluster = ResourceManager::new(&client.resource_manager, &user(), &client.credentials);
+        let standalone =
+            || JobManager::at(self.jobmanager.as_deref().unwrap_or(&client.job_manager), &client.credentials);
         let target = self.target.as_deref().or(client.target.as_deref());
         let place = match (&self.jobmanager, target) {
             (Some(_), _) | (None, Some("remote")) => Place::Standalone(standalone()),
@@ -36,6 +37,10 @@ impl Cluster {
             (None, None) => match (cluster.applications().await, standalone().jobs().await) {
                 (Ok(_), _) => Place::Applications(cluster),
                 (Err(_), Ok(_)) => Place::Standalone(standalone()),
+                // It answers, but not us.
+                (Err(refused @ http::Error::Status { .. }), _) | (_, Err(refused @ http::Error::Status { .. })) => {
+                    return Err(refused.into());
+                }
                 (Err(from_cluster), Err(from_job_manager)) => bail!(
                     "neither a resource manager nor a job manager answers ({from_cluster}; {from_job_manager}); \
                      name one with -D resourcemanager.port=… or -m host:port"

@@ -24,6 +24,7 @@ mod rescale;
 mod restore;
 mod run;
 mod savepoints;
+mod security;
 mod session;
 mod settings;
 mod simulate;
@@ -80,6 +81,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Cluster(options) => nodes::cluster(options),
         Verb::Config(options) => settings::config(options),
         Verb::Shellmaster => command::shell_master(),
+        Verb::Security(options) => security::security(options),
         Verb::Simulate(Simulate { verb: Some(SimulateVerb::Scheduler(options)), .. }) => {
             scheduling::command(&options.into())
         }

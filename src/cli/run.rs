@@ -153,7 +153,7 @@ fn run_locally(options: &Run, configuration: &BTreeMap<String, String>) -> anyho
 }
 
 async fn per_job(client: &ClientConfig, submit: SubmitOptions) -> anyhow::Result<(Submitted, Follower)> {
-    let cluster = ResourceManager::new(&client.resource_manager, &submit.user, client.secret.as_ref());
+    let cluster = ResourceManager::new(&client.resource_manager, &submit.user, &client.credentials);
     let uploading = |file: &LocalProgram| {
         if is_terminal() {
             eprintln!("uploading {} ({} kB)", file.name, file.size / 1000);
@@ -171,7 +171,7 @@ async fn in_session(
     client: &ClientConfig,
     submit: SubmitOptions,
 ) -> anyhow::Result<(Submitted, Follower)> {
-    let cluster = ResourceManager::new(&client.resource_manager, &submit.user, client.secret.as_ref());
+    let cluster = ResourceManager::new(&client.resource_manager, &submit.user, &client.credentials);
     let configured = client.application_id.as_deref().map(str::parse::<ApplicationId>).transpose()?;
     let mut line = ProgressLine::new("looking for the session");
     let session = session::chosen(&cluster, options.session.or(configured), &mut line).await;
@@ -188,7 +188,8 @@ async fn standalone(
     client: &ClientConfig,
     submit: SubmitOptions,
 ) -> anyhow::Result<(Submitted, Follower)> {
-    let job_manager = JobManager::at(options.cluster.jobmanager.as_deref().unwrap_or(&client.job_manager));
+    let job_manager =
+        JobManager::at(options.cluster.jobmanager.as_deref().unwrap_or(&client.job_manager), &client.credentials);
     let submitted = submit_standalone(&job_manager, submit).await.map_err(|error| {
         with_hint(error, "no job manager answers there; start one with scripts/start-cluster.sh, name it with -m host:port, or use -t yarn-per-job")
     })?;

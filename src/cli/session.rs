@@ -124,7 +124,7 @@ fn start(options: &SessionStart) -> anyhow::Result<ExitCode> {
 }
 
 fn announce(cluster: &ResourceManager, options: &SessionStart, id: ApplicationId) -> anyhow::Result<()> {
-    let url = format!("http://{}/proxy/{id}/", cluster.authority());
+    let url = cluster.url(&format!("/proxy/{id}/"));
     if options.output.output == OutputFormat::Json {
         return say(&json!({ "application": id, "state": "RUNNING", "webInterface": url }).to_string());
     }
@@ -154,7 +154,7 @@ async fn stay(cluster: &ResourceManager, options: &SessionStart, id: Application
 }
 
 fn cluster(client: &ClientConfig) -> ResourceManager {
-    ResourceManager::new(&client.resource_manager, &user(), client.secret.as_ref())
+    ResourceManager::new(&client.resource_manager, &user(), &client.credentials)
 }
 
 fn list(settings: &Settings, output: Output) -> anyhow::Result<ExitCode> {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::arguments::{Config, ConfigVerb, Settings};
 use super::output::{print, table};
-use crate::config::{ClientConfig, Configuration, MASK, is_secret};
+use crate::config::{ClientConfig, Configuration, MASK, Origin, is_secret, options};
 
 /// Lines `key: value` that outrank the file: Flink's image does it so.
 const PROPERTIES: &str = "FLOTT_PROPERTIES";
@@ -14,7 +14,11 @@ impl Settings {
     /// Defaults, file, `FLOTT_PROPERTIES`, `-D`.
     pub(super) fn load(&self) -> anyhow::Result<Configuration> {
         let properties = std::env::var(PROPERTIES).ok();
-        Ok(Configuration::load(self.conf_dir().as_deref(), properties.as_deref(), &self.define)?)
+        let mut configuration = Configuration::load(self.conf_dir().as_deref(), properties.as_deref(), &self.define)?;
+        if let Some(file) = &self.token_file {
+            configuration.set(options::SECURITY_TOKEN_FILE.key, &file.to_string_lossy(), Origin::CommandLine)?;
+        }
+        Ok(configuration)
     }
 
     /// What a client needs.

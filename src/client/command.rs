@@ -171,7 +171,7 @@ pub async fn follow_command(
             break news;
         }
         if news.running_containers > 0 {
-            tails.begin(&cluster.containers(id).await?);
+            tails.begin(cluster, &cluster.containers(id).await?);
         }
     };
     tails.tails.shutdown().await;
@@ -186,7 +186,7 @@ pub async fn follow_command(
             let key = (container.container_id.clone(), is_error);
             let from = tails.known.get(&key).copied().unwrap_or(0);
             let path = log_path(&container.container_id, is_error, from, false);
-            let node = Client::new(&container.node_http_address);
+            let node = cluster.daemon(&container.node_http_address);
             // A container that never started, and a node that is gone, have no logs to show.
             let Ok(mut log) = node.follow(&path).await else { continue };
             while let Ok(Some(bytes)) = log.next().await {
@@ -215,14 +215,15 @@ impl Tails {
         *self.known.entry((piece.container.clone(), piece.is_error)).or_default() += piece.bytes.len() as u64;
     }
 
-    fn begin(&mut self, containers: &[Container]) {
+    fn begin(&mut self, cluster: &ResourceManager, containers: &[Container]) {
         for container in containers {
             for is_error in [false, true] {
                 let key = (container.container_id.clone(), is_error);
                 if let Entry::Vacant(unknown) = self.known.entry(key) {
                     unknown.insert(0);
+                    let node = cluster.daemon(&container.node_http_address);
                     let (container, pieces) = (container.clone(), self.pieces.clone());
-                    self.tails.spawn(tail(container, is_error, pieces));
+                    self.tails.spawn(tail(node, container, is_error, pieces));
                 }
             }
         }
@@ -230,8 +231,7 @@ impl Tails {
 }
 
 /// Reads one log until its container has ended, or this is aborted.
-async fn tail(container: Container, is_error: bool, pieces: mpsc::Sender<Written>) {
-    let node = Client::new(&container.node_http_address);
+async fn tail(node: Client, container: Container, is_error: bool, pieces: mpsc::Sender<Written>) {
     let mut from = 0;
     loop {
         let path = log_path(&container.container_id, is_error, from, true);

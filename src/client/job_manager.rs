@@ -9,6 +9,7 @@ use super::program::LocalProgram;
 use super::resource_manager::ResourceManager;
 use crate::ids::JobId;
 use crate::protocol::job::JobStatus;
+use crate::rpc::Credentials;
 use crate::rpc::http::{Client, Error};
 
 /// Longest wait of one long poll.
@@ -122,8 +123,8 @@ pub(super) struct Uploaded {
 
 impl JobManager {
     /// A JobManager at `authority` (`host:port`).
-    pub fn at(authority: &str) -> Self {
-        Self::new(Client::new(authority), String::new())
+    pub fn at(authority: &str, credentials: &Credentials) -> Self {
+        Self::new(Client::new(authority).with_credentials(credentials), String::new())
     }
 
     /// The master of an application, through the ResourceManager's proxy.

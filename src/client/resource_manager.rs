@@ -12,7 +12,7 @@ use crate::protocol::yarn_rest::{
     AppState, Application, ApplicationAttempt, ApplicationEnvelope, ApplicationsEnvelope, BASE, Container,
     NewApplication, Node, NodesEnvelope, SubmissionContext,
 };
-use crate::rpc::ClusterSecret;
+use crate::rpc::Credentials;
 use crate::rpc::http::{Client, Error};
 
 /// Longest wait of one long poll.
@@ -24,22 +24,30 @@ pub struct ResourceManager {
     http: Client,
     waiting: Client,
     user: String,
+    credentials: Credentials,
 }
 
 impl ResourceManager {
     /// A client for `authority` (`host:port`) that acts as `user`.
-    pub fn new(authority: &str, user: &str, secret: Option<&ClusterSecret>) -> Self {
-        let mut http = Client::new(authority);
-        if let Some(secret) = secret {
-            http = http.with_secret(secret);
-        }
+    pub fn new(authority: &str, user: &str, credentials: &Credentials) -> Self {
+        let http = Client::new(authority).with_credentials(credentials);
         let waiting = http.clone().with_deadline(POLL + Duration::from_secs(10));
-        Self { http, waiting, user: user.to_owned() }
+        Self { http, waiting, user: user.to_owned(), credentials: credentials.clone() }
     }
 
     /// `host:port`.
     pub fn authority(&self) -> &str {
         self.http.authority()
+    }
+
+    /// A client of another daemon of the cluster, at `authority`.
+    pub fn daemon(&self, authority: &str) -> Client {
+        Client::new(authority).with_credentials(&self.credentials)
+    }
+
+    /// The whole address of a path there.
+    pub fn url(&self, path: &str) -> String {
+        self.http.url(path)
     }
 
     pub(super) fn http(&self) -> &Client {
@@ -68,7 +76,7 @@ impl ResourceManager {
         if !self.http.exists(&path).await? {
             self.http.upload(&self.as_user(&format!("/blobs/{}", file.sha256)), &file.path).await?;
         }
-        Ok(format!("http://{}{path}", self.authority()))
+        Ok(self.http.url(&path))
     }
 
     /// Submits; the answer means the submission is durable.

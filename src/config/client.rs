@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::cluster::{resource_manager, secret};
+use super::cluster::resource_manager;
 use super::options::{
     CLIENT_POLL_INTERVAL, CLIENT_TIMEOUT, EXECUTION_ATTACHED, EXECUTION_TARGET, JOBMANAGER_MEMORY,
     JOBMANAGER_RPC_ADDRESS, REST_ADDRESS, REST_PORT, YARN_APPLICATION_ATTEMPTS, YARN_APPLICATION_ID,
     YARN_APPLICATION_NAME, YARN_APPLICATION_QUEUE, YARN_SHIP_FILES, YARN_TAGS,
 };
+use super::security::credentials;
 use super::{Configuration, Error};
 use crate::resource::MemorySize;
-use crate::rpc::ClusterSecret;
+use crate::rpc::Credentials;
 
 /// The client's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +43,8 @@ pub struct ClientConfig {
     pub tags: Vec<String>,
     /// `jobmanager.memory.process.size`: the container asked for the JobManager; default 256 MB.
     pub jobmanager_memory: MemorySize,
-    /// `cluster.secret`, if there is one.
-    pub secret: Option<ClusterSecret>,
+    /// `cluster.secret`, the token to show, and TLS.
+    pub credentials: Credentials,
 }
 
 impl ClientConfig {
@@ -70,7 +71,7 @@ impl ClientConfig {
             ship_files: files.into_iter().map(PathBuf::from).collect(),
             tags: configuration.find(&YARN_TAGS)?.unwrap_or_default(),
             jobmanager_memory: configuration.get(&JOBMANAGER_MEMORY)?,
-            secret: secret(configuration)?,
+            credentials: credentials(configuration)?,
         })
     }
 }

@@ -8,15 +8,16 @@ use std::time::Duration;
 use std::{env, fs};
 
 use super::options::{
-    CLUSTER_SECRET, CLUSTER_SECRET_FILE, ConfigOption, HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, NODEMANAGER_BIND_HOST,
-    NODEMANAGER_CACHE_TARGET_SIZE, NODEMANAGER_DIR, NODEMANAGER_HOST, NODEMANAGER_LABEL, NODEMANAGER_MEMORY,
-    NODEMANAGER_PORT, NODEMANAGER_RACK, NODEMANAGER_RESOURCES, NODEMANAGER_VCORES, RESOURCEMANAGER_ADDRESS,
-    RESOURCEMANAGER_AM_EXPIRY, RESOURCEMANAGER_AM_MAX_ATTEMPTS, RESOURCEMANAGER_AM_SHARE, RESOURCEMANAGER_BIND_HOST,
+    ConfigOption, HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, NODEMANAGER_BIND_HOST, NODEMANAGER_CACHE_TARGET_SIZE,
+    NODEMANAGER_DIR, NODEMANAGER_HOST, NODEMANAGER_LABEL, NODEMANAGER_MEMORY, NODEMANAGER_PORT, NODEMANAGER_RACK,
+    NODEMANAGER_RESOURCES, NODEMANAGER_VCORES, RESOURCEMANAGER_ADDRESS, RESOURCEMANAGER_AM_EXPIRY,
+    RESOURCEMANAGER_AM_MAX_ATTEMPTS, RESOURCEMANAGER_AM_SHARE, RESOURCEMANAGER_BIND_HOST,
     RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY, RESOURCEMANAGER_NODE_EXPIRY, RESOURCEMANAGER_PORT,
     RESOURCEMANAGER_QUEUES_FILE, RESOURCEMANAGER_STATE_DIR, RESOURCEMANAGER_UPLOADS_ENABLED,
     RESOURCEMANAGER_UPLOADS_RETENTION,
 };
-use super::{Configuration, Error};
+use super::security::{require_protection, secret, security};
+use super::{Configuration, Error, Security};
 use crate::resource::MemorySize;
 use crate::rpc::ClusterSecret;
 
@@ -27,7 +28,7 @@ pub struct ResourceManagerConfig {
     pub address: String,
     /// `resourcemanager.port`; default 8088, 0 takes a free one.
     pub port: u16,
-    /// `resourcemanager.bind-host`; default 127.0.0.1. Any but loopback demands a secret.
+    /// `resourcemanager.bind-host`; default 127.0.0.1. Any but loopback demands protection.
     pub bind_host: String,
     /// `resourcemanager.state-dir`: what survives restarts.
     pub state_dir: PathBuf,
@@ -53,6 +54,8 @@ pub struct ResourceManagerConfig {
     pub frozen_after: Duration,
     /// `cluster.secret`, if there is one.
     pub secret: Option<ClusterSecret>,
+    /// `security.*`.
+    pub security: Security,
 }
 
 impl ResourceManagerConfig {
@@ -77,6 +80,7 @@ impl ResourceManagerConfig {
             heartbeat: configuration.get(&HEARTBEAT_INTERVAL)?,
             frozen_after: configuration.get(&HEARTBEAT_TIMEOUT)?,
             secret: secret(configuration)?,
+            security: security(configuration)?,
         };
         config.validate()?;
         Ok(config)
@@ -87,7 +91,7 @@ impl ResourceManagerConfig {
     /// # Errors
     /// [`Error::Conflict`] says what to set.
     pub fn validate(&self) -> Result<(), Error> {
-        require_secret(&RESOURCEMANAGER_BIND_HOST, &self.bind_host, self.secret.as_ref())?;
+        require_protection(&RESOURCEMANAGER_BIND_HOST, &self.bind_host, self.secret.as_ref(), &self.security)?;
         require_heartbeats(self.heartbeat, self.frozen_after)?;
         if self.am_max_attempts == 0 {
             return Err(Error::Conflict(format!("{} must be at least 1", RESOURCEMANAGER_AM_MAX_ATTEMPTS.key)));
@@ -112,7 +116,7 @@ pub struct NodeManagerConfig {
     pub host: String,
     /// `nodemanager.port`; default 8042, 0 takes a free one.
     pub port: u16,
-    /// `nodemanager.bind-host`; default 127.0.0.1. Any but loopback demands a secret.
+    /// `nodemanager.bind-host`; default 127.0.0.1. Any but loopback demands protection.
     pub bind_host: String,
     /// `nodemanager.dir`: cache, containers, logs.
     pub dir: PathBuf,
@@ -134,6 +138,8 @@ pub struct NodeManagerConfig {
     pub frozen_after: Duration,
     /// `cluster.secret`, if there is one.
     pub secret: Option<ClusterSecret>,
+    /// `security.*`.
+    pub security: Security,
 }
 
 impl NodeManagerConfig {
@@ -159,6 +165,7 @@ impl NodeManagerConfig {
             heartbeat: configuration.get(&HEARTBEAT_INTERVAL)?,
             frozen_after: configuration.get(&HEARTBEAT_TIMEOUT)?,
             secret: secret(configuration)?,
+            security: security(configuration)?,
         };
         config.validate()?;
         Ok(config)
@@ -169,7 +176,7 @@ impl NodeManagerConfig {
     /// # Errors
     /// [`Error::Conflict`] says what to set.
     pub fn validate(&self) -> Result<(), Error> {
-        require_secret(&NODEMANAGER_BIND_HOST, &self.bind_host, self.secret.as_ref())?;
+        require_protection(&NODEMANAGER_BIND_HOST, &self.bind_host, self.secret.as_ref(), &self.security)?;
         require_heartbeats(self.heartbeat, self.frozen_after)?;
         if self.memory.mebibytes() == 0 || self.vcores == 0 {
             let (memory, vcores) = (NODEMANAGER_MEMORY.key, NODEMANAGER_VCORES.key);
@@ -201,33 +208,6 @@ pub(super) fn resource_manager(configuration: &Configuration) -> Result<String, 
     let host: String = configuration.get(&RESOURCEMANAGER_ADDRESS)?;
     let port: u16 = configuration.get(&RESOURCEMANAGER_PORT)?;
     Ok(format!("{host}:{port}"))
-}
-
-/// The secret itself or from its file.
-pub(super) fn secret(configuration: &Configuration) -> Result<Option<ClusterSecret>, Error> {
-    if let Some(text) = configuration.raw(&CLUSTER_SECRET) {
-        return Ok(ClusterSecret::new(text));
-    }
-    let Some(path) = configuration.find::<PathBuf>(&CLUSTER_SECRET_FILE)? else { return Ok(None) };
-    let text = fs::read_to_string(&path).map_err(|source| Error::File { path: path.clone(), source })?;
-    let secret = ClusterSecret::new(&text);
-    if secret.is_none() {
-        return Err(Error::Conflict(format!("{} ({}) is empty", path.display(), CLUSTER_SECRET_FILE.key)));
-    }
-    Ok(secret)
-}
-
-/// An address that strangers can reach demands a secret.
-pub(super) fn require_secret(key: &ConfigOption, bind: &str, secret: Option<&ClusterSecret>) -> Result<(), Error> {
-    let loopback = bind == "localhost" || bind.parse().is_ok_and(|address: IpAddr| address.is_loopback());
-    if loopback || secret.is_some() {
-        return Ok(());
-    }
-    Err(Error::Conflict(format!(
-        "{} is {bind}, where others can reach it, but nothing says who may join; \
-         set {} (or {}) to the same on all machines, or bind to 127.0.0.1",
-        key.key, CLUSTER_SECRET.key, CLUSTER_SECRET_FILE.key
-    )))
 }
 
 pub(super) fn require_heartbeats(heartbeat: Duration, frozen_after: Duration) -> Result<(), Error> {
@@ -283,32 +263,19 @@ mod tests {
     }
 
     #[test]
-    fn an_open_address_demands_a_secret() {
+    fn an_open_address_demands_protection() {
         let open = [("resourcemanager.bind-host", "0.0.0.0"), ("nodemanager.bind-host", "10.0.0.7")];
         let error = ResourceManagerConfig::from_configuration(&set(&open)).unwrap_err().to_string();
-        assert!(
-            error.starts_with("resourcemanager.bind-host is 0.0.0.0") && error.contains("cluster.secret"),
-            "{error}"
-        );
+        assert!(error.starts_with("resourcemanager.bind-host is 0.0.0.0"), "{error}");
         assert!(NodeManagerConfig::from_configuration(&set(&open)).is_err());
-        let secret = [open[0], open[1], ("cluster.secret", "sesame")];
-        assert!(ResourceManagerConfig::from_configuration(&set(&secret)).is_ok());
-        let config = NodeManagerConfig::from_configuration(&set(&secret)).unwrap();
-        assert_eq!(config.host, "10.0.0.7");
-        for loopback in ["localhost", "127.0.0.2", "::1"] {
-            let config = set(&[("resourcemanager.bind-host", loopback)]);
-            assert!(ResourceManagerConfig::from_configuration(&config).is_ok(), "{loopback}");
-        }
-    }
-
-    #[test]
-    fn the_secret_may_stand_in_a_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "a-token-long-enough").unwrap();
         let path = file.path().to_str().unwrap();
-        assert!(secret(&set(&[("cluster.secret.file", path)])).is_err(), "an empty file is a mistake");
-        fs::write(path, "sesame\n").unwrap();
-        assert_eq!(secret(&set(&[("cluster.secret.file", path)])).unwrap(), ClusterSecret::new("sesame"));
-        assert!(secret(&set(&[("cluster.secret.file", "/nowhere")])).is_err());
+        let guarded = [open[0], open[1], ("cluster.secret", "sesame"), ("security.token.admin.file", path)];
+        assert!(ResourceManagerConfig::from_configuration(&set(&guarded)).is_ok());
+        assert!(NodeManagerConfig::from_configuration(&set(&guarded[..3])).is_err(), "a secret alone is not enough");
+        let config = NodeManagerConfig::from_configuration(&set(&guarded)).unwrap();
+        assert_eq!(config.host, "10.0.0.7");
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod options;
 mod processes;
 pub mod queues;
 mod secrets;
+pub mod security;
 mod yaml;
 
 pub use self::client::ClientConfig;
@@ -31,3 +32,4 @@ pub use self::kind::{Kind, Ports, Value, parse_duration};
 pub use self::processes::{JobManagerConfig, TaskManagerConfig};
 pub use self::queues::{InvalidQueues, QueuesConfig};
 pub use self::secrets::{MASK, is_secret};
+pub use crate::rpc::Security;

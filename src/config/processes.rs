@@ -4,17 +4,18 @@ use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::cluster::{advertised, dir, require_heartbeats, require_secret, secret};
+use super::cluster::{advertised, dir, require_heartbeats};
 use super::kind::Ports;
 use super::options::{
     HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, JOBMANAGER_BIND_HOST, JOBMANAGER_MEMORY, JOBMANAGER_RPC_ADDRESS,
     JOBMANAGER_RPC_PORT, JOBSTORE_MAX_CAPACITY, PROGRAM_PLAN_MEMORY, PROGRAM_PLAN_TIMEOUT, REST_ADDRESS,
-    REST_BIND_ADDRESS, REST_BIND_PORT, REST_PORT, SLOT_IDLE_TIMEOUT, SLOT_REQUEST_TIMEOUT, SLOTS_MAX, STORAGE_DIR,
-    TASKMANAGER_BIND_HOST, TASKMANAGER_DATA_PORT, TASKMANAGER_HOST, TASKMANAGER_MEMORY, TASKMANAGER_RESOURCE_ID,
-    TASKMANAGER_SLOTS, TASKMANAGER_TIMEOUT, TMP_DIRS, WEB_CANCEL_ENABLE, WEB_EXCEPTION_HISTORY_SIZE,
-    WEB_REFRESH_INTERVAL, WEB_SUBMIT_ENABLE, YARN_CONTAINERS_VCORES,
+    REST_BIND_ADDRESS, REST_BIND_PORT, REST_MAX_CONTENT_LENGTH, REST_PORT, SLOT_IDLE_TIMEOUT, SLOT_REQUEST_TIMEOUT,
+    SLOTS_MAX, STORAGE_DIR, TASKMANAGER_BIND_HOST, TASKMANAGER_DATA_PORT, TASKMANAGER_HOST, TASKMANAGER_MEMORY,
+    TASKMANAGER_RESOURCE_ID, TASKMANAGER_SLOTS, TASKMANAGER_TIMEOUT, TMP_DIRS, WEB_CANCEL_ENABLE,
+    WEB_EXCEPTION_HISTORY_SIZE, WEB_REFRESH_INTERVAL, WEB_SUBMIT_ENABLE, WEB_UPLOAD_MAX_COUNT, YARN_CONTAINERS_VCORES,
 };
-use super::{Configuration, Error};
+use super::security::{require_protection, secret, security};
+use super::{Configuration, Error, Security};
 use crate::resource::MemorySize;
 use crate::rpc::ClusterSecret;
 
@@ -25,13 +26,13 @@ pub struct JobManagerConfig {
     pub address: String,
     /// `jobmanager.rpc.port`: of links; default 6123; 0 in a container.
     pub port: u16,
-    /// `jobmanager.bind-host`; default 127.0.0.1. Any but loopback demands a secret.
+    /// `jobmanager.bind-host`; default 127.0.0.1. Any but loopback demands protection.
     pub bind_host: String,
     /// `rest.address`: host that clients reach it at; default: `address`.
     pub rest_address: String,
     /// `rest.bind-port`: tried in turn; default: `rest.port`, 8081; 0 in a container.
     pub rest_ports: Vec<u16>,
-    /// `rest.bind-address`; default: `bind_host`. Any but loopback demands a secret.
+    /// `rest.bind-address`; default: `bind_host`. Any but loopback demands protection.
     pub rest_bind_host: String,
     /// `flott.storage.dir`: what must outlive an attempt.
     pub storage_dir: PathBuf,
@@ -63,6 +64,10 @@ pub struct JobManagerConfig {
     pub web_refresh_interval: Duration,
     /// `web.submit.enable`; default true.
     pub web_submit: bool,
+    /// `rest.server.max-content-length`: of an upload; default 2 GB.
+    pub upload_size_max: MemorySize,
+    /// `web.upload.max-count`; default 1000.
+    pub uploads_max: u32,
     /// `web.cancel.enable`; default true.
     pub web_cancel: bool,
     /// `heartbeat.interval`; default 1 s.
@@ -71,6 +76,8 @@ pub struct JobManagerConfig {
     pub frozen_after: Duration,
     /// `cluster.secret`, if there is one.
     pub secret: Option<ClusterSecret>,
+    /// `security.*`; what a node says goes before it in a container.
+    pub security: Security,
 }
 
 impl JobManagerConfig {
@@ -106,10 +113,13 @@ impl JobManagerConfig {
             exception_history_len_max: configuration.get(&WEB_EXCEPTION_HISTORY_SIZE)?,
             web_refresh_interval: configuration.get(&WEB_REFRESH_INTERVAL)?,
             web_submit: configuration.get(&WEB_SUBMIT_ENABLE)?,
+            upload_size_max: configuration.get(&REST_MAX_CONTENT_LENGTH)?,
+            uploads_max: configuration.get(&WEB_UPLOAD_MAX_COUNT)?,
             web_cancel: configuration.get(&WEB_CANCEL_ENABLE)?,
             heartbeat: configuration.get(&HEARTBEAT_INTERVAL)?,
             frozen_after: configuration.get(&HEARTBEAT_TIMEOUT)?,
             secret: secret(configuration)?,
+            security: security(configuration)?,
         };
         config.validate()?;
         Ok(config)
@@ -120,8 +130,8 @@ impl JobManagerConfig {
     /// # Errors
     /// [`Error::Conflict`] says what to set.
     pub fn validate(&self) -> Result<(), Error> {
-        require_secret(&JOBMANAGER_BIND_HOST, &self.bind_host, self.secret.as_ref())?;
-        require_secret(&REST_BIND_ADDRESS, &self.rest_bind_host, self.secret.as_ref())?;
+        require_protection(&JOBMANAGER_BIND_HOST, &self.bind_host, self.secret.as_ref(), &self.security)?;
+        require_protection(&REST_BIND_ADDRESS, &self.rest_bind_host, self.secret.as_ref(), &self.security)?;
         require_heartbeats(self.heartbeat, self.frozen_after)
     }
 }
@@ -133,7 +143,7 @@ pub struct TaskManagerConfig {
     pub job_manager: String,
     /// `taskmanager.host`: host that others reach it at; default: the interface it listens on.
     pub host: String,
-    /// `taskmanager.bind-host`; default 127.0.0.1. Any but loopback demands a secret.
+    /// `taskmanager.bind-host`; default 127.0.0.1. Any but loopback demands protection.
     pub bind_host: String,
     /// `taskmanager.data.port`: of workers, tried in turn; default: a free one.
     pub data_ports: Vec<u16>,
@@ -151,6 +161,8 @@ pub struct TaskManagerConfig {
     pub frozen_after: Duration,
     /// `cluster.secret`, if there is one.
     pub secret: Option<ClusterSecret>,
+    /// `security.*`; what a node says goes before it in a container.
+    pub security: Security,
 }
 
 impl TaskManagerConfig {
@@ -174,6 +186,7 @@ impl TaskManagerConfig {
             heartbeat: configuration.get(&HEARTBEAT_INTERVAL)?,
             frozen_after: configuration.get(&HEARTBEAT_TIMEOUT)?,
             secret: secret(configuration)?,
+            security: security(configuration)?,
         };
         config.validate()?;
         Ok(config)
@@ -184,7 +197,7 @@ impl TaskManagerConfig {
     /// # Errors
     /// [`Error::Conflict`] says what to set.
     pub fn validate(&self) -> Result<(), Error> {
-        require_secret(&TASKMANAGER_BIND_HOST, &self.bind_host, self.secret.as_ref())?;
+        require_protection(&TASKMANAGER_BIND_HOST, &self.bind_host, self.secret.as_ref(), &self.security)?;
         require_heartbeats(self.heartbeat, self.frozen_after)
     }
 }

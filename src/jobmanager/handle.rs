@@ -17,6 +17,7 @@ use crate::graph::task::Failure;
 use crate::ids::JobId;
 use crate::protocol::description::Description;
 use crate::protocol::job::{JobSubmission, Program};
+use crate::rpc::{ClusterSecret, Credentials, Tokens};
 use crate::time::Now;
 
 /// Requests that wait for the service; when full, callers wait.
@@ -49,6 +50,12 @@ pub(super) enum Request {
 pub struct About {
     /// `host:port` where TaskManagers and clients reach it.
     pub address: String,
+    /// What it shows to its TaskManagers.
+    pub credentials: Credentials,
+    /// What others must show.
+    pub tokens: Tokens,
+    /// Secrets that others may show instead: its TaskManagers', its ResourceManager's.
+    pub secrets: Vec<ClusterSecret>,
     /// When it started.
     pub started_at: Now,
     /// With what configuration.
@@ -57,6 +64,10 @@ pub struct About {
     pub refresh_interval: Duration,
     /// Whether programs may be uploaded and run over HTTP.
     pub submit_enabled: bool,
+    /// Largest upload, in bytes.
+    pub upload_bytes_max: u64,
+    /// Uploads that are kept.
+    pub uploads_len_max: usize,
     /// Whether browsers may cancel jobs.
     pub cancel_enabled: bool,
     /// Where its own output goes, if somebody has redirected it: `jobmanager.out` and `jobmanager.err`.
@@ -66,6 +77,11 @@ pub struct About {
 }
 
 impl About {
+    /// The address as people and programs give it to an HTTP client.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.credentials.tls.scheme(), self.address)
+    }
+
     /// Bytes of a file of [`About::log_dir`], counted from its end where negative. Blocking.
     pub fn log(&self, name: &str, start: i64, end: Option<i64>, bytes_max: u64) -> Option<Vec<u8>> {
         let path = self.log_dir.as_ref()?.join(name);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::graph::task::Failure;
 use crate::protocol::container::LocalResource;
 use crate::rpc::http::Client;
-use crate::rpc::{ErrorKind, io_cause};
+use crate::rpc::{ErrorKind, Tls, io_cause};
 use crate::storage::BlobId;
 
 /// Where fetched programs lie.
@@ -16,11 +16,12 @@ pub(super) struct Programs {
     cache: PathBuf,
     /// Placed by the node beside us, verified by it; also named by hash.
     localised: Option<PathBuf>,
+    tls: Tls,
 }
 
 impl Programs {
-    pub(super) fn new(cache: PathBuf, localised: Option<PathBuf>) -> Self {
-        Self { cache, localised }
+    pub(super) fn new(cache: PathBuf, localised: Option<PathBuf>, tls: Tls) -> Self {
+        Self { cache, localised, tls }
     }
 
     /// The file behind `resource`, its content verified.
@@ -41,15 +42,16 @@ impl Programs {
     async fn download(&self, name: &str, resource: &LocalResource, known: Option<&str>) -> Result<PathBuf, Failure> {
         let failed = |kind, cause: String| Failure::new(kind, format!("cannot fetch {name}: {cause}"));
         let io_failed = |error: std::io::Error| failed(ErrorKind::Transient, io_cause(&error));
-        let address = resource.url.strip_prefix("http://").and_then(|rest| rest.find('/').map(|at| rest.split_at(at)));
-        let Some((authority, path)) = address else {
-            return Err(failed(ErrorKind::User, format!("{} is not an http:// or file:// address", resource.url)));
+        let schemes = ["http://", "https://"];
+        let rest = schemes.iter().find_map(|scheme| resource.url.strip_prefix(scheme));
+        let Some((authority, _)) = rest.and_then(|rest| rest.split_once('/')) else {
+            return Err(failed(ErrorKind::User, format!("{} is not an http(s):// or file:// address", resource.url)));
         };
         tokio::fs::create_dir_all(&self.cache).await.map_err(io_failed)?;
         let incoming = self.cache.join(format!(".incoming-{:016x}", fastrand::u64(..)));
-        let client = Client::new(authority);
+        let client = Client::new(authority).with_tls(&self.tls);
         let download =
-            client.download(path, &incoming).await.map_err(|error| failed(error.kind(), error.to_string()))?;
+            client.download(&resource.url, &incoming).await.map_err(|error| failed(error.kind(), error.to_string()))?;
         if let Some(hash) = known.filter(|hash| *hash != download.sha256) {
             let _ = tokio::fs::remove_file(&incoming).await; // Wrong content; leaving it would only cost space.
             let cause = format!("its content is {}, not {hash}", download.sha256);
@@ -97,7 +99,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_node_has_placed_is_not_fetched_and_wrong_content_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let programs = Programs::new(dir.path().join("cache"), Some(dir.path().to_owned()));
+        let programs = Programs::new(dir.path().join("cache"), Some(dir.path().to_owned()), Tls::OFF);
         let nowhere = resource("http://127.0.0.1:1/x".to_owned(), b"program");
         let placed = dir.path().join(nowhere.sha256.as_deref().unwrap());
         std::fs::write(&placed, b"program").unwrap();

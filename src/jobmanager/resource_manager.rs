@@ -18,6 +18,7 @@ use crate::protocol::job::Program;
 use crate::protocol::node::{CONTAINERS_PATH, StartContainer, Started};
 use crate::protocol::roles::{self, TaskManagerEnvironment};
 use crate::resource::MemorySize;
+use crate::rpc::Tls;
 use crate::rpc::http::Client;
 use crate::rpc::link::{self, LinkEvent, LinkOptions, LinkReceiver, LinkSender, LinkTarget};
 use crate::rpc::token::Token;
@@ -68,7 +69,7 @@ impl ResourceManager {
         application: &Application,
         job_manager: &str,
         shape: Shape,
-        options: LinkOptions,
+        (tls, options): (&Tls, LinkOptions),
         cancel: CancellationToken,
     ) -> (Self, Events) {
         let (host, port) = job_manager.rsplit_once(':').unwrap_or((job_manager, "0"));
@@ -77,9 +78,9 @@ impl ResourceManager {
             token: application.token.clone(),
             host: host.to_owned(),
             rpc_port: port.parse().unwrap_or(0),
-            tracking_url: format!("http://{job_manager}"),
+            tracking_url: format!("{}://{job_manager}", tls.scheme()),
         };
-        let target = LinkTarget::new(application.resource_manager.as_str(), PATH);
+        let target = LinkTarget::new(application.resource_manager.as_str(), PATH).with_tls(tls);
         let (sender, receiver) = link::open(tasks, target, &hello, options, cancel);
         (Self { sender, shape, last_response: 0, opened_before: false, goodbye: None }, receiver)
     }
@@ -173,6 +174,8 @@ pub(super) struct TaskManagers {
     pub(super) configuration: BTreeMap<String, String>,
     /// Placed beside each by its node, so that workers start without a download.
     pub(super) program: Option<Program>,
+    /// How nodes are talked to.
+    pub(super) tls: Tls,
 }
 
 impl TaskManagers {
@@ -182,7 +185,7 @@ impl TaskManagers {
         let node = allocation.node_http_address.clone();
         let context = self.context(&allocation);
         let request = StartContainer { token: allocation.token, context };
-        match Client::new(&node).post::<_, Started>(CONTAINERS_PATH, &request).await {
+        match Client::new(&node).with_tls(&self.tls).post::<_, Started>(CONTAINERS_PATH, &request).await {
             Ok(Started { container }) => {
                 debug!(%container, node = %allocation.node, "TaskManager container started");
                 None

@@ -68,8 +68,8 @@ pub struct Service {
     /// A session's later attempt goes on with what an earlier one has left. A standalone JobManager does not: nothing tells it from
     /// another one that works in the same directory.
     resumes: bool,
-    /// `host:port` of its HTTP server.
-    address: String,
+    /// Of its HTTP server.
+    url: String,
     preparation: Preparation,
     store: Store,
     checkpoints: CheckpointStore,
@@ -117,15 +117,17 @@ impl Service {
             slots: config.core.containers.as_ref().map_or(1, |shape| shape.slots),
             configuration: config.submitted_configuration,
             program: config.job.as_ref().map(|job| job.program.clone()),
+            tls: config.about.credentials.tls.clone(),
         };
         let lost_after = config.core.lost_after;
         let mut links = Links::new(&options, lost_after, config.task_manager_secret, secret, config.core.attempt);
         let resource_manager =
             config.application.as_ref().zip(config.core.containers.clone()).map(|(application, shape)| {
                 let (tasks, cancel) = links.tasks();
-                ResourceManager::open(tasks, application, &config.core.job_manager, shape, options.clone(), cancel)
+                let manner = (&config.about.credentials.tls, options.clone());
+                ResourceManager::open(tasks, application, &config.core.job_manager, shape, manner, cancel)
             });
-        let address = config.about.address.clone();
+        let url = config.about.url();
         let preparation =
             Preparation { store: store.clone(), checkpoints: checkpoints.clone(), programs, planner, configuration };
         let handle = Handle { requests: sender, about: Arc::new(config.about), preparation: preparation.clone() };
@@ -134,7 +136,7 @@ impl Service {
             clock: config.clock,
             per_job: config.job.is_some(),
             resumes: config.application.is_some(),
-            address,
+            url,
             job: config.job,
             preparation,
             store,
@@ -188,7 +190,7 @@ impl Service {
     async fn resume(&mut self) -> Result<(), Error> {
         let store = self.store.clone();
         for mut submission in blocking(move || store.unfinished()).await? {
-            submission.program.serve_from(&self.address);
+            submission.program.serve_from(&self.url);
             let job = submission.job;
             if let Err(refused) = self.submit(submission).await? {
                 warn!(%job, %refused, "a job of the JobManager before this one is not resumed");

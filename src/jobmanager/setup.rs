@@ -18,10 +18,10 @@ use super::resource_manager::Application;
 use super::service::{Config, PreparationConfig, Service};
 use super::uploads::Uploads;
 use crate::config::{Configuration, JobManagerConfig};
-use crate::protocol::roles::{self, JobManagerEnvironment};
+use crate::protocol::roles::{self, JobManagerEnvironment, SecurityEnvironment};
 use crate::resource::Resource;
-use crate::rpc::ClusterSecret;
 use crate::rpc::token::{SigningKey, Token};
+use crate::rpc::{ClusterSecret, Credentials, Tls};
 use crate::storage::BlobStore;
 use crate::time::{Clock, SystemClock};
 
@@ -64,20 +64,28 @@ impl Setup {
     ) -> Result<Self, Error> {
         let invalid = |error: crate::config::Error| Error::Setup(error.to_string());
         let container = match variable(roles::JOB_MANAGER) {
-            Some(json) => Some(Container::new(&json, variable)?),
+            Some(json) => Some(Container::new(&json, &variable)?),
             None => None,
         };
         let configuration = match &container {
             Some(container) => configuration.with_submitted(&container.environment.configuration).map_err(invalid)?,
             None => configuration,
         };
-        let config = JobManagerConfig::from_configuration(&configuration).map_err(invalid)?;
+        let mut config = JobManagerConfig::from_configuration(&configuration).map_err(invalid)?;
+        if let Some(security) = variable(roles::SECURITY).filter(|_| container.is_some()) {
+            config.security = SecurityEnvironment::security(&security).map_err(Error::Setup)?;
+        }
         Ok(Self { configuration, config, container })
     }
 
     /// The interface to listen on.
     pub fn bind_host(&self) -> &str {
         self.container.as_ref().map_or(&self.config.rest_bind_host, |container| &container.host)
+    }
+
+    /// How it serves.
+    pub fn tls(&self) -> &Tls {
+        &self.config.security.tls
     }
 
     /// Ports to try in turn.
@@ -138,12 +146,20 @@ impl Setup {
             capability: Resource::new(config.taskmanager_memory.mebibytes(), config.taskmanager_vcores),
         });
         let task_manager_secret = if container.is_some() { ClusterSecret::new(&secret) } else { config.secret.clone() };
+        let credentials =
+            Credentials { secret: task_manager_secret.clone(), token: None, tls: config.security.tls.clone() };
+        let front = container.as_ref().map(|container| container.application.token.front_secret());
         let about = About {
             address: public,
+            secrets: task_manager_secret.iter().cloned().chain(front).collect(),
+            credentials,
+            tokens: config.security.tokens.clone(),
             started_at: about_started,
             configuration,
             refresh_interval: config.web_refresh_interval,
             submit_enabled: config.web_submit,
+            upload_bytes_max: config.upload_size_max.bytes(),
+            uploads_len_max: config.uploads_max as usize,
             cancel_enabled: config.web_cancel,
             log_dir: log_dir(),
             uploads,
@@ -193,15 +209,16 @@ fn preparation(
     container: Option<&Container>,
     storage_dir: &std::path::Path,
 ) -> Result<(PreparationConfig, Option<Uploads>), Error> {
+    let tls = config.security.tls.clone();
     let (programs, scratch_dir, uploads) = match container {
         Some(container) if container.environment.job.is_some() => {
             let here = std::env::current_dir().map_err(|error| Error::Setup(error.to_string()))?;
-            (Programs::new(here.join("fetched"), Some(here.join(roles::PROGRAMS_DIR))), here, None)
+            (Programs::new(here.join("fetched"), Some(here.join(roles::PROGRAMS_DIR)), tls), here, None)
         }
         Some(_) | None => {
             let blobs = storage_dir.join("blobs");
             let uploads = Uploads::open(BlobStore::open(&blobs).map_err(Error::Storage)?, storage_dir.to_owned());
-            (Programs::new(storage_dir.join("fetched"), Some(blobs)), storage_dir.join("scratch"), Some(uploads))
+            (Programs::new(storage_dir.join("fetched"), Some(blobs), tls), storage_dir.join("scratch"), Some(uploads))
         }
     };
     let host = container.map_or_else(|| config.address.clone(), |container| container.host.clone());

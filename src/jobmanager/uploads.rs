@@ -97,6 +97,16 @@ impl Uploads {
         uploads
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     /// Forgets one; `false` if there is none of that id. Jobs that run it go on.
     pub fn remove(&self, id: &str) -> bool {
         let known = self.lock().remove(id).is_some();

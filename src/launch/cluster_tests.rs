@@ -151,6 +151,7 @@ fn environment(worker: WorkerId, job_manager: &str, slots: u32) -> WorkerEnviron
         memory: MemorySize::from_mebibytes(64),
         configuration: BTreeMap::new(),
         temporary_dir: PathBuf::new(),
+        tls: None,
     }
 }
 

@@ -28,12 +28,18 @@ pub struct Handle {
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) directories: Directories,
     pub(super) node: NodeId,
+    pub(super) scheme: &'static str,
 }
 
 impl Handle {
     /// The node.
     pub fn node(&self) -> &NodeId {
         &self.node
+    }
+
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        self.scheme
     }
 
     /// Starts a container. Returned means: durable here and being localised.

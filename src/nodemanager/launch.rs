@@ -22,7 +22,7 @@ use super::environment::{command, compose, is_simple, quote};
 use super::resources::ResourceKey;
 use crate::ids::NodeId;
 use crate::process::{Child, Command, Leads, Output};
-use crate::protocol::roles;
+use crate::protocol::roles::{self, SecurityEnvironment};
 use crate::rpc::io_cause;
 
 /// Passed on from the NodeManager's own environment, unless the launch context says otherwise.
@@ -44,6 +44,8 @@ pub(super) struct Launcher {
     pub(super) directories: Directories,
     /// The flott binary that containers may run.
     pub(super) flott: PathBuf,
+    /// What its containers' processes are to demand of those who ask them.
+    pub(super) security: SecurityEnvironment,
 }
 
 impl Launcher {
@@ -140,6 +142,7 @@ impl Launcher {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
+        set.insert(roles::SECURITY.to_owned(), self.security.to_json());
         set.extend(roles::TOKEN_FILE.map(|name| (name.to_owned(), tokens.clone())));
         let mut inherited: BTreeMap<String, String> =
             INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), env::var(name).ok()?))).collect();

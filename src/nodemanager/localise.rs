@@ -10,7 +10,7 @@ use super::directories::{self, Directories};
 use super::resources::ResourceKey;
 use crate::process::{Announced, Fetched, Fetcher};
 use crate::protocol::container::LocalResource;
-use crate::rpc::{ClusterSecret, io_cause};
+use crate::rpc::{Credentials, io_cause};
 
 /// Fetches files into the node's cache. Cheap to clone.
 #[derive(Clone)]
@@ -20,9 +20,9 @@ pub(super) struct Localiser {
 }
 
 impl Localiser {
-    /// Shows the cluster's secret to the ResourceManager, and to nobody else.
-    pub(super) fn new(directories: Directories, resource_manager: &str, secret: Option<&ClusterSecret>) -> Self {
-        Self { directories, fetcher: Fetcher::new(resource_manager, secret) }
+    /// Shows `credentials` to the ResourceManager, and to nobody else.
+    pub(super) fn new(directories: Directories, resource_manager: &str, credentials: &Credentials) -> Self {
+        Self { directories, fetcher: Fetcher::new(resource_manager, credentials) }
     }
 
     /// Whether the copy is here already; a cheap look.
@@ -102,7 +102,7 @@ mod tests {
 
     fn cache() -> Cache {
         let dir = tempfile::tempdir().unwrap();
-        let localiser = Localiser::new(Directories::new(dir.path().join("nm")), "127.0.0.1:1", None);
+        let localiser = Localiser::new(Directories::new(dir.path().join("nm")), "127.0.0.1:1", &Credentials::default());
         Cache { dir, localiser }
     }
 
@@ -158,7 +158,7 @@ mod tests {
         let why = cache.fetch(&resource).await.unwrap_err();
         assert_eq!(why, "cannot fetch file:///nowhere/at/all: no such file or directory");
         resource.url = "hdfs://n1/x".to_owned();
-        assert!(cache.fetch(&resource).await.unwrap_err().contains("only http:// and file://"));
+        assert!(cache.fetch(&resource).await.unwrap_err().contains("only http(s):// and file://"));
         resource.url = "http://127.0.0.1:1/x".to_owned();
         let why = cache.fetch(&resource).await.unwrap_err();
         assert!(why.contains("cannot connect to 127.0.0.1:1: connection refused"), "{why}");

@@ -31,7 +31,9 @@ use super::supervise::Watched;
 use crate::config::NodeManagerConfig;
 use crate::ids::{ContainerId, NodeId};
 use crate::process::Platform;
+use crate::protocol::roles::SecurityEnvironment;
 use crate::resource::Resource;
+use crate::rpc::Credentials;
 use crate::storage::meta::{MetaWriter, Outcome};
 use crate::time::{Clock, Now};
 
@@ -142,12 +144,19 @@ pub fn start(
     };
     let writer = MetaWriter::start(recovered.store, complete).map_err(|error| Error::State(error.to_string()))?;
     let (sender, requests) = mpsc::channel(REQUESTS_LEN_MAX);
-    let handle = Handle { requests: sender, directories: directories.clone(), node: node.clone() };
+    let scheme = config.security.tls.scheme();
+    let handle = Handle { requests: sender, directories: directories.clone(), node: node.clone(), scheme };
     let now = clock.now();
+    let credentials = Credentials { secret: config.secret.clone(), token: None, tls: config.security.tls.clone() };
     let mut service = Service {
         core: Core::new(node.clone(), Policy { kill_grace: timing.kill_grace }),
-        launcher: Launcher { node: node.clone(), directories: directories.clone(), flott },
-        localiser: Localiser::new(directories.clone(), &config.resource_manager, config.secret.as_ref()),
+        launcher: Launcher {
+            node: node.clone(),
+            directories: directories.clone(),
+            flott,
+            security: SecurityEnvironment::of(&config.security),
+        },
+        localiser: Localiser::new(directories.clone(), &config.resource_manager, &credentials),
         platform: Platform::local(),
         incarnation: recovered.incarnation,
         started_at: now,

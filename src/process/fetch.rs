@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 use crate::rpc::http::Client;
-use crate::rpc::{ClusterSecret, ErrorKind, io_cause};
+use crate::rpc::{Credentials, ErrorKind, io_cause};
 
 /// Downloads at a time; more wait.
 const DOWNLOADS_MAX: usize = 4;
@@ -21,7 +21,7 @@ const TRIES_MAX: u32 = 3;
 /// A file as announced.
 #[derive(Clone, Copy, Debug)]
 pub struct Announced<'a> {
-    /// `http://` or `file://`, or a path.
+    /// `http://`, `https://` or `file://`, or a path.
     pub url: &'a str,
     /// Its size.
     pub bytes: u64,
@@ -88,13 +88,9 @@ struct Content {
 }
 
 impl Fetcher {
-    /// Shows `secret` to `authority` (`host:port`), and to nobody else.
-    pub fn new(authority: &str, secret: Option<&ClusterSecret>) -> Self {
-        let client = Client::new(authority);
-        let client = match secret {
-            Some(secret) => client.with_secret(secret),
-            None => client,
-        };
+    /// Shows `credentials` to `authority` (`host:port`), and to nobody else.
+    pub fn new(authority: &str, credentials: &Credentials) -> Self {
+        let client = Client::new(authority).with_credentials(credentials);
         Self { client, permits: Arc::new(Semaphore::new(DOWNLOADS_MAX)) }
     }
 
@@ -113,11 +109,11 @@ impl Fetcher {
     }
 
     async fn bring(&self, url: &str, to: &Path) -> Result<Content, String> {
-        if url.starts_with("http://") {
+        if url.starts_with("http://") || url.starts_with("https://") {
             return self.download(url, to).await;
         }
         let Some(from) = url.strip_prefix("file://").or_else(|| url.starts_with('/').then_some(url)) else {
-            return Err(format!("cannot fetch {url}: only http:// and file:// addresses are known"));
+            return Err(format!("cannot fetch {url}: only http(s):// and file:// addresses are known"));
         };
         let (from, to) = (PathBuf::from(from), to.to_owned());
         let url = url.to_owned();

@@ -28,12 +28,13 @@ pub struct Program {
 }
 
 impl Program {
-    /// Lets what a JobManager before this one has served from its own blobs come from `authority` now.
-    pub fn serve_from(&mut self, authority: &str) {
+    /// Lets what a JobManager before this one has served from its own blobs come from `base`, its
+    /// successor's address, now.
+    pub fn serve_from(&mut self, base: &str) {
         for resource in std::iter::once(&mut self.executable).chain(self.files.values_mut()) {
             let blob = resource.url.rsplit_once("/blobs/").map(|(_, blob)| blob.to_owned());
             if let Some(blob) = blob.filter(|blob| resource.sha256.as_ref() == Some(blob)) {
-                resource.url = format!("http://{authority}/blobs/{blob}");
+                resource.url = format!("{base}/blobs/{blob}");
             }
         }
     }

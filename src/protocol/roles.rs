@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::container::LaunchContext;
 use crate::ids::{ContainerId, WorkerId};
 use crate::resource::{MemorySize, Resource};
+use crate::rpc::{Security, Tls, TlsFiles, Tokens};
 
 /// Prefix of every variable here; a program's recorded environment never contains such.
 pub const PREFIX: &str = "FLOTT_INTERNAL_";
@@ -42,6 +43,8 @@ pub const TASK_MANAGER: &str = "FLOTT_INTERNAL_TASK_MANAGER";
 
 /// A [`ShellEnvironment`] as JSON, for the master of a command that runs in several containers.
 pub const SHELL: &str = "FLOTT_INTERNAL_SHELL";
+/// Variable a node sets for every container: a [`SecurityEnvironment`] as JSON.
+pub const SECURITY: &str = "FLOTT_INTERNAL_SECURITY";
 
 /// Exit code of a worker whose program built another graph than the plan's; its stderr names the difference.
 pub const WORKER_EXIT_GRAPH_DIFFERS: i32 = 65;
@@ -98,6 +101,41 @@ pub struct WorkerEnvironment {
     pub configuration: BTreeMap<String, String>,
     /// Directory for temporary files; its TaskManager removes it.
     pub temporary_dir: PathBuf,
+    /// How links and data go over the wire; absent: in the clear.
+    #[serde(default)]
+    pub tls: Option<TlsFiles>,
+}
+
+/// What a node tells the processes of its containers about strangers: where certificates lie, and which tokens to take (as hashes).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecurityEnvironment {
+    /// Absent: everything goes in the clear.
+    pub tls: Option<TlsFiles>,
+    /// Of those who ask.
+    pub tokens: Tokens,
+}
+
+impl SecurityEnvironment {
+    /// Of a daemon.
+    pub fn of(security: &Security) -> Self {
+        Self { tls: security.tls.files().cloned(), tokens: security.tokens.clone() }
+    }
+
+    /// From what the variable [`SECURITY`] holds.
+    ///
+    /// # Errors
+    /// What is wrong with it, or with a file that it names.
+    pub fn security(json: &str) -> Result<Security, String> {
+        let Self { tls, tokens } =
+            serde_json::from_str(json).map_err(|error| format!("{SECURITY} is malformed: {error}"))?;
+        let tls = tls.map(Tls::load).transpose().map_err(|error| error.to_string())?;
+        Ok(Security { tls: tls.unwrap_or_default(), tokens })
+    }
+
+    /// For the variable [`SECURITY`].
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("paths of a configuration and hashes are JSON")
+    }
 }
 
 /// What a JobManager in a container is told.

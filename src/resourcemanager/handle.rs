@@ -11,6 +11,7 @@ use super::error::{Refused, RequestError};
 use super::event::{Answer, Event, Exclusion, Registering, RequestId};
 use super::report::{ApplicationReport, AttemptReport, ClusterSummary, ContainerReport, NodeSummary, QueueReport};
 use super::scheduler::{Access, NodeReason};
+use crate::config::Security;
 use crate::ids::{ApplicationAttemptId, ApplicationId, NodeId};
 use crate::protocol::application_master::{
     AllocateRequest, AllocateResponse, Finish, Register, Registered, ToApplicationMaster,
@@ -58,6 +59,7 @@ pub struct Handle {
     requests: mpsc::Sender<Request>,
     blobs: Option<BlobStore>,
     secret: Option<ClusterSecret>,
+    security: Arc<Security>,
     address: Arc<str>,
     operator: Arc<str>,
     clock: Arc<dyn Clock>,
@@ -67,19 +69,30 @@ impl Handle {
     pub(super) fn new(
         requests: mpsc::Sender<Request>,
         blobs: Option<BlobStore>,
-        secret: Option<ClusterSecret>,
+        (secret, security): (Option<ClusterSecret>, Security),
         address: &str,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let security = Arc::new(security);
         // Who runs the ResourceManager may end any application, as YARN's administrators may.
         let operator =
             std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
-        Self { requests, blobs, secret, address: address.into(), operator: operator.into(), clock }
+        Self { requests, blobs, secret, security, address: address.into(), operator: operator.into(), clock }
     }
 
     /// What clients that change something must show; none on a cluster without.
     pub fn secret(&self) -> Option<&ClusterSecret> {
         self.secret.as_ref()
+    }
+
+    /// What it demands of those who ask, and how it talks to others.
+    pub fn security(&self) -> &Security {
+        &self.security
+    }
+
+    /// Its address as people and programs give it to an HTTP client.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.security.tls.scheme(), self.address)
     }
 
     /// The ResourceManager's time.
@@ -313,11 +326,11 @@ impl Handle {
         self.read(|core, _| core.summary()).await
     }
 
-    /// Where a running application's master answers HTTP.
+    /// Where a running application's master answers HTTP, and what it takes for a sign of the ResourceManager.
     ///
     /// # Errors
     /// [`RequestError`].
-    pub async fn tracking_url(&self, id: ApplicationId) -> Result<Option<String>, RequestError> {
+    pub async fn tracking_url(&self, id: ApplicationId) -> Result<Option<(String, ClusterSecret)>, RequestError> {
         self.read(move |core, _| core.tracking_url(id)).await
     }
 

@@ -79,8 +79,9 @@ pub fn start(config: &ResourceManagerConfig, address: &str, clock: Arc<dyn Clock
     let writer = MetaWriter::start(meta, complete)?;
 
     let (requests_sender, requests) = mpsc::channel(REQUESTS_LEN_MAX);
+    let protection = (config.secret.clone(), config.security.clone());
     let uploads = blobs.clone().map(|blobs| Uploads { blobs, retention: config.uploads_retention });
-    let handle = Handle::new(requests_sender, blobs, config.secret.clone(), address, Arc::clone(&clock));
+    let handle = Handle::new(requests_sender, blobs, protection, address, Arc::clone(&clock));
     let cancel = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let options = LinkOptions {

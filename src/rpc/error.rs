@@ -18,6 +18,12 @@ pub enum ErrorKind {
 
 /// The cause in an operator's words (`connection refused`), without the operating system's number where it has a name.
 pub fn io_cause(error: &io::Error) -> String {
+    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        return super::tls::explain(tls);
+    }
+    if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        return io_cause(inner);
+    }
     let text = error.to_string();
     match text.split_once(" (os error ") {
         Some((words, _)) => {

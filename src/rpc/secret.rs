@@ -5,6 +5,8 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::{Bearer, Tls, Tokens};
+
 /// The HTTP header that carries a [`ClusterSecret`].
 pub const SECRET_HEADER: &str = "x-flott-secret";
 
@@ -27,6 +29,33 @@ impl ClusterSecret {
     /// The secret itself, for a header or a child's environment. Never log it.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+/// What a process shows when it asks another, and how it is protected on the way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// Shared by the parts of a cluster or of an application.
+    pub secret: Option<ClusterSecret>,
+    /// A user's.
+    pub token: Option<Bearer>,
+    /// Whether it goes encrypted, and the certificate that is shown.
+    pub tls: Tls,
+}
+
+/// What a daemon demands of those who ask it, and how it talks to others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Security {
+    /// Certificates, and whether everything goes encrypted.
+    pub tls: Tls,
+    /// Of those who ask.
+    pub tokens: Tokens,
+}
+
+impl Security {
+    /// Whether strangers are told from friends.
+    pub fn is_guarded(&self) -> bool {
+        self.tls.is_on() || !self.tokens.is_empty()
     }
 }
 

@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::Sha256;
 
-use super::ErrorKind;
+use super::{ClusterSecret, ErrorKind};
 
 /// A claim (`identifier`, opaque to all but its issuer) and the proof that the holder of the key made it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,16 @@ fn to_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Err
 fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
     STANDARD.decode(text.as_bytes()).map_err(de::Error::custom)
+}
+
+impl Token {
+    /// What its issuer and its holder know and nobody else: who puts a front before the holder shows it there.
+    pub fn front_secret(&self) -> ClusterSecret {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.password).expect("an HMAC key may have any length");
+        mac.update(b"flott front");
+        let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        ClusterSecret::new(&hex).expect("it has letters")
+    }
 }
 
 /// A token was not made by the holder of the key, or was changed since.

@@ -27,7 +27,7 @@ use super::work_dir::WorkDir;
 use crate::ids::{JobId, WorkerId};
 use crate::process::{Child, Fetcher, Identity, Platform, Signal, Table, signal_group, signal_tree};
 use crate::protocol::task_manager::StartWorker;
-use crate::rpc::{ClusterSecret, io_cause};
+use crate::rpc::{ClusterSecret, Credentials, io_cause};
 use crate::time::{Clock, Now};
 
 /// A TaskManager that is ready to [`Service::run`].
@@ -84,9 +84,10 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<(Service, Hand
     fs::create_dir_all(directories.workers()).map_err(unusable(&directories.work))?;
     let outputs = Outputs::open(directories.clone()).map_err(unusable(&directories.logs))?;
     let secret = settings.secret.as_deref().and_then(ClusterSecret::new);
+    let credentials = Credentials { secret, token: None, tls: settings.tls.clone() };
     let preparer = Preparer {
         directories: directories.clone(),
-        fetcher: Fetcher::new(&settings.job_manager, secret.as_ref()),
+        fetcher: Fetcher::new(&settings.job_manager, &credentials),
         platform: Platform::local(),
         host: settings.host.clone(),
     };
@@ -236,7 +237,10 @@ impl Service {
             return self.apply(Event::SpawnFailed { worker, why: "nothing was prepared".to_owned() });
         };
         let (directories, host) = (self.directories.clone(), self.settings.host.clone());
-        self.children.spawn_blocking(move || Done::Spawned(worker, spawn(&start, &directories, &host).map(Box::new)));
+        let tls = self.settings.tls.clone();
+        self.children.spawn_blocking(move || {
+            Done::Spawned(worker, spawn(&start, &directories, &host, tls.files()).map(Box::new))
+        });
     }
 
     fn signal(&mut self, worker: WorkerId, process: Identity, signal: Signal) {

@@ -17,7 +17,7 @@ use crate::ids::{JobId, WorkerId};
 use crate::process::{Child, Command, Ended, Leads, Output, Signal, StandardInput, end_tree, signal_tree};
 use crate::protocol::roles::{self, WorkerEnvironment};
 use crate::protocol::task_manager::StartWorker;
-use crate::rpc::io_cause;
+use crate::rpc::{TlsFiles, io_cause};
 
 /// How long output may go on once the worker has ended; only a process that left its tree could hold it open.
 const OUTPUT_MAX: Duration = Duration::from_secs(2);
@@ -25,7 +25,12 @@ const OUTPUT_MAX: Duration = Duration::from_secs(2);
 const INHERITED: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", roles::CONTAINER_ID];
 
 /// Starts a prepared worker.
-pub(super) fn spawn(start: &StartWorker, directories: &Directories, host: &str) -> Result<Child, String> {
+pub(super) fn spawn(
+    start: &StartWorker,
+    directories: &Directories,
+    host: &str,
+    tls: Option<&TlsFiles>,
+) -> Result<Child, String> {
     let worker = &start.worker;
     let temporary = directories.temporary(worker);
     let told = WorkerEnvironment {
@@ -37,6 +42,7 @@ pub(super) fn spawn(start: &StartWorker, directories: &Directories, host: &str) 
         memory: start.memory,
         configuration: start.configuration.clone(),
         temporary_dir: temporary.clone(),
+        tls: tls.cloned(),
     };
     let told = serde_json::to_string(&told).expect("an environment is expressible in JSON");
     let text = |path: &Path| path.to_string_lossy().into_owned();

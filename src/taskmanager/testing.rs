@@ -75,6 +75,7 @@ impl Supervised {
             work_dir: dir.path().join("work"),
             log_dir: dir.path().join("logs"),
             programs_dir: Some(dir.path().join("programs")),
+            tls: crate::rpc::Tls::OFF,
             heartbeat: Duration::from_secs(1),
             frozen_after: Duration::from_secs(5),
             timing: Timing { memory_interval: Duration::from_millis(20), ..Timing::default() },

@@ -35,6 +35,7 @@ pub(super) const ASSETS: &[(&str, &[u8])] = assets![
     "lib/route.js",
     "lib/shell.js",
     "lib/theme.js",
+    "lib/token.js",
     "nodemanager.html",
     "nodemanager/main.js",
     "resourcemanager.html",

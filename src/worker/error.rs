@@ -17,6 +17,9 @@ pub enum Error {
     /// The job's configuration cannot be understood.
     #[error(transparent)]
     Configuration(#[from] crate::config::Error),
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] crate::rpc::TlsError),
     /// No data port.
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -43,7 +46,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Graph(_) => ErrorKind::User,
-            Self::Configuration(_) => ErrorKind::Permanent,
+            Self::Configuration(_) | Self::Tls(_) => ErrorKind::Permanent,
             Self::Network(error) => error.kind(),
             Self::System { .. } | Self::JobManagerLost { .. } => ErrorKind::Transient,
         }
@@ -53,7 +56,7 @@ impl Error {
     pub fn exit_code(&self) -> i32 {
         match self {
             Self::Graph(_) => roles::WORKER_EXIT_GRAPH_DIFFERS,
-            Self::Configuration(_) => roles::WORKER_EXIT_MISCONFIGURED,
+            Self::Configuration(_) | Self::Tls(_) => roles::WORKER_EXIT_MISCONFIGURED,
             Self::System { .. } | Self::Network(_) | Self::JobManagerLost { .. } => roles::WORKER_EXIT_UNAVAILABLE,
         }
     }

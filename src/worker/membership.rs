@@ -21,6 +21,7 @@ use crate::engine::runtime::{Blueprint, Flushing, TaskExecutor};
 use crate::graph::plan::Plan;
 use crate::protocol::roles::WorkerEnvironment;
 use crate::protocol::worker::{self as protocol, Register, Registered, ToJobManager, ToWorker};
+use crate::rpc::Tls;
 use crate::rpc::link::{self, LinkEvent, LinkOptions, LinkReceiver, LinkSender, LinkTarget, Refusal};
 use crate::telemetry::{LogTarget, init_logging};
 use crate::time::SystemClock;
@@ -94,7 +95,8 @@ impl Worker {
             .enable_all()
             .build()
             .map_err(system("the network's threads"))?;
-        let network = start_network(&runtime, &environment)?;
+        let tls = environment.tls.clone().map(Tls::load).transpose()?.unwrap_or_default();
+        let network = start_network(&runtime, &environment, &tls)?;
         let data_address = network.data_address().unwrap_or_default().to_owned();
         let (events_in, events) = crossbeam_channel::bounded(EVENTS_LEN_MAX);
         let plan_hash = stored.hash();
@@ -113,7 +115,7 @@ impl Worker {
         let register = Register { worker, pid: std::process::id(), data_address, plan_hash, secret };
         let (mut tasks, cancel) = (JoinSet::new(), CancellationToken::new());
         let options = LinkOptions { give_up_after: Some(JOB_MANAGER_PATIENCE), ..LinkOptions::new("worker") };
-        let target = LinkTarget::new(job_manager.as_str(), protocol::PATH);
+        let target = LinkTarget::new(job_manager.as_str(), protocol::PATH).with_tls(&tls);
         let (sender, receiver) = {
             let _within = runtime.enter();
             link::open(&mut tasks, target, &register, options, cancel.clone())
@@ -198,13 +200,14 @@ enum End {
     Terminated,
 }
 
-fn start_network(runtime: &Runtime, environment: &WorkerEnvironment) -> Result<Network, Error> {
+fn start_network(runtime: &Runtime, environment: &WorkerEnvironment, tls: &Tls) -> Result<Network, Error> {
     let config = NetworkConfig {
         bind_host: environment.host.clone(),
         worker: environment.worker.clone(),
         secret: environment.secret.clone(),
         // Half of a small worker's memory at most.
         open_bytes_max: OPEN_BYTES.min(environment.memory.bytes() / 2),
+        tls: tls.clone(),
     };
     Ok(Network::start(runtime.handle(), config)?)
 }

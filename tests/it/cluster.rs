@@ -68,6 +68,8 @@ pub struct Yarn {
     pub dir: TempDir,
     pub resource_manager: Daemon,
     pub nodes: Vec<Daemon>,
+    /// `security.dir` of everything in it.
+    security: Option<String>,
 }
 
 impl Yarn {
@@ -83,29 +85,53 @@ impl Yarn {
 
     /// With more configuration for the resource manager.
     pub fn start_set(nodes: usize, memory: &str, resource_manager: &[&str]) -> Self {
+        Self::start_in(TempDir::with_prefix("flott-it-").unwrap(), nodes, memory, resource_manager, None)
+    }
+
+    /// With certificates, a secret and tokens; the commands of this cluster show the admin's.
+    pub fn start_secured(nodes: usize) -> Self {
         let dir = TempDir::with_prefix("flott-it-").unwrap();
+        let security = dir.path().join("security");
+        let mut init = Command::new(flott());
+        processes::run(init.args(["security", "init"]).arg(&security)).succeeded();
+        let security = format!("security.dir={}", security.display());
+        Self::start_in(dir, nodes, "2g", &[], Some(security))
+    }
+
+    fn start_in(dir: TempDir, nodes: usize, memory: &str, resource_manager: &[&str], security: Option<String>) -> Self {
         let mut defines = vec!["resourcemanager.port=0".to_owned()];
         defines.push(format!("resourcemanager.state-dir={}", dir.path().join("rm").display()));
         defines.extend(resource_manager.iter().map(|define| (*define).to_owned()));
+        defines.extend(security.clone());
         let resource_manager = Daemon::start(dir.path(), "rm", "resourcemanager", &defines);
-        let nodes = (0..nodes).map(|i| Self::node(dir.path(), &resource_manager, i, 0, memory)).collect();
-        Self { dir, resource_manager, nodes }
+        let node = |i| Self::node(dir.path(), &resource_manager, i, 0, memory, security.as_deref());
+        let nodes = (0..nodes).map(node).collect();
+        Self { dir, resource_manager, nodes, security }
     }
 
-    fn node(dir: &Path, resource_manager: &Daemon, index: usize, port: u16, memory: &str) -> Daemon {
-        let defines = [
+    fn node(
+        dir: &Path,
+        resource_manager: &Daemon,
+        index: usize,
+        port: u16,
+        memory: &str,
+        security: Option<&str>,
+    ) -> Daemon {
+        let mut defines = vec![
             format!("resourcemanager.port={}", resource_manager.port()),
             format!("nodemanager.port={port}"),
             format!("nodemanager.dir={}", dir.join(format!("nm-{index}")).display()),
             format!("nodemanager.memory={memory}"),
         ];
+        defines.extend(security.map(str::to_owned));
         Daemon::start(dir, &format!("nm-{index}"), "nodemanager", &defines)
     }
 
     /// Starts node `index` again on its directory and port.
     pub fn restart_node(&mut self, index: usize) {
         let port = self.nodes[index].port().parse().unwrap();
-        self.nodes[index] = Self::node(self.dir.path(), &self.resource_manager, index, port, "2g");
+        self.nodes[index] =
+            Self::node(self.dir.path(), &self.resource_manager, index, port, "2g", self.security.as_deref());
     }
 
     /// Starts the resource manager again on its directory and port.
@@ -122,6 +148,7 @@ impl Yarn {
         let mut command = Command::new(flott());
         command.args(words).arg("-D").arg(format!("resourcemanager.port={}", self.resource_manager.port()));
         command.arg("-D").arg(format!("flott.storage.dir={}", self.dir.path().join("storage").display()));
+        command.args(self.security.iter().flat_map(|define| ["-D", define]));
         command.args(rest).env("FLOTT_TEST_CLUSTER", self.dir.path());
         command
     }

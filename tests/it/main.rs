@@ -20,6 +20,7 @@ mod matrix;
 mod per_job;
 mod processes;
 mod resume;
+mod security;
 mod session;
 mod standalone;
 mod state_evolution;

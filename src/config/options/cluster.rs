@@ -9,7 +9,7 @@ options! { honoured: true;
     RESOURCEMANAGER_PORT: Integer, "resourcemanager.port" = "8088",
         "Port of the ResourceManager: links, REST API and web UI; 0 takes a free one.";
     RESOURCEMANAGER_BIND_HOST: Text, "resourcemanager.bind-host" = "127.0.0.1",
-        "Interface the ResourceManager listens on; any but loopback demands cluster.secret.";
+        "Interface the ResourceManager listens on; any but loopback demands protection (security.dir).";
     RESOURCEMANAGER_STATE_DIR: Text, "resourcemanager.state-dir",
         "Where the ResourceManager keeps applications and uploads over restarts; by default below the temporary directory.";
     RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY: Memory, "resourcemanager.scheduler.minimum-allocation.memory" = "64mb",
@@ -37,7 +37,7 @@ options! { honoured: true;
     NODEMANAGER_PORT: Integer, "nodemanager.port" = "8042",
         "Port of the NodeManager; 0 takes a free one.";
     NODEMANAGER_BIND_HOST: Text, "nodemanager.bind-host" = "127.0.0.1",
-        "Interface the NodeManager listens on; any but loopback demands cluster.secret.";
+        "Interface the NodeManager listens on; any but loopback demands protection (security.dir).";
     NODEMANAGER_DIR: Text, "nodemanager.dir",
         "Where the NodeManager keeps its cache, its containers' directories and logs; by default below the temporary directory.";
     NODEMANAGER_CACHE_TARGET_SIZE: Memory, "nodemanager.localizer.cache.target-size" = "10gb",
@@ -52,6 +52,24 @@ options! { honoured: true;
         "Who knows it may join as a node or TaskManager; the same on all machines.";
     CLUSTER_SECRET_FILE: Text, "cluster.secret.file",
         "File that holds cluster.secret.";
+    SECURITY_DIR: Text, "security.dir",
+        "Directory of `flott security init`: TLS, the cluster's secret and tokens in one; the keys below and cluster.secret go before it.";
+    SECURITY_TLS_ENABLED: Flag, "security.tls.enabled",
+        "Whether REST, links and data go over TLS; by default where security.tls.ca is set or ca.pem lies in security.dir.";
+    SECURITY_TLS_CA: Text, "security.tls.ca",
+        "PEM file of the authority that signs the certificates of the cluster's members.";
+    SECURITY_TLS_CERTIFICATE: Text, "security.tls.certificate",
+        "PEM file of this machine's certificate, for its daemons and what they start.";
+    SECURITY_TLS_KEY: Text, "security.tls.key",
+        "PEM file of the certificate's key.";
+    SECURITY_TLS_NAME: Text, "security.tls.name" = "flott.cluster",
+        "DNS name that every member's certificate carries; who shows another is none.";
+    SECURITY_TOKEN_ADMIN_FILE: Text, "security.token.admin.file",
+        "File of the tokens that allow everything, one a line. Where there are tokens, nobody is answered without.";
+    SECURITY_TOKEN_READ_FILE: Text, "security.token.read.file",
+        "File of the tokens that allow to look, one a line.";
+    SECURITY_TOKEN_FILE: Text, "security.token.file",
+        "File of the token that flott's commands show; the variable FLOTT_TOKEN holds one itself.";
     STORAGE_DIR: Text, "flott.storage.dir",
         "Where applications keep what must outlive them; reachable from every node; by default below the temporary directory.";
     PROGRAM_PLAN_TIMEOUT: Duration, "program.plan.timeout" = "60 s",

@@ -165,6 +165,10 @@ options! { honoured: true;
         "Failures that are remembered per job.";
     WEB_SUBMIT_ENABLE: Flag, "web.submit.enable" = "true",
         "Whether programs may be uploaded and run over HTTP: by the web UI, and by flott run at a session or standalone cluster.";
+    REST_MAX_CONTENT_LENGTH: Memory, "rest.server.max-content-length" = "2gb",
+        "Largest program that a JobManager takes over HTTP.";
+    WEB_UPLOAD_MAX_COUNT: Integer, "web.upload.max-count" = "1000",
+        "Uploaded programs that are kept; who brings one more is asked to delete one.";
     WEB_CANCEL_ENABLE: Flag, "web.cancel.enable" = "true",
         "Whether the web UI may cancel jobs.";
 }

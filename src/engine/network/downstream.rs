@@ -104,6 +104,7 @@ impl Downstream {
                 continue;
             }
             write_all(&mut writer, &frames).await?;
+            writer.flush().await?; // An encrypted stream may keep its last record back.
             frames.clear();
         }
     }

@@ -61,6 +61,7 @@ pub(super) async fn accept(
 ) -> Result<WorkerId, Failed> {
     let nonce = random_nonce()?;
     socket.write_all(&[MAGIC.as_slice(), &nonce].concat()).await?;
+    socket.flush().await?;
     let hello: Hello = receive(socket).await?;
     let refusal = if proof(secret, &nonce, &hello.from, &hello.to).verify_slice(&hello.proof).is_err() {
         // Before anything else is said to a stranger.
@@ -123,7 +124,8 @@ async fn send(socket: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) 
     let message = postcard::to_stdvec(message).map_err(io::Error::other)?;
     let len = u16::try_from(message.len()).ok().filter(|len| *len <= MESSAGE_BYTES_MAX);
     let len = len.ok_or_else(|| io::Error::other("a worker's name is too long for the handshake"))?;
-    socket.write_all(&[&len.to_le_bytes(), message.as_slice()].concat()).await
+    socket.write_all(&[&len.to_le_bytes(), message.as_slice()].concat()).await?;
+    socket.flush().await
 }
 
 async fn receive<M: DeserializeOwned>(socket: &mut (impl AsyncRead + Unpin)) -> io::Result<M> {

@@ -50,6 +50,7 @@ use self::transport::Transport;
 use crate::engine::record::{BatchType, Waker};
 use crate::graph::task::{InputDeployment, OutputDeployment, Producer};
 use crate::ids::{ExecutionAttemptId, WorkerId};
+use crate::rpc::Tls;
 
 /// What a worker's network needs to know.
 #[derive(Clone, Debug)]
@@ -63,6 +64,8 @@ pub struct NetworkConfig {
     /// What the open batches of all partitions may hold together, in bytes; above it batches leave before they are full.
     /// Default [`OPEN_BYTES`]. Raise it for wide exchanges on large machines.
     pub open_bytes_max: u64,
+    /// Whether channels between workers are encrypted.
+    pub tls: Tls,
 }
 
 /// Default of [`NetworkConfig::open_bytes_max`]: full open batches of a thousand channels.

@@ -5,8 +5,10 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -129,22 +131,50 @@ impl Drop for Transport {
 }
 
 async fn connect_and_serve(link: &Upstream, config: &NetworkConfig) -> NetworkError {
-    let introduce = async {
-        let mut socket = TcpStream::connect(link.address()).await?;
+    let connect = async {
+        let socket = TcpStream::connect(link.address()).await?;
         prepare(&socket)?;
-        handshake::connect(&mut socket, &config.worker, link.peer(), &config.secret).await?;
         Ok(socket)
     };
-    match tokio::time::timeout(CONNECT_TIMEOUT, introduce).await {
-        Ok(Ok(socket)) => {
-            let (reader, writer) = socket.into_split();
-            link.serve(reader, writer).await
+    let socket = match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
+        Ok(Ok(socket)) => socket,
+        Ok(Err(error)) => return link.lost(&error),
+        Err(_elapsed) => return link.lost(&io::ErrorKind::TimedOut.into()),
+    };
+    match config.tls.connector() {
+        None => {
+            let introduced = introduce(link, config, socket).await;
+            match introduced.map(TcpStream::into_split) {
+                Ok((reader, writer)) => link.serve(reader, writer).await,
+                Err(error) => error,
+            }
         }
-        Ok(Err(Failed::Lost(error))) => link.lost(&error),
+        Some(connector) => {
+            let introduced = match connector.connect(socket).await {
+                Ok(stream) => introduce(link, config, stream).await,
+                Err(error) => Err(link.lost(&error)),
+            };
+            match introduced.map(tokio::io::split) {
+                Ok((reader, writer)) => link.serve(reader, writer).await,
+                Err(error) => error,
+            }
+        }
+    }
+}
+
+/// Says who we are, and hears whether that is wanted.
+async fn introduce<S>(link: &Upstream, config: &NetworkConfig, mut socket: S) -> Result<S, NetworkError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let meeting = handshake::connect(&mut socket, &config.worker, link.peer(), &config.secret);
+    match tokio::time::timeout(CONNECT_TIMEOUT, meeting).await {
+        Ok(Ok(())) => Ok(socket),
+        Ok(Err(Failed::Lost(error))) => Err(link.lost(&error)),
         Ok(Err(Failed::Refused(cause))) => {
-            NetworkError::Refused { peer: link.peer().clone(), address: link.address().to_owned(), cause }
+            Err(NetworkError::Refused { peer: link.peer().clone(), address: link.address().to_owned(), cause })
         }
-        Err(_elapsed) => link.lost(&io::ErrorKind::TimedOut.into()),
+        Err(_elapsed) => Err(link.lost(&io::ErrorKind::TimedOut.into())),
     }
 }
 
@@ -174,7 +204,7 @@ async fn accept_all(
 }
 
 async fn serve_connection(
-    mut socket: TcpStream,
+    socket: TcpStream,
     address: String,
     config: Arc<NetworkConfig>,
     registry: Arc<Registry>,
@@ -182,25 +212,57 @@ async fn serve_connection(
 ) {
     let introduce = async {
         prepare(&socket)?;
-        handshake::accept(&mut socket, &config.worker, &config.secret).await
+        Introduced::meet(socket, &config).await
     };
-    let peer = tokio::select! {
+    let (peer, connection) = tokio::select! {
         () = cancel.cancelled() => return,
         introduced = tokio::time::timeout(CONNECT_TIMEOUT, introduce) => match introduced {
-            Ok(Ok(peer)) => peer,
+            Ok(Ok(introduced)) => introduced,
             Ok(Err(Failed::Refused(cause))) => return warn!(%address, %cause, "refused a data connection"),
             Ok(Err(Failed::Lost(error))) => return debug!(%address, cause = %io_cause(&error), "lost a stranger"),
             Err(_elapsed) => return debug!(%address, "a stranger did not introduce itself"),
         },
     };
     let link = Downstream::new(peer.clone(), address);
-    let (reader, writer) = socket.into_split();
+    let serving = async {
+        match connection {
+            Introduced::Plain(socket) => {
+                let (reader, writer) = socket.into_split();
+                link.serve(reader, writer, &registry).await
+            }
+            Introduced::Encrypted(stream) => {
+                let (reader, writer) = tokio::io::split(*stream);
+                link.serve(reader, writer, &registry).await
+            }
+        }
+    };
     let error = tokio::select! {
         () = cancel.cancelled() => NetworkError::Shutdown,
-        error = link.serve(reader, writer, &registry) => error,
+        error = serving => error,
     };
     link.fail(&error, &registry);
     debug!(%peer, %error, "data connection to a consuming worker ended");
+}
+
+/// An accepted connection of a worker of this job. Two kinds, so that what goes in the clear knows nothing of the other.
+enum Introduced {
+    Plain(TcpStream),
+    Encrypted(Box<TlsStream<TcpStream>>),
+}
+
+impl Introduced {
+    async fn meet(mut socket: TcpStream, config: &NetworkConfig) -> Result<(WorkerId, Self), Failed> {
+        let Some(acceptor) = config.tls.acceptor() else {
+            let peer = handshake::accept(&mut socket, &config.worker, &config.secret).await?;
+            return Ok((peer, Self::Plain(socket)));
+        };
+        let (mut stream, member) = acceptor.accept(socket).await?;
+        if !member {
+            return Err(Failed::Refused("it shows no certificate of this cluster".to_owned()));
+        }
+        let peer = handshake::accept(&mut stream, &config.worker, &config.secret).await?;
+        Ok((peer, Self::Encrypted(Box::new(stream))))
+    }
 }
 
 /// Small frames leave at once; a peer whose machine has vanished is noticed.

@@ -128,6 +128,7 @@ impl Upstream {
                 continue;
             }
             writer.write_all(&outgoing).await?;
+            writer.flush().await?; // An encrypted stream may keep its last record back.
         }
     }
 

@@ -43,7 +43,7 @@ impl ResourceManagerLink {
     /// Begins to connect, and never stops trying.
     pub(super) fn open(tasks: &mut JoinSet<()>, service: &Service, cancel: CancellationToken) -> Self {
         let config = &service.config;
-        let mut target = LinkTarget::new(config.resource_manager.clone(), PATH);
+        let mut target = LinkTarget::new(config.resource_manager.clone(), PATH).with_tls(&config.security.tls);
         if let Some(secret) = &config.secret {
             target = target.with_header(SECRET_HEADER, secret.reveal());
         }

@@ -14,6 +14,7 @@ use crate::resourcemanager::report::{
     ApplicationReport, AttemptReport, ClusterSummary, ContainerReport, EndedContainer, NodeSummary,
 };
 use crate::resourcemanager::scheduler::Waiting;
+use crate::rpc::ClusterSecret;
 use crate::time::Now;
 
 impl Core {
@@ -103,11 +104,12 @@ impl Core {
         summary
     }
 
-    /// Where an application's master answers HTTP, while it runs.
-    pub fn tracking_url(&self, id: ApplicationId) -> Option<String> {
+    /// Where an application's master answers HTTP, while it runs, and what it takes for a sign of the ResourceManager.
+    pub fn tracking_url(&self, id: ApplicationId) -> Option<(String, ClusterSecret)> {
         let attempt = self.current(id).filter(|attempt| !attempt.is_over())?;
         let url = attempt.registration.as_ref().map(|registration| registration.tracking_url.clone())?;
-        (!url.is_empty()).then_some(url)
+        let shown = self.master_token(self.applications.get(&id)?.current_attempt()?).front_secret();
+        (!url.is_empty()).then_some((url, shown))
     }
 
     fn current(&self, id: ApplicationId) -> Option<&Attempt> {

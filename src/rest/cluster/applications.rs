@@ -37,8 +37,8 @@ pub(super) async fn list(
         reports.truncate(limit);
     }
     let total = context.handle.summary().await?.total;
-    let (address, now) = (context.handle.address(), context.handle.now());
-    let mut app: Vec<_> = reports.iter().map(|report| convert::application(report, address, &total, now)).collect();
+    let (address, now) = (context.handle.url(), context.handle.now());
+    let mut app: Vec<_> = reports.iter().map(|report| convert::application(report, &address, &total, now)).collect();
     if filter.without_requests {
         app.iter_mut().for_each(|app| app.resource_requests.clear());
     }
@@ -69,7 +69,7 @@ pub(super) async fn one(
     };
     let report = report.ok_or_else(|| Error::application_not_found(&id))?;
     let total = context.handle.summary().await?.total;
-    let mut app = convert::application(&report, context.handle.address(), &total, context.handle.now());
+    let mut app = convert::application(&report, &context.handle.url(), &total, context.handle.now());
     if query.deselects.to_ascii_uppercase().contains("RESOURCEREQUESTS") {
         app.resource_requests.clear();
     }
@@ -92,8 +92,8 @@ pub(super) async fn priority(State(context): State<Context>, Path(id): Path<Stri
 
 pub(super) async fn attempts(State(context): State<Context>, Path(id): Path<String>) -> Result<Response, Error> {
     let (report, attempts) = attempts_of(&context, &id).await?;
-    let address = context.handle.address();
-    let app_attempt = attempts.iter().map(|attempt| convert::attempt(attempt, &report.user, address)).collect();
+    let address = context.handle.url();
+    let app_attempt = attempts.iter().map(|attempt| convert::attempt(attempt, &report.user, &address)).collect();
     Ok(json(&object!({ "appAttempts": ApplicationAttempts { app_attempt } })))
 }
 
@@ -102,7 +102,7 @@ pub(super) async fn attempt(
     Path((id, attempt)): Path<(String, String)>,
 ) -> Result<Response, Error> {
     let (report, attempt) = attempt_of(&context, &id, &attempt).await?;
-    Ok(json(&object!({ "appAttempt": convert::attempt(&attempt, &report.user, context.handle.address()) })))
+    Ok(json(&object!({ "appAttempt": convert::attempt(&attempt, &report.user, &context.handle.url()) })))
 }
 
 pub(super) async fn containers(
@@ -110,9 +110,9 @@ pub(super) async fn containers(
     Path((id, attempt)): Path<(String, String)>,
 ) -> Result<Response, Error> {
     let (_, attempt) = attempt_of(&context, &id, &attempt).await?;
-    let now = context.handle.now();
+    let (address, now) = (context.handle.url(), context.handle.now());
     let reports = context.handle.containers(attempt.id).await?;
-    let container = reports.iter().map(|report| convert::container(report, now)).collect();
+    let container = reports.iter().map(|report| convert::container(report, &address, now)).collect();
     Ok(json(&object!({ "containers": Containers { container } })))
 }
 
@@ -125,7 +125,7 @@ pub(super) async fn container(
     let reports = context.handle.containers(attempt.id).await?;
     let report = reports.iter().find(|report| report.id == wanted);
     let report = report.ok_or_else(|| Error::not_found(format!("container with id: {container} not found")))?;
-    Ok(json(&object!({ "container": convert::container(report, context.handle.now()) })))
+    Ok(json(&object!({ "container": convert::container(report, &context.handle.url(), context.handle.now()) })))
 }
 
 pub(super) async fn statistics(

@@ -14,16 +14,16 @@ use crate::resource::Resource;
 use crate::resourcemanager::report::{ApplicationReport, AttemptReport, ContainerReport, NodeSummary};
 use crate::time::Now;
 
-/// `rm`: `host:port` for links; `total`: the cluster's resources.
+/// `rm`: address of the ResourceManager for links; `total`: the cluster's resources.
 pub(super) fn application(report: &ApplicationReport, rm: &str, total: &Resource, now: Now) -> Application {
     let runs = !report.state.is_terminal();
     let when_running = |amount: u64| if runs { i64::try_from(amount).unwrap_or(i64::MAX) } else { -1 };
     let attempt = report.attempt.as_ref();
     let registered = attempt.is_some_and(|attempt| attempt.rpc_address.is_some());
     let (tracking_ui, tracking_url) = if !runs {
-        ("History", Some(format!("http://{rm}/cluster/app/{}", report.id)))
+        ("History", Some(format!("{rm}/cluster/app/{}", report.id)))
     } else if registered {
-        ("ApplicationMaster", Some(format!("http://{rm}/proxy/{}/", report.id)))
+        ("ApplicationMaster", Some(format!("{rm}/proxy/{}/", report.id)))
     } else {
         ("UNASSIGNED", None)
     };
@@ -50,7 +50,7 @@ pub(super) fn application(report: &ApplicationReport, rm: &str, total: &Resource
         launch_time: report.launched_at.map_or(0, Now::as_millis),
         finished_time,
         elapsed_time: until.as_millis().saturating_sub(report.submitted_at.as_millis()),
-        am_container_logs: master.map(|(container, _, http)| logs_url(http, container, &report.user)),
+        am_container_logs: master.map(|(container, _, http)| logs_url(&node_url(rm, http), container, &report.user)),
         am_host_http_address: master.map(|(_, _, http)| http.clone()),
         am_rpc_address: attempt
             .and_then(|attempt| attempt.rpc_address.as_ref())
@@ -107,8 +107,14 @@ pub(super) fn percentage(used: &Resource, total: &Resource) -> f32 {
     if total.memory_mb == 0 { 0.0 } else { used.memory_mb as f32 * 100.0 / total.memory_mb as f32 }
 }
 
-fn logs_url(http_address: &str, container: impl std::fmt::Display, user: &str) -> String {
-    format!("http://{http_address}/node/containerlogs/{container}/{user}")
+/// Of a node, which speaks as the ResourceManager does.
+fn node_url(rm: &str, http_address: &str) -> String {
+    let scheme = rm.split_once("://").map_or("http", |(scheme, _)| scheme);
+    format!("{scheme}://{http_address}")
+}
+
+fn logs_url(node: &str, container: impl std::fmt::Display, user: &str) -> String {
+    format!("{node}/node/containerlogs/{container}/{user}")
 }
 
 pub(super) fn attempt(report: &AttemptReport, user: &str, rm: &str) -> ApplicationAttempt {
@@ -126,12 +132,12 @@ pub(super) fn attempt(report: &AttemptReport, user: &str, rm: &str) -> Applicati
         am_container_id: container,
         node_http_address: master.map(|(_, _, http)| http.clone()),
         node_id: master.map(|(_, node, _)| node.to_string()),
-        logs_link: master.map(|(container, _, http)| logs_url(http, container, user)),
+        logs_link: master.map(|(container, _, http)| logs_url(&node_url(rm, http), container, user)),
         blacklisted_nodes: report.blacklist.join(","),
         nodes_blacklisted_by_system: report.avoided.join(","),
         host: registered.map(|(host, _)| host.clone()),
         rpc_port: registered.map(|(_, port)| *port),
-        tracking_url: registered.map(|_| format!("http://{rm}/proxy/{}/", report.id.application)),
+        tracking_url: registered.map(|_| format!("{rm}/proxy/{}/", report.id.application)),
         original_tracking_url: Some(report.tracking_url.clone()).filter(|url| !url.is_empty()),
         diagnostics_info: report.diagnostics.clone(),
         exit_cause: report.exit.clone(),
@@ -141,7 +147,8 @@ pub(super) fn attempt(report: &AttemptReport, user: &str, rm: &str) -> Applicati
 /// YARN's exit status of a container that has not ended.
 const EXIT_STATUS_NONE: i32 = -1000;
 
-pub(super) fn container(report: &ContainerReport, now: Now) -> Container {
+pub(super) fn container(report: &ContainerReport, rm: &str, now: Now) -> Container {
+    let node = node_url(rm, &report.http_address);
     let until = report.finished_at.unwrap_or(now);
     let cause = report.exit.as_ref().map(|exit| exit.cause.clone());
     let diagnostics = report.exit.as_ref().map(|exit| {
@@ -161,10 +168,10 @@ pub(super) fn container(report: &ContainerReport, now: Now) -> Container {
         finished_time: report.finished_at.map_or(0, Now::as_millis),
         elapsed_time: until.as_millis().saturating_sub(report.started_at.as_millis()),
         diagnostics_info: diagnostics.unwrap_or_default(),
-        log_url: Some(logs_url(&report.http_address, report.id, &report.user)),
+        log_url: Some(logs_url(&node, report.id, &report.user)),
         container_exit_status: cause.as_ref().map_or(EXIT_STATUS_NONE, |cause| cause.exit_status()),
         container_state: report.state,
-        node_http_address: format!("http://{}", report.http_address),
+        node_http_address: node,
         node_id: report.node.to_string(),
         allocated_resources: Entries(BTreeMap::from([
             ("memory-mb".to_owned(), report.resource.memory_mb.to_string()),

@@ -1,5 +1,7 @@
 //! Refusals in YARN's shape.
 
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -7,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use crate::ids::InvalidId;
 use crate::protocol::yarn_rest::RemoteException;
 use crate::resourcemanager::{RefusalCode, RequestError};
+use crate::rest::unread;
 
 /// An answer that is no success.
 #[derive(Debug)]
@@ -87,5 +90,20 @@ impl IntoResponse for Error {
                 (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], message).into_response()
             }
         }
+    }
+}
+
+/// The body, refused in YARN's form where it is too large or breaks off.
+pub(super) struct Content(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Content {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        Bytes::from_request(request, state).await.map(Self).map_err(|error| Error::Exception {
+            status: error.status(),
+            exception: "BadRequestException",
+            message: unread(error.status(), &error.body_text()),
+        })
     }
 }

@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -16,13 +15,13 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde::Deserialize;
 use serde_json::json as object;
 
-use super::error::Error;
+use super::error::{Content, Error};
 use super::filter::body;
 use super::{Context, json};
 use crate::protocol::application_master::{AllocateRequest, Finish, Register};
 use crate::rpc::token::Token;
 
-pub(super) async fn register(State(context): State<Context>, bytes: Bytes) -> Result<Response, Error> {
+pub(super) async fn register(State(context): State<Context>, Content(bytes): Content) -> Result<Response, Error> {
     let register: Register = body(&bytes)?;
     Ok(json(&context.handle.register_master(register).await?))
 }
@@ -37,7 +36,7 @@ pub(super) async fn allocate(
     State(context): State<Context>,
     Query(query): Query<WaitQuery>,
     headers: HeaderMap,
-    bytes: Bytes,
+    Content(bytes): Content,
 ) -> Result<Response, Error> {
     let token = token(&headers)?;
     let request: AllocateRequest = body(&bytes)?;
@@ -49,7 +48,7 @@ pub(super) async fn allocate(
 pub(super) async fn finish(
     State(context): State<Context>,
     headers: HeaderMap,
-    bytes: Bytes,
+    Content(bytes): Content,
 ) -> Result<Response, Error> {
     let token = token(&headers)?;
     let request: Finish = body(&bytes)?;

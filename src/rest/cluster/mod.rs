@@ -32,11 +32,13 @@ mod timeouts;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post, put};
 use serde::Serialize;
 
 use self::error::Error;
+use super::access::{Face, Need, is_page, reads, usual};
 use crate::resourcemanager::Handle;
 
 /// What handlers share.
@@ -47,9 +49,35 @@ struct Context {
     http: reqwest::Client,
 }
 
+/// How strangers are met.
+pub const FACE: Face = Face {
+    need,
+    refusal: |status, message| match status {
+        StatusCode::UNAUTHORIZED => Error::unauthorized(message).into_response(),
+        _ => Error::forbidden(message).into_response(),
+    },
+};
+
+fn need(method: &Method, path: &str) -> Need {
+    const BY_TOKEN_OF_ITS_OWN: &str = "/ws/v1/cluster/application-master/";
+    // Who knows the hash of a content has had the content, or was told by somebody who might.
+    let by_hash = *method == Method::GET && path.starts_with("/ws/v1/cluster/blobs/");
+    let page = is_page(method, path) || (reads(method) && path == "/cluster");
+    if path.starts_with("/link/") {
+        Need::Membership
+    } else if by_hash || page || path.starts_with(BY_TOKEN_OF_ITS_OWN) {
+        Need::Nothing
+    } else if let Some((_, inner)) = path.strip_prefix("/proxy/").map(|rest| rest.split_once('/').unwrap_or((rest, "")))
+    {
+        super::flink::need_behind_proxy(method, inner)
+    } else {
+        usual(method)
+    }
+}
+
 /// The interface over `handle`: `/ws/v1/cluster/…` and `/proxy/…`.
 pub fn router(handle: Handle) -> Router {
-    let context = Context { http: proxy::client(), handle };
+    let context = Context { http: proxy::client(&handle.security().tls), handle };
     let cluster = Router::new()
         .route("/", get(overview::info))
         .route("/info", get(overview::info))

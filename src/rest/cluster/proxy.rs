@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -14,10 +14,13 @@ use axum::response::{IntoResponse, Redirect, Response};
 use super::Context;
 use super::applications::report;
 use super::error::Error;
-use crate::rpc::SECRET_HEADER;
+use crate::rpc::{ClusterSecret, Role, SECRET_HEADER, Tls};
 
 /// Headers that concern one connection, and what must not leave the cluster's front.
-const NOT_FORWARDED: [HeaderName; 9] = [
+const NOT_FORWARDED: [HeaderName; 11] = [
+    // Who asked is our business: an application would learn a user's token.
+    AUTHORIZATION,
+    HeaderName::from_static(SECRET_HEADER),
     CONNECTION,
     CONTENT_LENGTH,
     HOST,
@@ -29,14 +32,18 @@ const NOT_FORWARDED: [HeaderName; 9] = [
     UPGRADE,
 ];
 
+/// Type of the applications whose pages hold nothing until who looks at them shows a token: flott's own.
+const PAGES_ARE_EMPTY: &str = "FLOTT";
+
 /// One client for every proxied request. Redirects are for the browser to follow; answers may take as long as they like.
-pub(super) fn client() -> reqwest::Client {
+pub(super) fn client(tls: &Tls) -> reqwest::Client {
     let builder = reqwest::Client::builder()
         .no_proxy()
+        .tls_backend_preconfigured(tls.request_config())
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(5))
         .pool_idle_timeout(Duration::from_secs(30));
-    builder.build().expect("a client without TLS needs nothing from the system")
+    builder.build().expect("a client with its TLS given needs nothing from the system")
 }
 
 /// Relative links need the slash.
@@ -49,7 +56,12 @@ pub(super) async fn forward(State(context): State<Context>, request: Request) ->
     let rest = uri.path().strip_prefix("/proxy/").unwrap_or_default();
     let (id, path) = rest.split_once('/').unwrap_or((rest, ""));
     let report = report(&context, id).await?;
-    let Some(base) = context.handle.tracking_url(report.id).await? else {
+    let guarded = context.handle.security().is_guarded();
+    let known = request.extensions().get::<Role>().is_some();
+    if guarded && !known && report.application_type != PAGES_ARE_EMPTY {
+        return Err(Error::unauthorized("show a token to see this application's pages"));
+    }
+    let Some((base, sign)) = context.handle.tracking_url(report.id).await? else {
         let because = match (&report.waiting_reason, report.state.is_terminal()) {
             (_, true) => "it has ended".to_owned(),
             (Some(reason), false) => reason.clone(),
@@ -62,10 +74,17 @@ pub(super) async fn forward(State(context): State<Context>, request: Request) ->
     let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let target = format!("{base}/{path}{query}");
-    send(&context, request, &target, &base, id).await
+    let sign = (guarded && known).then_some(sign);
+    send(&context, request, (&target, sign.as_ref()), &base, id).await
 }
 
-async fn send(context: &Context, request: Request, target: &str, base: &str, id: &str) -> Result<Response, Error> {
+async fn send(
+    context: &Context,
+    request: Request,
+    (target, sign): (&str, Option<&ClusterSecret>),
+    base: &str,
+    id: &str,
+) -> Result<Response, Error> {
     let method = request.method().clone();
     let mut headers = request.headers().clone();
     let forwarded_host = headers.get(HOST).cloned();
@@ -73,7 +92,9 @@ async fn send(context: &Context, request: Request, target: &str, base: &str, id:
         || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
     let length = headers.get(CONTENT_LENGTH).cloned();
     strip(&mut headers);
-    headers.remove(SECRET_HEADER);
+    if let Some(sign) = sign.and_then(|sign| HeaderValue::from_str(sign.reveal()).ok()) {
+        headers.insert(SECRET_HEADER, sign);
+    }
     if let Some(host) = forwarded_host {
         headers.entry("x-forwarded-host").or_insert(host);
     }

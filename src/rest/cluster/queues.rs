@@ -1,6 +1,5 @@
 //! Queues: as YARN's CapacityScheduler shows them, and what administrators change.
 
-use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -8,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::applications::{parse_application, report};
-use super::error::Error;
+use super::error::{Content, Error};
 use super::filter::body;
 use super::guard::Identity;
 use super::{Context, json as answer};
@@ -228,7 +227,7 @@ pub(super) async fn put_queue(
     State(context): State<Context>,
     Path(id): Path<String>,
     Query(identity): Query<Identity>,
-    bytes: Bytes,
+    Content(bytes): Content,
 ) -> Result<Response, Error> {
     let wanted: QueueBody = body(&bytes)?;
     let application = parse_application(&id)?;
@@ -242,7 +241,7 @@ pub(super) async fn put_priority(
     State(context): State<Context>,
     Path(id): Path<String>,
     Query(identity): Query<Identity>,
-    bytes: Bytes,
+    Content(bytes): Content,
 ) -> Result<Response, Error> {
     let wanted: PriorityBody = body(&bytes)?;
     let application = parse_application(&id)?;
@@ -284,7 +283,7 @@ pub(super) async fn apply(
     State(context): State<Context>,
     Query(query): Query<ApplyQuery>,
     Query(identity): Query<Identity>,
-    bytes: Bytes,
+    Content(bytes): Content,
 ) -> Result<Response, Error> {
     let ApplyBody { text } = body(&bytes)?;
     let user = identity.writer()?;

@@ -1,13 +1,12 @@
 //! What clients change: submit, kill.
 
-use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::header::LOCATION;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 use super::applications::parse_application;
-use super::error::Error;
+use super::error::{Content, Error};
 use super::filter::body;
 use super::guard::Identity;
 use super::queues::may_change;
@@ -29,7 +28,7 @@ pub(super) async fn new_application(
 pub(super) async fn submit(
     State(context): State<Context>,
     Query(identity): Query<Identity>,
-    bytes: Bytes,
+    Content(bytes): Content,
 ) -> Result<Response, Error> {
     let user = identity.writer()?;
     let submission: SubmissionContext = body(&bytes)?;
@@ -37,7 +36,7 @@ pub(super) async fn submit(
     let submission = submission.into_submission(user).map_err(invalid)?;
     let id = submission.application;
     context.handle.submit(submission).await?;
-    let location = format!("http://{}/ws/v1/cluster/apps/{id}", context.handle.address());
+    let location = format!("{}/ws/v1/cluster/apps/{id}", context.handle.url());
     Ok((StatusCode::ACCEPTED, [(LOCATION, location)]).into_response())
 }
 
@@ -47,7 +46,7 @@ pub(super) async fn put_state(
     Path(id): Path<String>,
     Query(identity): Query<Identity>,
     uri: Uri,
-    bytes: Bytes,
+    Content(bytes): Content,
 ) -> Result<Response, Error> {
     let user = identity.writer()?;
     let wanted: AppState = body(&bytes)?;
@@ -65,6 +64,6 @@ pub(super) async fn put_state(
     if ended {
         return Ok(shown);
     }
-    let location = format!("http://{}{}", context.handle.address(), uri.path());
+    let location = format!("{}{}", context.handle.url(), uri.path());
     Ok((StatusCode::ACCEPTED, [(LOCATION, location)], shown).into_response())
 }

@@ -1,7 +1,7 @@
 //! Answers in Flink's form.
 
-use axum::body::Body;
-use axum::extract::FromRequestParts;
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::jobmanager::Refused;
+use crate::rest::unread;
 
 /// An answer in JSON.
 #[derive(Debug)]
@@ -102,5 +103,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let query = axum::extract::Query::from_request_parts(parts, state).await;
         query.map(|axum::extract::Query(query)| Self(query)).map_err(|error| Refusal::bad_request(error.body_text()))
+    }
+}
+
+/// The body, refused in Flink's form where it is too large or breaks off.
+pub(super) struct Content(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Content {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        let body = Bytes::from_request(request, state).await;
+        body.map(Self).map_err(|error| Refusal::new(error.status(), unread(error.status(), &error.body_text())))
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::answer::{Answer, Query, Refusal, Result};
+use super::answer::{Answer, Content, Query, Refusal, Result};
 use super::jobs::{WAIT_MAX, look, parse, refused};
 use super::vertices::look_at_vertex;
 use super::view;
@@ -80,7 +80,7 @@ struct TriggerCheckpoint {
     trigger: Option<TriggerId>,
 }
 
-async fn trigger_checkpoint(State(handle): State<Handle>, Path(job): Path<String>, body: Bytes) -> Result {
+async fn trigger_checkpoint(State(handle): State<Handle>, Path(job): Path<String>, Content(body): Content) -> Result {
     let wanted: TriggerCheckpoint = body_of(&body)?;
     let id = wanted.trigger.unwrap_or_else(new_id);
     begin(&handle, parse(&job)?, Trigger { id, savepoint: None, then: Continuation::GoOn }).await
@@ -97,7 +97,7 @@ struct TriggerSavepoint {
     trigger: Option<TriggerId>,
 }
 
-async fn trigger_savepoint(State(handle): State<Handle>, Path(job): Path<String>, body: Bytes) -> Result {
+async fn trigger_savepoint(State(handle): State<Handle>, Path(job): Path<String>, Content(body): Content) -> Result {
     let wanted: TriggerSavepoint = body_of(&body)?;
     let savepoint = Some(target(&handle, &job, wanted.target_directory).await?);
     let id = wanted.trigger.unwrap_or_else(new_id);
@@ -116,7 +116,7 @@ struct Stop {
 }
 
 /// Where a job is drained and no directory is known for a savepoint, there is none, and the answer's `request-id` is the job's own id.
-async fn stop(State(handle): State<Handle>, Path(job): Path<String>, body: Bytes) -> Result {
+async fn stop(State(handle): State<Handle>, Path(job): Path<String>, Content(body): Content) -> Result {
     let wanted: Stop = body_of(&body)?;
     let id: JobId = parse(&job)?;
     let named = wanted.target_directory.is_some();

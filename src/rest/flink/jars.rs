@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::multipart::{Field, MultipartRejection};
 use axum::extract::{DefaultBodyLimit, Multipart, Path, Request, State};
+use axum::http::StatusCode;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::middleware::map_request;
 use axum::response::{IntoResponse, Response};
@@ -24,8 +25,6 @@ use crate::protocol::container::{LocalResource, LocalResourceType, Visibility};
 use crate::protocol::job::Program;
 use crate::storage::BlobId;
 
-/// Programs with debug information are large.
-const UPLOAD_BYTES_MAX: u64 = 2 << 30;
 /// Written to the disk at once; kept by the heap of each thread that does so.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
@@ -74,7 +73,7 @@ pub(super) fn find(handle: &Handle, id: &str) -> Result<Upload> {
 
 async fn list(State(handle): State<Handle>) -> Result {
     let files: Vec<Value> = uploads(&handle)?.list().into_iter().map(listed).collect();
-    Ok(Answer::ok(json!({ "address": format!("http://{}", handle.about().address), "files": files })))
+    Ok(Answer::ok(json!({ "address": handle.about().url(), "files": files })))
 }
 
 /// Extensions: `sha256`, so that nobody uploads what is there, and the `arguments` of an entry.
@@ -117,14 +116,24 @@ fn file_name(text: &str) -> String {
 /// Streams a part to the disk, then files it under its hash.
 async fn take(handle: &Handle, name: &str, mut part: Field<'_>) -> Result<Upload> {
     let uploads = uploads(handle)?;
+    let limits = handle.about();
+    if uploads.len() >= limits.uploads_len_max {
+        let kept = limits.uploads_len_max;
+        let message =
+            format!("{kept} programs are kept here and {name} is one more; delete one first (web.upload.max-count)");
+        return Err(Refusal::new(StatusCode::INSUFFICIENT_STORAGE, message));
+    }
     let broken = |cause: String| Refusal::bad_request(format!("{name} was not received: {cause}"));
     let file = uploads.incoming_path();
-    let outcome = receive(&mut part, &file).await;
+    let outcome = receive(&mut part, &file, limits.upload_bytes_max).await;
     let bytes = match outcome {
-        Ok(bytes) => bytes,
-        Err(cause) => {
+        Ok(Some(bytes)) => bytes,
+        incomplete => {
             let _ = tokio::fs::remove_file(&file).await; // Left behind it only costs space.
-            return Err(broken(cause));
+            let limit = limits.upload_bytes_max;
+            let message =
+                format!("{name} is larger than the {limit} bytes that are taken (rest.server.max-content-length)");
+            return Err(incomplete.err().map_or(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message), broken));
         }
     };
     let blobs = uploads.blobs().clone();
@@ -161,7 +170,7 @@ async fn take(handle: &Handle, name: &str, mut part: Field<'_>) -> Result<Upload
 
 pub(super) fn resource(handle: &Handle, upload: &Upload) -> LocalResource {
     LocalResource {
-        url: format!("http://{}/blobs/{}", handle.about().address, upload.blob.as_str()),
+        url: format!("{}/blobs/{}", handle.about().url(), upload.blob.as_str()),
         size: upload.bytes,
         sha256: Some(upload.blob.as_str().to_owned()),
         kind: LocalResourceType::File,
@@ -170,20 +179,27 @@ pub(super) fn resource(handle: &Handle, upload: &Upload) -> LocalResource {
     }
 }
 
-async fn receive(part: &mut Field<'_>, path: &std::path::Path) -> std::result::Result<u64, String> {
+/// Writes a part to a file; `None` if it is larger than `bytes_max`. That is read all the same, up to as much again: a client that is
+/// answered before it has sent everything sees a broken connection, and not why.
+async fn receive(
+    part: &mut Field<'_>,
+    path: &std::path::Path,
+    bytes_max: u64,
+) -> std::result::Result<Option<u64>, String> {
     use tokio::io::AsyncWriteExt;
     let mut file = tokio::fs::File::create(path).await.map_err(|error| error.to_string())?;
     file.set_max_buf_size(WRITE_BYTES_MAX);
     let mut bytes = 0;
     while let Some(chunk) = part.chunk().await.map_err(|error| error.body_text())? {
         bytes += chunk.len() as u64;
-        if bytes > UPLOAD_BYTES_MAX {
-            return Err(format!("it is above the limit of {UPLOAD_BYTES_MAX} bytes"));
+        match bytes {
+            within if within <= bytes_max => file.write_all(&chunk).await.map_err(|error| error.to_string())?,
+            far_above if far_above > bytes_max.saturating_mul(2) => return Ok(None),
+            _ => {}
         }
-        file.write_all(&chunk).await.map_err(|error| error.to_string())?;
     }
     file.flush().await.map_err(|error| error.to_string())?;
-    Ok(bytes)
+    Ok((bytes <= bytes_max).then_some(bytes))
 }
 
 async fn remove(State(handle): State<Handle>, Path(id): Path<String>) -> Result {

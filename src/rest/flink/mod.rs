@@ -31,12 +31,46 @@ mod view;
 mod tests;
 
 use axum::Router;
-use axum::http::Uri;
+use axum::http::{Method, Uri};
 use axum::middleware;
 use axum::response::Response;
 
 use self::answer::Refusal;
+use super::access::{Access, Face, Need, is_page, reads, usual};
+use crate::config::Security;
 use crate::jobmanager::Handle;
+
+/// Puts a router, the API with what else the JobManager serves, behind a guard as the JobManager is told.
+pub fn guard(handle: &Handle, router: Router) -> Router {
+    let about = handle.about();
+    let security = Security { tls: about.credentials.tls.clone(), tokens: about.tokens.clone() };
+    Access { security, secrets: about.secrets.clone() }.guard(router, FACE)
+}
+
+/// How strangers are met.
+pub(super) const FACE: Face = Face { need, refusal: |status, message| Refusal::new(status, message).into() };
+
+fn need(method: &Method, path: &str) -> Need {
+    let path = path.strip_prefix("/v1").unwrap_or(path);
+    if path.starts_with("/link/") {
+        return Need::Membership;
+    }
+    // Who knows the hash of a content has had the content, or was told by somebody who might.
+    if is_page(method, path) || (reads(method) && path.starts_with("/blobs/")) {
+        return Need::Nothing;
+    }
+    // Flink's dashboard cancels by GET.
+    if path.ends_with("/yarn-cancel") || path.ends_with("/yarn-stop") { Need::Write } else { usual(method) }
+}
+
+/// What a request needs of the ResourceManager's users that its proxy passes on; `path` without the slash that begins it.
+pub(super) fn need_behind_proxy(method: &Method, path: &str) -> Need {
+    match need(method, &format!("/{path}")) {
+        Need::Nothing if path.contains("blobs/") => Need::Read,
+        Need::Membership => Need::Write,
+        need => need,
+    }
+}
 
 /// The routes, for the HTTP server that also carries the JobManager's links.
 pub fn router(handle: Handle) -> Router {

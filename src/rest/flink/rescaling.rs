@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Query, Refusal, Result};
+use super::answer::{Answer, Content, Query, Refusal, Result};
 use super::jobs::{WAIT_MAX, look, parse, refused};
 use super::view;
 use crate::ids::VertexId;
@@ -51,7 +50,7 @@ async fn requirements(State(handle): State<Handle>, Path(job): Path<String>) -> 
     Ok(Answer::ok(Value::Object(found.collect())))
 }
 
-async fn require(State(handle): State<Handle>, Path(job): Path<String>, body: Bytes) -> Result {
+async fn require(State(handle): State<Handle>, Path(job): Path<String>, Content(body): Content) -> Result {
     let wanted: BTreeMap<VertexId, OfVertex> =
         serde_json::from_slice(&body).map_err(|error| Refusal::bad_request(error.to_string()))?;
     let of_vertex = |(id, OfVertex { parallelism: FlinkBounds { lower_bound, upper_bound } })| {

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, Query, Refusal, Result};
+use super::answer::{Answer, Content, Query, Refusal, Result};
 use super::jars::{find, resource};
 use crate::ids::JobId;
 use crate::jobmanager::Handle;
@@ -31,7 +30,7 @@ async fn run(
     State(handle): State<Handle>,
     Path(id): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
-    body: Bytes,
+    Content(body): Content,
 ) -> Result {
     let job = submit(&handle, &id, query, &body).await?;
     Ok(Answer::ok(json!({ "jobid": job, "applicationId": job })))
@@ -42,7 +41,7 @@ async fn run_application(
     State(handle): State<Handle>,
     Path(id): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
-    body: Bytes,
+    Content(body): Content,
 ) -> Result {
     let submission = RunRequest::new(&body, query)?.submission(&handle, &find(&handle, &id)?)?;
     let job = submission.job;
@@ -55,7 +54,7 @@ async fn plan(
     State(handle): State<Handle>,
     Path(id): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
-    body: Bytes,
+    Content(body): Content,
 ) -> Result {
     let submission = RunRequest::new(&body, query)?.submission(&handle, &find(&handle, &id)?)?;
     let explained = handle.explain(&submission).await.map_err(|failure| Refusal::bad_request(failure.to_string()))?;

@@ -62,7 +62,8 @@ async fn client(handle: &Handle, id: &TaskManagerId) -> Result<Client> {
     let address = handle
         .view(move |core, _| core.task_managers().get(&wanted).map(|found| found.register.http_address.clone()))
         .await?;
-    address.map(|address| Client::new(&address)).ok_or_else(|| unknown(id))
+    let credentials = &handle.about().credentials;
+    address.map(|address| Client::new(&address).with_credentials(credentials)).ok_or_else(|| unknown(id))
 }
 
 /// What a TaskManager and its workers use; nothing if it does not say so soon.

@@ -12,19 +12,40 @@ mod logs;
 mod tests;
 mod views;
 
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Path, Query, Request, State};
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use self::views::{application_json, container_json, info_json, list};
+use super::access::{Face, Need, is_page, reads, usual};
 use crate::ids::{ApplicationId, ContainerId};
 use crate::nodemanager::{ContainerView, Handle, NodeView, Refused};
 use crate::protocol::node::{CONTAINERS_PATH, StartContainer, Started, StopContainers};
 use crate::protocol::yarn_rest::RemoteException;
 use crate::rpc::ErrorKind;
+
+/// How strangers are met.
+pub const FACE: Face = Face {
+    need,
+    refusal: |status, message| {
+        let exception =
+            if status == StatusCode::UNAUTHORIZED { "AuthorizationException" } else { "ForbiddenException" };
+        Failure { status, exception, message }.into_response()
+    },
+};
+
+fn need(method: &Method, path: &str) -> Need {
+    let page =
+        is_page(method, path) || (reads(method) && (path == "/node" || path.starts_with("/node/containerlogs/")));
+    // Masters show a token that the ResourceManager has signed, with each container.
+    let by_master = !reads(method) && path.starts_with(CONTAINERS_PATH);
+    if page || by_master { Need::Nothing } else { usual(method) }
+}
 
 /// The API of the node behind `handle`.
 pub fn router(handle: Handle) -> Router {
@@ -83,6 +104,23 @@ impl IntoResponse for Failure {
     }
 }
 
+/// A body in JSON, refused in YARN's form.
+struct Content<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Content<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let body = Bytes::from_request(request, state).await.map_err(|error| Failure {
+            status: error.status(),
+            exception: "BadRequestException",
+            message: super::unread(error.status(), &error.body_text()),
+        })?;
+        let read = serde_json::from_slice(&body);
+        read.map(Self).map_err(|error| Failure::bad_request(format!("the body cannot be read: {error}")))
+    }
+}
+
 async fn info(State(node): State<Handle>) -> Result<Response, Failure> {
     let view = node.view().await?;
     Ok(Json(info_json(&view)).into_response())
@@ -131,13 +169,16 @@ async fn container(State(node): State<Handle>, Path(container): Path<String>) ->
     Ok(Json(serde_json::json!({ "container": container_json(found, &node) })).into_response())
 }
 
-async fn start(State(node): State<Handle>, Json(request): Json<StartContainer>) -> Result<Json<Started>, Failure> {
+async fn start(
+    State(node): State<Handle>,
+    Content(request): Content<StartContainer>,
+) -> Result<Json<Started>, Failure> {
     Ok(Json(node.start(request).await?))
 }
 
 async fn stop(
     State(node): State<Handle>,
-    Json(request): Json<StopContainers>,
+    Content(request): Content<StopContainers>,
 ) -> Result<Json<serde_json::Value>, Failure> {
     let containers = node.stop(request).await?;
     Ok(Json(serde_json::json!({ "containers": containers })))

@@ -76,7 +76,7 @@ pub(super) fn container_json(container: &ContainerView, node: &Handle) -> Value 
         "totalMemoryNeededMB": container.resource.memory_mb,
         "totalVCoresNeeded": container.resource.vcores,
         "executionType": "GUARANTEED",
-        "containerLogsLink": format!("http://{}/ws/v1/node/containers/{id}/logs", node.node()),
+        "containerLogsLink": format!("{}://{}/ws/v1/node/containers/{id}/logs", node.scheme(), node.node()),
         "nodeId": node.node(),
         "containerLogFiles": super::logs::names(&node.logs_of(id)),
         // Ours.

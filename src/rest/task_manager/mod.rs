@@ -17,6 +17,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::access::{Face, usual};
 use crate::process::read_range;
 use crate::taskmanager::{Handle, Stream};
 use crate::telemetry::{self, ProcessUsage};
@@ -25,6 +26,9 @@ use crate::telemetry::{self, ProcessUsage};
 const RANGE_BYTES_MAX: u64 = 64 << 20;
 /// Its own log in its directory, best first: written by itself, or by the container's redirection of its error output.
 const OWN_LOGS: [&str; 3] = ["taskmanager.log", "taskmanager.err", "stderr"];
+
+/// How strangers are met.
+pub const FACE: Face = Face { need: |method, _| usual(method), refusal: |status, message| failure(status, &message) };
 
 /// The API of the TaskManager behind `handle`.
 pub fn router(handle: Handle) -> Router {

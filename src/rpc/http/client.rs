@@ -14,7 +14,7 @@ use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 
 use super::Error;
-use crate::rpc::{ClusterSecret, ErrorKind, SECRET_HEADER, io_cause};
+use crate::rpc::{ClusterSecret, Credentials, ErrorKind, SECRET_HEADER, Tls, io_cause};
 use crate::time::Deadline;
 
 /// Tries of an idempotent request, with these bounds of the jittered pause between them.
@@ -30,6 +30,7 @@ const EXPLANATION_CHARS_MAX: usize = 2_000;
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
+    scheme: &'static str,
     authority: String,
     deadline: Duration,
     headers: Vec<(&'static str, String)>,
@@ -38,14 +39,27 @@ pub struct Client {
 impl Client {
     /// Asks `authority` (`host:port`), each time for at most 10 seconds.
     pub fn new(authority: &str) -> Self {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none()) // Headers with secrets go where they were meant to.
-            .tcp_nodelay(true)
-            .build()
-            .expect("a client without TLS needs nothing of the system");
-        let authority = authority.trim_start_matches("http://").trim_end_matches('/').to_owned();
-        Self { http, authority, deadline: Duration::from_secs(10), headers: Vec::new() }
+        let http = client(&Tls::OFF);
+        let authority = authority.trim_start_matches("http://").trim_start_matches("https://");
+        let authority = authority.trim_end_matches('/').to_owned();
+        Self { http, scheme: "http", authority, deadline: Duration::from_secs(10), headers: Vec::new() }
+    }
+
+    /// Speaks as `tls` says.
+    #[must_use]
+    pub fn with_tls(self, tls: &Tls) -> Self {
+        if tls.is_on() { Self { http: client(tls), scheme: tls.scheme(), ..self } } else { self }
+    }
+
+    /// Shows what there is to show, and speaks TLS where that is on.
+    #[must_use]
+    pub fn with_credentials(self, credentials: &Credentials) -> Self {
+        let mut client = self.with_tls(&credentials.tls);
+        if let Some(secret) = &credentials.secret {
+            client = client.with_secret(secret);
+        }
+        client.headers.extend(credentials.token.as_ref().map(|token| ("authorization", token.header())));
+        client
     }
 
     /// Changes the time each call has, retries included.
@@ -64,6 +78,11 @@ impl Client {
     /// `host:port`.
     pub fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// The whole address of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}://{}{path}", self.scheme, self.authority)
     }
 
     /// GET, answered in JSON. Tried again while that may help.
@@ -177,8 +196,7 @@ impl Client {
     }
 
     pub(super) fn call(&self, method: Method, path: &str) -> Call<'_> {
-        let url =
-            if path.starts_with("http://") { path.to_owned() } else { format!("http://{}{path}", self.authority) };
+        let url = if path.starts_with('/') { self.url(path) } else { path.to_owned() };
         Call { client: self, method, url, limit: self.deadline }
     }
 }
@@ -190,6 +208,16 @@ impl fmt::Debug for Client {
             .field("deadline", &self.deadline)
             .finish_non_exhaustive()
     }
+}
+
+fn client(tls: &Tls) -> reqwest::Client {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none()) // Headers with secrets go where they were meant to.
+        .tcp_nodelay(true)
+        .tls_backend_preconfigured(tls.request_config())
+        .build()
+        .expect("a client with its TLS given needs nothing of the system")
 }
 
 fn transfer_time(bytes: u64) -> Duration {
@@ -236,8 +264,8 @@ impl Call<'_> {
     /// Until the head of a good answer has come.
     pub(super) async fn start(&self, fill: impl FnOnce(RequestBuilder) -> RequestBuilder) -> Result<Response, Error> {
         let mut request = self.client.http.request(self.method.clone(), &self.url);
-        // A resource's address may lead to a stranger, who must not learn our secrets.
-        let ours = self.authority() == self.client.authority;
+        // A resource's address may lead to a stranger, or past the encryption: there our secrets must not go.
+        let ours = self.authority() == self.client.authority && self.url.starts_with(self.client.scheme);
         for (name, value) in self.client.headers.iter().filter(|_| ours) {
             request = request.header(*name, value);
         }
@@ -276,7 +304,7 @@ impl Call<'_> {
     }
 
     fn authority(&self) -> String {
-        let rest = self.url.trim_start_matches("http://");
+        let rest = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest);
         rest.split('/').next().unwrap_or(rest).to_owned()
     }
 
@@ -290,7 +318,7 @@ pub(super) fn root_cause(error: &reqwest::Error) -> String {
     let mut source: &(dyn std::error::Error + 'static) = error;
     loop {
         if let Some(io) = source.downcast_ref::<io::Error>()
-            && io.get_ref().is_none()
+            && io.get_ref().is_none_or(|inner| inner.is::<rustls::Error>() || inner.is::<io::Error>())
         {
             return io_cause(io);
         }

@@ -9,5 +9,5 @@ mod transfer;
 pub use self::client::Client;
 pub use self::error::Error;
 pub use self::port::port_holder;
-pub use self::server::{BindError, Server};
+pub use self::server::{BindError, Peer, Server};
 pub use self::transfer::{Download, Pieces};

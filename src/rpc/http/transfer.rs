@@ -23,7 +23,7 @@ pub struct Download {
 }
 
 impl Client {
-    /// GET into a file (created or overwritten, not synced), streamed. `path` may be a whole `http://` address. Each chunk has the
+    /// GET into a file (created or overwritten, not synced), streamed. `path` may be a whole address. Each chunk has the
     /// deadline to itself.
     ///
     /// # Errors

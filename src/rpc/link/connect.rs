@@ -10,12 +10,13 @@ use hyper::header::{CONNECTION, HOST, UPGRADE};
 use hyper::upgrade::Upgraded;
 use hyper::{Request, Response, StatusCode, body};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Refusal;
 use super::pump::End;
-use crate::rpc::io_cause;
+use crate::rpc::{Tls, io_cause};
 
 /// The name of the protocol in HTTP's `Upgrade` header.
 pub(super) const UPGRADE_NAME: &str = "flott-link";
@@ -26,12 +27,19 @@ pub struct LinkTarget {
     authority: String,
     path: String,
     headers: Vec<(String, String)>,
+    tls: Tls,
 }
 
 impl LinkTarget {
     /// `authority` is `host:port`, `path` begins with a slash.
     pub fn new(authority: impl Into<String>, path: impl Into<String>) -> Self {
-        Self { authority: authority.into(), path: path.into(), headers: Vec::new() }
+        Self { authority: authority.into(), path: path.into(), headers: Vec::new(), tls: Tls::OFF }
+    }
+
+    /// Connects as `tls` says.
+    #[must_use]
+    pub fn with_tls(self, tls: &Tls) -> Self {
+        Self { tls: tls.clone(), ..self }
     }
 
     /// Sends a header along, for example a secret. It is not shown anywhere.
@@ -49,7 +57,7 @@ impl LinkTarget {
 
 impl fmt::Debug for LinkTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LinkTarget(http://{}{})", self.authority, self.path)
+        write!(f, "LinkTarget({}://{}{})", self.tls.scheme(), self.authority, self.path)
     }
 }
 
@@ -65,10 +73,20 @@ pub(super) async fn connect(target: &LinkTarget, limit: Duration) -> Result<Toki
 async fn try_connect(target: &LinkTarget) -> Result<TokioIo<Upgraded>, End> {
     let authority = &target.authority;
     let io_failed = |error| End::Broken(format!("cannot connect to {authority}: {}", io_cause(&error)));
-    let http_failed = |error: hyper::Error| End::Broken(format!("cannot open a link to {authority}: {error}"));
-
     let stream = TcpStream::connect(authority.as_str()).await.map_err(io_failed)?;
     stream.set_nodelay(true).map_err(io_failed)?;
+    match target.tls.connector() {
+        Some(connector) => upgrade(target, connector.connect(stream).await.map_err(io_failed)?).await,
+        None => upgrade(target, stream).await,
+    }
+}
+
+async fn upgrade<S>(target: &LinkTarget, stream: S) -> Result<TokioIo<Upgraded>, End>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let authority = &target.authority;
+    let http_failed = |error: hyper::Error| End::Broken(format!("cannot open a link to {authority}: {error}"));
     let request = request(target)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(http_failed)?;
     let exchange = async move {

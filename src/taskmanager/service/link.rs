@@ -37,7 +37,7 @@ impl JobManagerLink {
     pub(super) fn open(tasks: &mut JoinSet<()>, service: &Service, cancel: CancellationToken) -> Self {
         let settings = &service.settings;
         let address = settings.job_manager.clone();
-        let mut target = LinkTarget::new(address.clone(), PATH);
+        let mut target = LinkTarget::new(address.clone(), PATH).with_tls(&settings.tls);
         if let Some(secret) = &settings.secret {
             target = target.with_header(SECRET_HEADER, secret.clone());
         }

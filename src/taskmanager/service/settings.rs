@@ -8,6 +8,7 @@ use crate::config::TaskManagerConfig;
 use crate::ids::{ContainerId, TaskManagerId};
 use crate::protocol::roles::{self, TaskManagerEnvironment};
 use crate::resource::MemorySize;
+use crate::rpc::Tls;
 use crate::taskmanager::core::Home;
 use crate::taskmanager::work_dir::PREFIX;
 
@@ -57,6 +58,8 @@ pub struct Settings {
     pub log_dir: PathBuf,
     /// Programs that the node localised.
     pub programs_dir: Option<PathBuf>,
+    /// How it and its workers talk to others.
+    pub tls: Tls,
     /// Of the link.
     pub heartbeat: Duration,
     /// When the JobManager counts as frozen.
@@ -82,6 +85,7 @@ impl Settings {
             programs_dir: Some(here.join(roles::PROGRAMS_DIR)),
             work_dir: here,
             log_dir,
+            tls: config.security.tls.clone(),
             heartbeat: config.heartbeat,
             frozen_after: config.frozen_after,
             timing: Timing::default(),
@@ -108,6 +112,7 @@ impl Settings {
             work_dir: temporary.join(format!("flott-{user}")).join(format!("{PREFIX}{name}")),
             programs_dir: None,
             log_dir: log_dir.join(format!("taskmanager-{name}")),
+            tls: config.security.tls.clone(),
             heartbeat: config.heartbeat,
             frozen_after: config.frozen_after,
             timing: Timing::default(),

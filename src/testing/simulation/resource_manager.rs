@@ -314,7 +314,7 @@ impl ResourceManager {
             state: report.state,
             final_status: report.final_status,
             diagnostics: report.diagnostics,
-            tracking_url: self.core.tracking_url(application).unwrap_or_default(),
+            tracking_url: self.core.tracking_url(application).map(|(url, _)| url).unwrap_or_default(),
         }))
     }
 }

@@ -92,6 +92,28 @@ fn a_worker_without_the_secret_is_refused() {
 }
 
 #[test]
+fn encrypted_channels_carry_the_same_and_keep_strangers_out() {
+    let cluster = Authority::new();
+    let member = NetworkConfig { tls: cluster.tls(Some(MEMBER_NAME)), ..config("a") };
+    let stranger = NetworkConfig { tls: cluster.tls(None), ..config("c") };
+    let runtime = runtime();
+    let a = Network::start(runtime.handle(), member.clone()).unwrap();
+    let b = Network::start(runtime.handle(), NetworkConfig { worker: worker("b"), ..member }).unwrap();
+    let parker = Parker::default();
+    let mut partition = a.result_partition(producer(0), &output(Partitioner::Forward, [0]), &parker.waker()).unwrap();
+    let mut gate = b.input_gate(consumer(0), &input(&a, &worker("a"), 1), numbers(), &parker.waker()).unwrap();
+    partition.emit(some()).unwrap();
+    partition.end().unwrap();
+    assert!(matches!(next(&mut gate, &parker).unwrap().1, Element::Batch(_)));
+    assert!(matches!(next(&mut gate, &parker).unwrap().1, Element::EndOfInput));
+
+    let c = Network::start(runtime.handle(), stranger).unwrap();
+    let mut gate = c.input_gate(consumer(1), &input(&a, &worker("a"), 1), numbers(), &parker.waker()).unwrap();
+    let Err(error) = next(&mut gate, &parker) else { panic!("it is no member") };
+    assert!(matches!(error, NetworkError::PeerLost { .. }), "{error}");
+}
+
+#[test]
 fn a_subtask_that_fails_is_silent_to_its_peers() {
     let Pair { partition, mut gate, a, runtime: _runtime, b: _b, .. } = connected();
     drop(partition);

@@ -13,6 +13,8 @@ use super::*;
 use crate::engine::record::{Element, KeyedType};
 use crate::graph::plan::{EdgeId, Partitioner};
 use crate::ids::{JobId, TaskManagerId, VertexId};
+use crate::rpc::tls::MEMBER_NAME;
+use crate::rpc::tls::testing::Authority;
 
 /// Long enough for any step on a loaded machine; a test that needs it has failed.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -60,6 +62,7 @@ fn config(name: &str) -> NetworkConfig {
         worker: worker(name),
         secret: "open sesame".to_owned(),
         open_bytes_max: OPEN_BYTES,
+        tls: Tls::OFF,
     }
 }
 

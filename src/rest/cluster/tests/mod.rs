@@ -54,7 +54,11 @@ impl Cluster {
         let (serving, running) = (cancel.clone(), cancel.clone());
         tasks.spawn(async move { server.serve(router, serving).await.unwrap() });
         tasks.spawn(async move { started.service.run(running).await.unwrap() });
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured(crate::rpc::Tls::OFF.request_config())
+            .build()
+            .unwrap();
         Self { address, http, cancel, tasks }
     }
 

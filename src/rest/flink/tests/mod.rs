@@ -2,6 +2,7 @@
 
 mod contract;
 mod exposition;
+mod hostile;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -201,7 +202,7 @@ struct Standalone {
     http: reqwest::Client,
     tasks: JoinSet<()>,
     cancel: CancellationToken,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Standalone {
@@ -220,12 +221,16 @@ impl Standalone {
         let address = server.local_addr();
         let (service, handle) = setup.start(address, None).unwrap();
         let (mut tasks, cancel) = (JoinSet::new(), CancellationToken::new());
-        let routes = service.links().merge(router(handle));
+        let routes = super::guard(&handle, service.links().merge(router(handle.clone())));
         let (serving, running) = (cancel.child_token(), cancel.child_token());
         tasks.spawn(async move { server.serve(routes, serving).await.unwrap() });
         tasks.spawn(async move { service.run(running).await.unwrap() });
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address: address.to_string(), http, tasks, cancel, _dir: dir }
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured(crate::rpc::Tls::OFF.request_config())
+            .build()
+            .unwrap();
+        Self { address: address.to_string(), http, tasks, cancel, dir }
     }
 
     fn task_manager(&mut self, behaviour: Behaviour) -> CancellationToken {

@@ -1,5 +1,6 @@
 // Talking to the daemon. Every address is relative to the page, so that it works behind any proxy.
 import { signal, useEffect, useState, useRef } from './html.js';
+import { authorization, askForToken } from './token.js';
 
 /** A request that was not met, in the daemon's words. */
 export class Refused extends Error {
@@ -28,15 +29,26 @@ export const now = signal(Date.now());
 setInterval(() => { if (!document.hidden) now.value = Date.now() + ahead; }, 1000);
 const tellTime = (ms) => { ahead = ms - Date.now(); };
 
-async function send(path, options) {
-  let answer;
-  try {
-    answer = await fetch(path, options);
-  } catch {
-    connection.value = 'lost';
-    throw new Refused('the daemon does not answer', 0);
+/** An answer's head; who must show a token is asked for one. */
+async function request(path, options) {
+  for (;;) {
+    const shown = authorization();
+    let answer;
+    try {
+      answer = await fetch(path, { ...options, headers: { ...options.headers, ...shown } });
+    } catch (error) {
+      if (error.name === 'AbortError') throw error;
+      connection.value = 'lost';
+      throw new Refused('the daemon does not answer', 0);
+    }
+    connection.value = 'ok';
+    if (answer.status !== 401) return answer;
+    await askForToken(shown);
   }
-  connection.value = 'ok';
+}
+
+async function send(path, options) {
+  const answer = await request(path, options);
   const text = await answer.text();
   if (!answer.ok) throw new Refused(refusal(text, answer.status), answer.status);
   return text;
@@ -59,6 +71,7 @@ export function upload(path, file, progress) {
     form.append('jarfile', file, file.name);
     const request = new XMLHttpRequest();
     request.open('POST', path);
+    for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
     request.onerror = () => reject(new Refused('the upload broke off', 0));
     request.onload = () => request.status < 300
@@ -93,23 +106,31 @@ export function follow(path, onView, onRefused) {
     if (ended) return;
     timer = setTimeout(() => (Date.now() >= until ? listen() : poll(until)), POLL_MS);
   };
-  const listen = () => {
+  // Not by EventSource, which can show no token.
+  const listen = async () => {
     if (ended || document.hidden) return;
-    source = new EventSource(path);
-    source.onmessage = (event) => {
-      connection.value = 'ok';
-      take(event.data);
-    };
-    source.onerror = () => {
-      source.close();
-      source = null;
-      clearTimeout(timer);
-      poll(Date.now() + LISTEN_AGAIN_MS);
-    };
+    const mine = source = new AbortController();
+    try {
+      const answer = await request(path, { cache: 'no-store', headers: { accept: 'text/event-stream' }, signal: mine.signal });
+      if (!answer.ok) throw new Refused(refusal(await answer.text(), answer.status), answer.status);
+      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      let rest = '';
+      for (let part = await reader.read(); !part.done; part = await reader.read()) {
+        const events = (rest + part.value).split('\n\n');
+        rest = events.pop();
+        for (const event of events) {
+          if (source === mine && event.startsWith('data:')) take(event.slice(5));
+        }
+      }
+    } catch { /* Polled below, which tells what is the matter. */ }
+    if (source !== mine) return;
+    source = null;
+    clearTimeout(timer);
+    poll(Date.now() + LISTEN_AGAIN_MS);
   };
   const stop = () => {
     clearTimeout(timer);
-    source?.close();
+    source?.abort();
     source = null;
   };
   const look = () => { stop(); if (!document.hidden) listen(); };

@@ -37,7 +37,7 @@ export function Node({ view, id }) {
     { id: 'memory', label: 'Memory', num: true, sort: (it) => it.resource[0], cell: (it) => mebibytes(it.resource[0]) },
     { id: 'cores', label: 'Cores', num: true, cell: (it) => exact(it.resource[1]) },
   ];
-  return html`<div class="title"><h1>${id}</h1><${State} of=${node.state} /><span class="grow"></span><a class="button" href="http://${node.http}/" target="_blank" rel="noopener">Its containers' logs</a></div>
+  return html`<div class="title"><h1>${id}</h1><${State} of=${node.state} /><span class="grow"></span><a class="button" href=${`${location.protocol}//${node.http}/`} target="_blank" rel="noopener">Its containers' logs</a></div>
     ${node.health ? html`<div class="verdict error"><b>${node.health}</b></div>` : ''}
     <${Card} title="Resources" pad><${Capacity} rows=${[
       { label: 'Memory', total: node.total[0], allocated: node.allocated[0], reserved: node.reserved[0], used: node.used, format: mebibytes },
