@@ -1,5 +1,6 @@
 //! What the ResourceManager tells of its state: plain data, made by the core for whoever asks.
 
+use crate::config::queues::Preemption;
 use crate::ids::{ApplicationAttemptId, ApplicationId, ContainerId, NodeId};
 use crate::protocol::application_master::{FinalStatus, Pending};
 use crate::protocol::container::{ContainerState, Exit, ExitCause};
@@ -255,6 +256,8 @@ pub struct QueueReport {
     pub submit: Option<String>,
     /// Who may administer it, where it says.
     pub administer: Option<String>,
+    /// Who may take containers from it.
+    pub preemption: Preemption,
     /// Of applications that name none.
     pub default_priority: u32,
     /// Of applications, where it says.

@@ -218,14 +218,18 @@ impl Scheduler {
         }
     }
 
+    /// Whether the queue, or one above it, keeps what it has.
+    pub(super) fn is_spared(&self, queue: QueueKey) -> bool {
+        self.queues.upwards(queue).any(|(_, queue)| queue.config.disable_preemption)
+    }
+
     fn candidates(&self, partition: PartitionKey) -> Vec<Candidate> {
-        let spared = |leaf| self.queues.upwards(leaf).any(|(_, queue)| queue.config.disable_preemption);
         let allocations = self.allocations.iter().map(|(index, allocation)| (AllocationKey::new(index), allocation));
         allocations
             .filter(|(key, of)| of.partition == partition && !self.marks.by_allocation.contains_key(key))
             .filter_map(|(allocation, of)| {
                 let leaf = self.app(of.app).leaf;
-                (!spared(leaf)).then_some(Candidate {
+                (!self.is_spared(leaf)).then_some(Candidate {
                     allocation,
                     app: of.app,
                     leaf,

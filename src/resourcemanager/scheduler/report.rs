@@ -2,22 +2,24 @@
 
 use super::Scheduler;
 use super::admission::applications_max;
+use super::keys::QueueKey;
 use super::queues::{Queue, Share};
 use super::users::{self, User};
-use crate::config::queues::Capacity;
+use crate::config::queues::{Capacity, Preemption};
 use crate::resourcemanager::report::{QueueReport, ShareReport, UserReport};
 
 impl Scheduler {
     /// Every queue, the root first, parents before children.
     pub(crate) fn reports(&self) -> Vec<QueueReport> {
-        self.queues.iter().map(|(_, queue)| self.report(queue)).collect()
+        self.queues.iter().map(|(key, queue)| self.report(key, queue)).collect()
     }
 
-    fn report(&self, queue: &Queue) -> QueueReport {
+    fn report(&self, key: QueueKey, queue: &Queue) -> QueueReport {
         let shares = queue.shares.iter().zip(self.nodes.partitions()).map(|(share, partition)| {
             let above = queue.parent.and_then(|parent| self.queues.get(parent).shares.first().copied());
             self.share(share, &partition.label, &partition.total, above.as_ref().unwrap_or(share))
         });
+        let preemption = if self.is_spared(key) { Preemption::None } else { self.config.scheduler.preemption };
         QueueReport {
             path: queue.path.clone(),
             name: queue.name().to_owned(),
@@ -46,6 +48,7 @@ impl Scheduler {
             maximum_allocation: queue.config.maximum_allocation.clone(),
             submit: queue.config.acl_submit_applications.clone(),
             administer: queue.config.acl_administer_queue.clone(),
+            preemption,
             default_priority: queue.config.default_application_priority.unwrap_or(0),
             default_lifetime: queue.config.default_application_lifetime,
             maximum_lifetime: queue.config.maximum_application_lifetime,

@@ -11,6 +11,7 @@ use super::error::{Content, Error};
 use super::filter::body;
 use super::guard::Identity;
 use super::{Context, json as answer};
+use crate::config::queues::Preemption;
 use crate::protocol::yarn_rest::ResourceObject;
 use crate::resource::Resource;
 use crate::resourcemanager::Access;
@@ -156,8 +157,8 @@ fn leaf(queue: &QueueReport) -> Value {
         "AMResourceLimit": object(&share.masters_most),
         "usedAMResource": object(&share.masters),
         "userAMResourceLimit": object(&share.masters_most),
-        "preemptionDisabled": true,
-        "intraQueuePreemptionDisabled": true,
+        "preemptionDisabled": queue.preemption == Preemption::None,
+        "intraQueuePreemptionDisabled": queue.preemption != Preemption::WithinQueues,
         "defaultPriority": queue.default_priority,
         "isAutoCreatedLeafQueue": false,
         "maxApplicationLifetime": seconds(queue.maximum_lifetime),

@@ -3,6 +3,7 @@
 use proptest::prelude::{ProptestConfig, prop, prop_assert, proptest};
 
 use super::*;
+use crate::config::queues::Preemption;
 
 const TWO: &str = "{root: {queues: {a: {capacity: 50%, user-limit-factor: -1}, b: {capacity: 50%}}}, scheduler: {preemption: between-queues, preemption-round-percent: 100}}";
 
@@ -43,6 +44,18 @@ fn a_queue_below_its_promise_takes_the_newest_from_one_above() {
     cluster.want(b, 100, 0);
     let lifted = cluster.scheduler.preempt(cluster.now).lifted;
     assert_eq!(lifted.len(), 5, "nobody wants them any more");
+}
+
+#[test]
+fn a_report_says_who_may_take_from_a_queue() {
+    let of = |text: &str| {
+        let reports = Cluster::new(text).scheduler.reports();
+        ["root.a", "root.b"].map(|path| reports.iter().find(|report| report.path == path).unwrap().preemption)
+    };
+    assert_eq!(of(TWO), [Preemption::BetweenQueues; 2]);
+    assert_eq!(of("{root: {queues: {a: {capacity: 50%}, b: {capacity: 50%}}}}"), [Preemption::None; 2]);
+    let within = TWO.replace("between-queues", "within-queues").replace("b: {", "b: {disable-preemption: true, ");
+    assert_eq!(of(&within), [Preemption::WithinQueues, Preemption::None]);
 }
 
 #[test]
