@@ -120,26 +120,9 @@ impl Setup {
         let generated = SigningKey::generate().map_err(|error| Error::Setup(error.to_string()))?.to_hex();
         let about_started = clock.now();
         let Self { configuration, config, container } = self;
-        let (subdir, secret, attempt) = match &container {
-            Some(container) => {
-                let given = container.environment.secret.trim();
-                let secret = if given.is_empty() { generated } else { given.to_owned() };
-                let attempt = container.application.attempt;
-                (attempt.application.to_string(), secret, attempt.attempt)
-            }
-            None => (STANDALONE_DIR.to_owned(), generated, 1),
-        };
+        let (subdir, secret, attempt) = identity(container.as_ref(), generated);
         let storage_dir = config.storage_dir.join(subdir);
-        let (public, job_manager) = match &container {
-            Some(container) => {
-                let here = format!("{}:{}", container.host, address.port());
-                (here.clone(), here)
-            }
-            None => {
-                let links_port = links.unwrap_or(address).port();
-                (format!("{}:{}", config.rest_address, address.port()), format!("{}:{links_port}", config.address))
-            }
-        };
+        let (public, job_manager) = addresses(&config, container.as_ref(), address, links);
         let (preparation, uploads) = preparation(&config, container.as_ref(), &storage_dir)?;
         let shape = container.as_ref().map(|_| Shape {
             slots: config.taskmanager_slots,
@@ -194,6 +177,30 @@ impl Setup {
             clock,
         }))
     }
+}
+
+/// Directory in the storage, the secret of its own, and which attempt this is.
+fn identity(container: Option<&Container>, generated: String) -> (String, String, u32) {
+    let Some(container) = container else { return (STANDALONE_DIR.to_owned(), generated, 1) };
+    let given = container.environment.secret.trim();
+    let secret = if given.is_empty() { generated } else { given.to_owned() };
+    let attempt = container.application.attempt;
+    (attempt.application.to_string(), secret, attempt.attempt)
+}
+
+/// `host:port` of REST, and of links.
+fn addresses(
+    config: &JobManagerConfig,
+    container: Option<&Container>,
+    address: SocketAddr,
+    links: Option<SocketAddr>,
+) -> (String, String) {
+    if let Some(container) = container {
+        let here = format!("{}:{}", container.host, address.port());
+        return (here.clone(), here);
+    }
+    let links_port = links.unwrap_or(address).port();
+    (format!("{}:{}", config.rest_address, address.port()), format!("{}:{links_port}", config.address))
 }
 
 /// A node, or whoever starts daemons, says where our output goes.
