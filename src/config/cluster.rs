@@ -252,15 +252,7 @@ fn machine_vcores() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Origin;
-
-    fn set(pairs: &[(&str, &str)]) -> Configuration {
-        let mut configuration = Configuration::new();
-        for (key, value) in pairs {
-            configuration.set(key, value, Origin::CommandLine).unwrap();
-        }
-        configuration
-    }
+    use crate::config::testing::set;
 
     #[test]
     fn an_open_address_demands_protection() {

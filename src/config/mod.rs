@@ -21,6 +21,8 @@ mod processes;
 pub mod queues;
 mod secrets;
 pub mod security;
+#[cfg(test)]
+mod testing;
 mod yaml;
 
 pub use self::client::ClientConfig;

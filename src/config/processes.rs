@@ -244,15 +244,7 @@ fn storage_dir(configuration: &Configuration) -> Result<PathBuf, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Origin;
-
-    fn set(pairs: &[(&str, &str)]) -> Configuration {
-        let mut configuration = Configuration::new();
-        for (key, value) in pairs {
-            configuration.set(key, value, Origin::CommandLine).unwrap();
-        }
-        configuration
-    }
+    use crate::config::testing::set;
 
     #[test]
     fn addresses_fall_back_on_one_another() {

@@ -204,15 +204,7 @@ pub(super) fn require_protection(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Origin;
-
-    fn set(pairs: &[(&str, &str)]) -> Configuration {
-        let mut configuration = Configuration::new();
-        for (key, value) in pairs {
-            configuration.set(key, value, Origin::CommandLine).unwrap();
-        }
-        configuration
-    }
+    use crate::config::testing::set;
 
     const TOKEN_TEXT: &str = "a-token-long-enough";
 
