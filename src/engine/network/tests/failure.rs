@@ -86,8 +86,9 @@ fn a_worker_without_the_secret_is_refused() {
     let stranger = NetworkConfig { secret: "open barley".to_owned(), ..config("b") };
     let b = Network::start(runtime.handle(), stranger).unwrap();
     let parker = Parker::default();
-    let mut gate = b.input_gate(consumer(0), &input(&a, &worker("a"), 1), numbers(), &parker.waker()).unwrap();
-    let Err(error) = next(&mut gate, &parker) else { panic!("the secret is wrong") };
+    let gate = b.input_gate(consumer(0), &input(&a, &worker("a"), 1), numbers(), &parker.waker());
+    // Found out before or after the gate was made.
+    let Err(error) = gate.and_then(|mut gate| next(&mut gate, &parker)) else { panic!("the secret is wrong") };
     assert!(matches!(error, NetworkError::Refused { .. }), "{error}");
 }
 
@@ -108,8 +109,8 @@ fn encrypted_channels_carry_the_same_and_keep_strangers_out() {
     assert!(matches!(next(&mut gate, &parker).unwrap().1, Element::EndOfInput));
 
     let c = Network::start(runtime.handle(), stranger).unwrap();
-    let mut gate = c.input_gate(consumer(1), &input(&a, &worker("a"), 1), numbers(), &parker.waker()).unwrap();
-    let Err(error) = next(&mut gate, &parker) else { panic!("it is no member") };
+    let gate = c.input_gate(consumer(1), &input(&a, &worker("a"), 1), numbers(), &parker.waker());
+    let Err(error) = gate.and_then(|mut gate| next(&mut gate, &parker)) else { panic!("it is no member") };
     assert!(matches!(error, NetworkError::PeerLost { .. }), "{error}");
 }
 
