@@ -97,6 +97,13 @@ impl Mailbox {
         Ok(known)
     }
 
+    /// Whether the master has not acknowledged yet that this container has ended.
+    pub(crate) fn owes(&self, container: ContainerId) -> bool {
+        let told = self.unacknowledged.iter().flat_map(|(_, ended)| ended);
+        self.completed.iter().any(|(status, _)| status.container == container)
+            || told.into_iter().any(|(ended, _)| *ended == container)
+    }
+
     /// What the master has not acknowledged, oldest first.
     pub(crate) fn unacknowledged(&self) -> impl Iterator<Item = &AllocateResponse> {
         self.unacknowledged.iter().map(|(response, _)| response)

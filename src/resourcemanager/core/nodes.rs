@@ -4,6 +4,7 @@ use super::{Core, Step, refuse, respond};
 use crate::ids::{ApplicationAttemptId, ContainerId, NodeId};
 use crate::protocol::container::{ContainerState, ContainerStatus, Exit, ExitCause};
 use crate::protocol::node::{NodeState, Register, Registered, ToNode, ToResourceManager};
+use crate::resourcemanager::application::Application;
 use crate::resourcemanager::asks::DEFAULT_RACK;
 use crate::resourcemanager::attempt;
 use crate::resourcemanager::container::{self, Container, Role};
@@ -311,6 +312,13 @@ impl Core {
         heir.filter(live)
     }
 
+    /// Whether a master is still to be told, or to acknowledge, that a container has ended.
+    fn is_owed(&self, id: ContainerId) -> bool {
+        let current = self.applications.get(&id.attempt.application).and_then(Application::current_attempt);
+        let owed = |attempt| self.attempts.get(&attempt).is_some_and(|attempt| attempt.mailbox.owes(id));
+        owed(id.attempt) || current.is_some_and(owed)
+    }
+
     fn role_of(&self, id: ContainerId) -> Role {
         let master = self.attempts.get(&id.attempt).and_then(|attempt| attempt.master.as_ref());
         match master {
@@ -322,7 +330,13 @@ impl Core {
     /// An end that is not in the books: of before a restart, or told again.
     fn unknown_ended(&mut self, node: &NodeId, status: ContainerStatus, now: Now) {
         let id = status.container;
-        let Some(owner) = self.claimant(id) else { return self.acknowledge_to(node, id) };
+        let Some(owner) = self.claimant(id) else {
+            // A node may forget it only when its master knows: this process might not live to tell.
+            if !self.is_owed(id) {
+                self.acknowledge_to(node, id);
+            }
+            return;
+        };
         let exit = status.exit.clone().unwrap_or_else(unexplained);
         let container = self.recovered_container(node, &status, owner, now);
         let ended =

@@ -103,6 +103,9 @@ fn asks_are_redelivered_until_acknowledged_and_completions_then_forgotten() {
     let first = rm.responses(attempt);
     assert_eq!((first.len(), first[0].response_id), (1, 2));
     rm.sent_to_node(&n1);
+    let exit = Exit { cause: ExitCause::Completed { code: 3 }, diagnostics: String::new() };
+    rm.report(&n1, worker, ContainerState::Complete, Some(exit));
+    assert!(rm.sent_to_node(&n1).is_empty(), "told twice, the node keeps it all the same");
 
     rm.apply(Event::MasterSilent { attempt });
     rm.register(attempt);
