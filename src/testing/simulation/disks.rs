@@ -140,8 +140,17 @@ impl JobFiles {
 
     /// Whether prepared output belongs to a checkpoint that is complete.
     pub(super) fn is_checkpointed(&self, payload: &serde_json::Value) -> bool {
+        self.output_of_checkpoints().any(|known| known == payload)
+    }
+
+    /// The same of all.
+    pub(super) fn checkpointed(&self) -> Vec<serde_json::Value> {
+        self.output_of_checkpoints().cloned().collect()
+    }
+
+    fn output_of_checkpoints(&self) -> impl Iterator<Item = &serde_json::Value> {
         let manifests = self.checkpoints.iter().filter_map(|entry| entry.1.as_ref());
-        manifests.flat_map(|manifest| manifest.committables.values()).any(|payloads| payloads.contains(payload))
+        manifests.flat_map(|manifest| manifest.committables.values().flatten())
     }
 
     /// What is to be published.

@@ -140,6 +140,17 @@ impl World {
         }
     }
 
+    /// A checkpoint is complete only when all its files are there, whole.
+    pub(super) fn check_manifest(&mut self, program: &str, manifest: &Manifest) {
+        let scenario = Arc::clone(&self.scenario);
+        let Some(spec) = scenario.job_of_program(program) else { return };
+        let files = manifest.operators.iter().flat_map(|operator| operator.files.iter().flatten());
+        if let Some(file) = files.into_iter().find(|file| spec.storage.len(&file.path) != Some(file.bytes)) {
+            let (checkpoint, path) = (manifest.checkpoint, &file.path);
+            self.ledger.violated(format!("checkpoint {checkpoint} is complete without {path}"));
+        }
+    }
+
     /// Whether everything has ended and nothing is left; else what is.
     pub(super) fn left(&self) -> Option<String> {
         let client = self.processes.values().find_map(|process| match &process.actor {
@@ -190,7 +201,10 @@ impl World {
             let drained = files.and_then(JobFiles::drained).cloned();
             let decided = files.is_some_and(|files| files.decision().is_some());
             let outcome = files.and_then(JobFiles::outcome).map(|outcome| outcome.status);
-            if let Err(what) = self.check_output(index, &report, (decided, drained.as_deref()), outcome) {
+            let of_checkpoints = files.map(JobFiles::checkpointed).unwrap_or_default();
+            let checkpointed = |payload: &serde_json::Value| of_checkpoints.contains(payload);
+            let written = (decided, drained.as_deref());
+            if let Err(what) = self.check_output(index, &report, written, outcome, checkpointed) {
                 self.ledger.violated(format!("{application}: {what}"));
             }
         }
@@ -202,6 +216,7 @@ impl World {
         report: &Report,
         (decided, drained): (bool, Option<&Manifest>),
         outcome: Option<JobStatus>,
+        checkpointed: impl Fn(&serde_json::Value) -> bool,
     ) -> Result<(), String> {
         let spec = &self.scenario.jobs[index];
         let visible = spec.output.visible();
@@ -213,7 +228,9 @@ impl World {
         }
         if !succeeded {
             self.stats.unfinished += 1;
-            return match visible.keys().next() {
+            // What a complete checkpoint holds may be visible: of a part of the job that had finished, or of a job that was drained.
+            let own = |file: &&String| !checkpointed(&serde_json::Value::from(file.as_str()));
+            return match visible.keys().find(own) {
                 // Decided before the application's end: it only rolls forward.
                 Some(file) if !decided => Err(format!("{} and yet {file} is visible", report.state)),
                 Some(file) if matches!(outcome, Some(JobStatus::Canceled)) => {

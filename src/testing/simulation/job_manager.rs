@@ -27,11 +27,15 @@ use crate::protocol::container::LaunchContext;
 use crate::protocol::job::JobSubmission;
 use crate::protocol::roles::{self, JobManagerEnvironment};
 use crate::protocol::task_manager::ToTaskManager;
+use crate::protocol::worker::ToWorker;
 use crate::resource::Resource;
 use crate::time::Now;
 
 /// How long a TaskManager may be without connection.
 pub(super) const LOST_AFTER: Duration = Duration::from_secs(5);
+/// Of what it does about checkpoints, splits and output.
+const DIES_AT_ONE_EFFECT_IN: u32 = 400;
+const DIES_WRITING_A_MANIFEST_ONE_IN: u32 = 25;
 const SECRET: &str = "the application's secret";
 
 /// A JobManager's process.
@@ -198,9 +202,17 @@ impl JobManager {
     }
 
     fn perform(&mut self, me: Pid, world: &mut World) {
-        while self.writing.is_none() {
+        while self.writing.is_none() && !world.is_exiting() {
             let Some(effect) = self.pending.pop_front() else { break };
+            let what = of_checkpoints(&effect);
+            let dies = what.is_some() && world.faults.strikes(&mut world.rng, DIES_AT_ONE_EFFECT_IN);
+            if dies && world.rng.bool() {
+                return world.die(me, &format!("before it has done: {}", what.unwrap_or_default()));
+            }
             self.effect(effect, me, world);
+            if dies {
+                return world.die(me, &format!("after it has done: {}", what.unwrap_or_default()));
+            }
         }
     }
 
@@ -296,6 +308,13 @@ impl JobManager {
     }
 
     fn manifest_written(&mut self, manifest: Arc<Manifest>, counts: bool, me: Pid, world: &mut World) {
+        // A job's last one comes once in a run, and what follows it is the hardest to get right.
+        let one_in = if manifest.drained { 2 } else { DIES_WRITING_A_MANIFEST_ONE_IN };
+        let dies = world.faults.strikes(&mut world.rng, one_in);
+        if dies && world.rng.bool() {
+            return world.die(me, "with half of a manifest written");
+        }
+        world.check_manifest(&self.submission.program.name, &manifest);
         if counts {
             let files = world.disks.job(self.attempt.application, manifest.job);
             if let Err(WrittenBy(other)) = files.publish_checkpoint(self.attempt.attempt, Arc::clone(&manifest)) {
@@ -304,6 +323,9 @@ impl JobManager {
             }
         }
         world.note(&self.name, format!("checkpoint {} is complete", manifest.checkpoint));
+        if dies {
+            return world.die(me, "with a manifest written that it does not know of");
+        }
         self.apply(Event::ManifestWritten { manifest, failure: None }, me, world);
     }
 
@@ -383,6 +405,24 @@ impl JobManager {
         self.prepared = Some(prepared);
         self.writing = Some((job, JobWrite::Plan(Box::new(plan))));
         world.flush(me);
+    }
+}
+
+/// What an effect does, if it is of the coordinator, the split queue or the sinks.
+fn of_checkpoints(effect: &Effect) -> Option<&'static str> {
+    match effect {
+        Effect::ToWorker { message, .. } => match message {
+            ToWorker::TriggerCheckpoint { .. } => Some("send a barrier"),
+            ToWorker::AssignSplit { .. } => Some("hand a split out"),
+            ToWorker::Commit { .. } => Some("have output published"),
+            ToWorker::Discard { .. } => Some("have output removed"),
+            ToWorker::StopSources { .. } | ToWorker::ResumeSources { .. } => Some("tell sources"),
+            ToWorker::Deploy { .. } => Some("deploy from a checkpoint"),
+            ToWorker::Cancel { .. } | ToWorker::NoMoreSplits { .. } | ToWorker::Shutdown => None,
+        },
+        Effect::WriteManifest { .. } => Some("begin a manifest"),
+        Effect::DiscardCheckpoint { .. } => Some("remove a checkpoint"),
+        _ => None,
     }
 }
 

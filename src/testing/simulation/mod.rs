@@ -66,6 +66,12 @@ pub(crate) enum Bug {
     LostNodeIsNotTold,
     /// A JobManager that finds a job drained lets it go on.
     DrainedJobGoesOn,
+    /// A worker says that its state is written before it is durable.
+    StateAcknowledgedEarly,
+    /// What a sink has prepared at a barrier is forgotten.
+    CutWithoutOutput,
+    /// A split that is being read at a barrier is read from its beginning by whoever goes on from there.
+    CutForgetsPositions,
     /// A resumed link has lost what was under way.
     LinkForgetsOnResume,
 }

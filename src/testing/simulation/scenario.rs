@@ -56,8 +56,10 @@ pub(super) struct JobSpec {
     pub(super) checkpoint_interval: Option<Duration>,
     /// Whether each new count of a word is written, not the last one alone.
     pub(super) updates: bool,
+    /// How many independent parts it consists of.
+    pipelines: usize,
     /// The input: lines by split.
-    texts: Vec<Vec<Str>>,
+    texts: Arc<Vec<Vec<Str>>>,
 }
 
 impl JobSpec {
@@ -66,8 +68,9 @@ impl JobSpec {
         let mut expected = BTreeMap::new();
         for (index, lines) in self.texts.iter().enumerate() {
             let read = drained.map_or(lines.len(), |manifest| read_of(manifest, index, lines.len()));
+            let pipeline = index / self.texts.len().div_ceil(self.pipelines);
             for word in lines[..read].iter().flat_map(|line| line.split_whitespace()) {
-                *expected.entry(word.to_owned()).or_default() += 1;
+                *expected.entry(format!("{pipeline}.{word}")).or_default() += 1;
             }
         }
         expected
@@ -131,7 +134,9 @@ fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>) -> JobSpec {
     let updates = checkpoint_interval.is_some() && rng.bool();
     let emission = if updates { Emission::Updates } else { Emission::Final };
     let mode = if streaming { ExecutionMode::Streaming } else { ExecutionMode::Batch };
-    let (plan, program) = word_count(&name, splits.clone(), parallelism, flakiness, &output, mode, emission);
+    let splits = Arc::new(splits);
+    let pipelines = if rng.u32(0..3) == 0 { 2 } else { 1 };
+    let (plan, program) = word_count(&name, (&splits, pipelines), parallelism, flakiness, &output, mode, emission);
     let cancel = (rng.u32(0..6) == 0).then(|| {
         let by = if rng.bool() { CancelBy::JobManager } else { CancelBy::ResourceManager };
         (rng.u64(300..6_000), by)
@@ -158,6 +163,7 @@ fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>) -> JobSpec {
         storage: StateStorage::default(),
         checkpoint_interval,
         updates,
+        pipelines,
         texts: splits,
     }
 }
@@ -173,7 +179,7 @@ fn texts(rng: &mut Rng) -> Vec<Vec<Str>> {
 /// The program that a user would write.
 fn word_count(
     name: &str,
-    splits: Vec<Vec<Str>>,
+    (splits, pipelines): (&Arc<Vec<Vec<Str>>>, usize),
     parallelism: u32,
     flakiness: &Arc<Flakiness>,
     output: &Arc<Output>,
@@ -183,14 +189,19 @@ fn word_count(
     let env = StreamExecutionEnvironment::new();
     env.set_parallelism(parallelism);
     env.set_execution_mode(mode);
-    let lines = env.from_source(Lines::new(splits, Arc::clone(flakiness)), "Lines");
-    let words = lines.flat_map(|line, out: &mut Collector<'_, Str>| {
-        for word in text::words(&line) {
-            out.collect(Str::from(word));
-        }
-    });
-    let counts = words.key_by(|word| word.clone()).emit(emission).sum(|_| 1u64);
-    counts.sink_to(CountsSink::new(Arc::clone(output)));
+    // Of several, between which no data flows, each counts words of its own: `0.w7`, `1.w7`.
+    let of_pipeline = splits.len().div_ceil(pipelines);
+    for pipeline in 0..pipelines {
+        let range = (pipeline * of_pipeline).min(splits.len())..((pipeline + 1) * of_pipeline).min(splits.len());
+        let lines = env.from_source(Lines::new(splits, range, Arc::clone(flakiness)), format!("Lines {pipeline}"));
+        let words = lines.flat_map(move |line, out: &mut Collector<'_, Str>| {
+            for word in text::words(&line) {
+                out.collect(Str::from(format!("{pipeline}.{word}").as_str()));
+            }
+        });
+        let counts = words.key_by(|word| word.clone()).emit(emission).sum(|_| 1u64);
+        counts.sink_to(CountsSink::new(Arc::clone(output)));
+    }
     let job = env.job(name).expect("the graph is a word count");
     (job.plan, job.program)
 }

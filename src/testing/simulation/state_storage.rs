@@ -21,6 +21,21 @@ impl StateStorage {
     }
 }
 
+impl StateStorage {
+    /// Bytes of a file.
+    pub(super) fn len(&self, path: &str) -> Option<u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(path).map(|bytes| bytes.len() as u64)
+    }
+
+    /// Only the first half of a file has become durable.
+    pub(super) fn tear(&self, path: &str) {
+        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bytes) = files.get_mut(path) {
+            *bytes = bytes[..bytes.len() / 2].into();
+        }
+    }
+}
+
 struct MemoryFile {
     files: Files,
     path: String,

@@ -55,6 +55,21 @@ fn a_drained_job_that_goes_on_is_found() {
 }
 
 #[test]
+fn state_that_is_acknowledged_too_early_is_found() {
+    is_found(Bug::StateAcknowledgedEarly);
+}
+
+#[test]
+fn output_forgotten_at_a_barrier_is_found() {
+    is_found(Bug::CutWithoutOutput);
+}
+
+#[test]
+fn positions_forgotten_at_a_barrier_are_found() {
+    is_found(Bug::CutForgetsPositions);
+}
+
+#[test]
 fn messages_lost_on_a_resumed_link_are_found() {
     is_found(Bug::LinkForgetsOnResume);
 }

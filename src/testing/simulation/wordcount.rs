@@ -1,6 +1,7 @@
 //! The word count's source and sink: input in memory, output in two phases into a store that all processes share.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -45,12 +46,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Reads lines from memory; each part of them is a split.
 pub(super) struct Lines {
     splits: Arc<Vec<Vec<Str>>>,
+    /// Which of them it reads.
+    range: Range<usize>,
     flakiness: Arc<Flakiness>,
 }
 
 impl Lines {
-    pub(super) fn new(splits: Vec<Vec<Str>>, flakiness: Arc<Flakiness>) -> Self {
-        Self { splits: Arc::new(splits), flakiness }
+    pub(super) fn new(splits: &Arc<Vec<Vec<Str>>>, range: Range<usize>, flakiness: Arc<Flakiness>) -> Self {
+        Self { splits: Arc::clone(splits), range, flakiness }
     }
 }
 
@@ -62,7 +65,7 @@ impl Source for Lines {
     }
 
     fn enumerator(&self, _context: &OperatorContext) -> Result<Box<dyn SplitEnumerator>, Failure> {
-        Ok(Box::new(Enumerator { next: 0, len: self.splits.len() }))
+        Ok(Box::new(Enumerator { next: self.range.start, range: self.range.clone() }))
     }
 
     fn reader(&self, _context: &OperatorContext, _waker: Waker) -> Result<Box<dyn SourceReader>, Failure> {
@@ -74,17 +77,18 @@ impl Source for Lines {
 /// Finds the splits in two looks.
 struct Enumerator {
     next: usize,
-    len: usize,
+    range: Range<usize>,
 }
 
 impl SplitEnumerator for Enumerator {
     fn discover(&mut self) -> Result<Discovery, Failure> {
-        let end = if self.next == 0 { self.len.div_ceil(2) } else { self.len };
+        let Range { start, end: last } = self.range;
+        let end = if self.next == start { start + (last - start).div_ceil(2) } else { last };
         let splits = (self.next..end)
             .map(|index| Split { id: format!("split-{index}"), payload: serde_json::json!([index, 0]), lane: None })
             .collect();
         self.next = end;
-        let next = if end == self.len {
+        let next = if end == last {
             NextDiscovery::Complete
         } else {
             NextDiscovery::After(std::time::Duration::from_millis(40))

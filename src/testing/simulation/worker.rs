@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Bug;
 use super::actors::Done;
 use super::channels::Channels;
 use super::messages::{Hello, LinkEvent, Message};
@@ -20,6 +21,10 @@ use crate::protocol::worker::{Register, ToJobManager, ToWorker};
 
 /// How long the JobManager may be out of reach.
 const PATIENCE_MS: u64 = 8_000;
+
+/// Of its parts in checkpoints.
+const DIES_REPORTING_ONE_IN: u32 = 250;
+const DIES_COMMITTING_ONE_IN: u32 = 30;
 
 /// A worker's process.
 pub(super) struct Worker {
@@ -214,6 +219,9 @@ impl Worker {
                 let why = failure.as_ref().map(|failure| format!(": {failure}")).unwrap_or_default();
                 world.note(&self.name, format!("{attempt} {state}{why}"));
             }
+            if self.dies_reporting(&event, me, world) {
+                return;
+            }
             self.report(event.into(), me, world);
         }
         match step {
@@ -230,6 +238,35 @@ impl Worker {
                 self.enumerators.remove(&attempt);
             }
         }
+    }
+
+    /// Whether it is killed between what a checkpoint has it do and saying so: of a file a half may be left.
+    fn dies_reporting(&self, event: &TaskEvent, me: Pid, world: &mut World) -> bool {
+        let written = match event {
+            TaskEvent::StateWritten { result, .. } => result.as_ref().ok().and_then(Option::as_ref),
+            TaskEvent::Cut { .. } => None,
+            _ => return false,
+        };
+        let scenario = Arc::clone(&world.scenario);
+        let spec = scenario.jobs.iter().find(|spec| spec.job == self.id.job);
+        if world.planted == Some(Bug::StateAcknowledgedEarly)
+            && let (Some(file), Some(spec)) = (written, spec)
+            && world.faults.strikes(&mut world.rng, 20)
+        {
+            // It is not durable, and nobody waited for that.
+            spec.storage.tear(&file.path);
+            return false;
+        }
+        if !world.faults.strikes(&mut world.rng, DIES_REPORTING_ONE_IN) {
+            return false;
+        }
+        if let (Some(file), Some(spec)) = (written, spec)
+            && world.rng.bool()
+        {
+            spec.storage.tear(&file.path);
+        }
+        world.die(me, "before it has reported its part of a checkpoint");
+        true
     }
 
     fn report(&self, message: ToJobManager, me: Pid, world: &mut World) {
@@ -277,6 +314,11 @@ impl Worker {
         world: &mut World,
     ) {
         world.check_commit(self.id.job, &committables);
+        if world.faults.strikes(&mut world.rng, DIES_COMMITTING_ONE_IN) {
+            let some = world.rng.usize(0..=committables.len());
+            let _ = self.sink(operator, |sink| sink.commit(payloads(committables[..some].to_vec())));
+            return world.die(me, &format!("with {some} of {} files published", committables.len()));
+        }
         let failure = if world.faults.strikes(&mut world.rng, 8) {
             Some(Failure::transient("the store does not answer"))
         } else {

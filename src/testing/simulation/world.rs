@@ -180,6 +180,17 @@ impl World {
         }
     }
 
+    /// The acting process is killed: what it has still to do is not done.
+    pub(super) fn die(&mut self, pid: Pid, what: &str) {
+        if let Some((acting, ended @ None)) = &mut self.acting
+            && *acting == pid
+        {
+            *ended = Some(Ended::Signal(9));
+            self.stats.kills += 1;
+            self.note("fault", format!("kill -9 of process {} {what}", pid.0));
+        }
+    }
+
     pub(super) fn is_exiting(&self) -> bool {
         matches!(self.acting, Some((_, Some(_))))
     }

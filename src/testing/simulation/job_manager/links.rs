@@ -7,7 +7,7 @@ use super::super::world::{Pid, World};
 use super::{JobManager, Peer};
 use crate::ids::WorkerId;
 use crate::jobmanager::event::Event;
-use crate::protocol::worker::ToWorker;
+use crate::protocol::worker::{ToJobManager, ToWorker};
 
 impl JobManager {
     pub(super) fn tell_worker(&mut self, worker: WorkerId, message: ToWorker, me: Pid, world: &mut World) {
@@ -34,6 +34,7 @@ impl JobManager {
         match event {
             LinkEvent::Hello { hello, resumed, caller } => self.admit(link, *hello, resumed, caller, me, world),
             LinkEvent::Message(message) => {
+                let message = Box::new(damaged(*message, world.planted));
                 let event = match (self.peers.get(&link).cloned(), *message) {
                     (Some(Peer::TaskManager(task_manager)), Message::TaskManagerToJobManager(message)) => {
                         Event::TaskManager { task_manager, message }
@@ -105,4 +106,17 @@ impl JobManager {
             Hello::Node(_) | Hello::Master(_) => {}
         }
     }
+}
+
+/// A cut without what a planted mistake forgets of it.
+fn damaged(mut message: Message, planted: Option<Bug>) -> Message {
+    if let Message::WorkerToJobManager(ToJobManager::Cut { cut, .. }) = &mut message {
+        if planted == Some(Bug::CutWithoutOutput) {
+            cut.committables.clear();
+        }
+        if planted == Some(Bug::CutForgetsPositions) {
+            cut.held.iter_mut().for_each(|(_, split)| split.payload[1] = serde_json::json!(0));
+        }
+    }
+    message
 }
