@@ -1,8 +1,10 @@
 //! A program that misbehaves on request, to see what flott says about it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use flott::connectors::DataGeneratorSource;
 use flott::prelude::*;
 
 /// What goes wrong.
@@ -27,6 +29,8 @@ enum Fault {
     LeakInMap,
     /// A function computes for ever and gives nothing back
     SpinInMap,
+    /// A function of one of two independent parts panics once in each process; both run until the job is cancelled
+    PanicInOnePart,
 }
 
 /// Misbehaves on request.
@@ -46,6 +50,7 @@ fn main() -> anyhow::Result<()> {
         Fault::Hang => loop {
             std::thread::park_timeout(Duration::from_secs(3600));
         },
+        Fault::PanicInOnePart => return run_two_parts(),
         Fault::ExecuteTwice | Fault::PanicInMap | Fault::AbortInMap | Fault::LeakInMap | Fault::SpinInMap => {}
     }
     let env = StreamExecutionEnvironment::new();
@@ -54,11 +59,30 @@ fn main() -> anyhow::Result<()> {
         Fault::AbortInMap => std::process::abort(),
         Fault::LeakInMap => leak(),
         Fault::SpinInMap => spin(),
-        Fault::PanicInMain | Fault::NeverExecute | Fault::Exit3 | Fault::Hang | Fault::ExecuteTwice => number,
+        Fault::PanicInMain
+        | Fault::NeverExecute
+        | Fault::Exit3
+        | Fault::Hang
+        | Fault::ExecuteTwice
+        | Fault::PanicInOnePart => number,
     });
     numbers.print();
     env.execute("faulty")?;
     env.execute("faulty, again")?;
+    Ok(())
+}
+
+fn run_two_parts() -> anyhow::Result<()> {
+    static PANICKED: AtomicBool = AtomicBool::new(false);
+    let env = StreamExecutionEnvironment::new();
+    let numbers = || DataGeneratorSource::stamped(None, 100.0, |index, _| index);
+    env.from_source(numbers(), "sound").discard();
+    let flawed = env.from_source(numbers(), "flawed").map(|number| {
+        assert!(number < 20 || PANICKED.swap(true, Ordering::Relaxed), "the map function panics once, on request");
+        number
+    });
+    flawed.discard();
+    env.execute("two parts")?;
     Ok(())
 }
 

@@ -18,5 +18,6 @@ pub mod explain;
 mod invalid_plan;
 pub mod job_graph;
 pub mod plan;
+mod regions;
 mod rescale;
 pub mod task;

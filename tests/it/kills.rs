@@ -165,3 +165,28 @@ fn a_killed_client_does_not_disturb_its_job() {
     yarn.flott(&["cancel"], &[&job]).succeeded();
     yarn.wait_empty();
 }
+
+#[test]
+fn of_two_independent_parts_the_one_that_fails_starts_anew_and_the_other_goes_on() {
+    let yarn = Yarn::start(1);
+    let (application, job) = yarn.submit(&RESTARTS, &example("faulty"), &["panic-in-one-part"]);
+    yarn.wait_application(&application, "RUNNING");
+    let path = format!("/proxy/{application}/jobs/{job}");
+    let label = wait_for("the failure to be noted", PATIENCE, || {
+        let entries = yarn.get(&format!("{path}/exceptions"))["exceptionHistory"]["entries"].clone();
+        let entry = entries.as_array()?.iter().find(|entry| entry["stacktrace"].as_str().unwrap().contains("once"))?;
+        Some(entry["failureLabels"]["restarted-region"].clone())
+    });
+    assert!(label.as_str().is_some_and(|names| names.contains("flawed") && !names.contains("sound")), "{label}");
+    let attempt_of = |name: &str| {
+        let details = yarn.get(&path);
+        let vertices = details["vertices"].as_array()?;
+        let vertex = vertices.iter().find(|vertex| vertex["name"].as_str().unwrap().contains(name))?["id"].clone();
+        let subtask = yarn.get(&format!("{path}/vertices/{}", vertex.as_str()?))["subtasks"][0].clone();
+        (subtask["status"] == "RUNNING").then(|| subtask["attempt"].as_u64().unwrap())
+    };
+    assert_eq!(wait_for("the failed part to run", PATIENCE, || attempt_of("flawed")), 1);
+    assert_eq!(attempt_of("sound"), Some(0));
+    yarn.flott(&["cancel"], &[&job]).succeeded();
+    yarn.wait_empty();
+}

@@ -201,6 +201,7 @@ impl JobMaster {
         }
         if let Some(failure) = failure {
             self.fail_checkpoint(&failure, now, out);
+            self.go_on_with_regions(now, out);
             return self.conclude_if_unwound(now, out);
         }
         let then = self.goal_of_suspension();
@@ -218,6 +219,7 @@ impl JobMaster {
                 self.begin_committing(manifest, now, out);
             }
         }
+        self.go_on_with_regions(now, out);
         self.conclude_if_unwound(now, out);
         out.extend(self.checkpoints.next_wake().map(|at| Effect::Wake { at }));
         self.checkpoint_if_due(now, out);
@@ -356,16 +358,24 @@ impl JobMaster {
 
     /// The job runs no more: what is under way comes to nothing.
     pub(super) fn abandon_checkpoint(&mut self, why: &str, now: Now, out: &mut Vec<Effect>) {
+        self.abort_checkpoint(why, now, out);
+        self.checkpoints.stopped(&Failure::transient(why.to_owned()));
+        self.committing = None;
+        self.stopping = None;
+    }
+
+    /// The checkpoint under way comes to nothing, which is not its own fault.
+    pub(super) fn abort_checkpoint(&mut self, why: &str, now: Now, out: &mut Vec<Effect>) {
         let failure = Failure::transient(why.to_owned());
         // One whose manifest is being written may become complete yet: see `is_publishing_checkpoint`.
         if !self.is_publishing_checkpoint()
             && let Some((pending, _)) = self.checkpoints.failed(&failure, now)
         {
             out.push(Effect::DiscardCheckpoint { directory: pending.barrier.directory.clone() });
+            if pending.trigger.is_none() {
+                self.checkpoints.forgive();
+            }
         }
-        self.checkpoints.stopped(&failure);
-        self.committing = None;
-        self.stopping = None;
     }
 
     /// Whether a manifest is being written. What the job goes on from after a failure is known only behind that.

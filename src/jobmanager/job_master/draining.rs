@@ -23,7 +23,7 @@ use crate::time::Now;
 impl JobMaster {
     /// A user wants the sources to end, so that the job finishes, without a savepoint.
     pub(super) fn stop(&mut self, out: &mut Vec<Effect>) -> Result<(), Illegal> {
-        if !matches!(self.phase, Phase::Running { .. }) {
+        if !matches!(self.phase, Phase::Running { .. }) || self.restarting.is_some() {
             let status = self.status();
             return Err(Illegal::new(format!("only a running job can be stopped; this one is {status}")));
         }

@@ -220,6 +220,9 @@ pub struct FailureRecord {
     /// Where it happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_manager: Option<TaskManagerId>,
+    /// The vertices that were started anew, where the others went on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restarted: Vec<String>,
 }
 
 /// An event that the job's state does not allow; nothing changed.

@@ -212,7 +212,15 @@ impl ExecutionGraph {
 
     /// Gives every subtask a new execution.
     pub(super) fn begin_again(&mut self, now: Now) {
-        for subtask in self.vertices.iter_mut().flatten() {
+        let all: Vec<usize> = (0..self.vertices.len()).collect();
+        self.begin_again_of(&all, now);
+    }
+
+    /// Gives every subtask of these vertices a new execution.
+    pub(super) fn begin_again_of(&mut self, vertices: &[usize], now: Now) {
+        for subtask in
+            self.vertices.iter_mut().enumerate().filter(|(at, _)| vertices.contains(at)).flat_map(|(_, it)| it)
+        {
             let next = Execution::new(subtask.current.attempt + 1, now);
             self.highest_attempt = self.highest_attempt.max(next.attempt);
             subtask.previous.push(std::mem::replace(&mut subtask.current, next));
@@ -220,7 +228,7 @@ impl ExecutionGraph {
                 subtask.previous.remove(0);
             }
         }
-        self.live = self.vertices.iter().map(Vec::len).sum();
+        self.live = self.subtasks().filter(|(_, subtask)| !subtask.current.state.is_terminal()).count();
     }
 
     pub(super) fn id(&self, graph: &JobGraph, (vertex, index): Position) -> ExecutionAttemptId {

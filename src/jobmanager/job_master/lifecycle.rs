@@ -8,8 +8,8 @@ use super::output::{Progress, Publication};
 use super::unwinding::{Cause, Goal};
 use super::workers::WorkerState;
 use super::{JobMaster, Phase};
-use crate::graph::task::{ExecutionState, Failure};
-use crate::ids::{TaskManagerId, WorkerId};
+use crate::graph::task::{Committable, ExecutionState, Failure};
+use crate::ids::{CheckpointId, TaskManagerId, WorkerId};
 use crate::protocol::job::JobStatus;
 use crate::protocol::worker::ToWorker;
 use crate::time::Now;
@@ -48,9 +48,14 @@ impl JobMaster {
     }
 
     pub(super) fn mark_all(&mut self, state: ExecutionState, now: Now) {
-        let positions: Vec<_> = self.execution.subtasks().map(|(at, _)| at).collect();
-        for at in positions {
-            let marked = self.execution.set_state(at, state, now);
+        for vertex in 0..self.execution.vertices.len() {
+            self.mark_vertex(vertex, state, now);
+        }
+    }
+
+    pub(super) fn mark_vertex(&mut self, vertex: usize, state: ExecutionState, now: Now) {
+        for subtask in 0..self.execution.vertices[vertex].len() {
+            let marked = self.execution.set_state((vertex, subtask), state, now);
             debug_assert!(marked.is_ok(), "the position comes from the graph itself");
         }
     }
@@ -141,7 +146,10 @@ impl JobMaster {
         match &self.phase {
             Phase::StartingWorkers { .. } => self.deploy_if_ready(now, out),
             Phase::Publishing { .. } => self.place_commits(now, out),
-            Phase::Running { .. } => self.rescale_if_ready(now, out),
+            Phase::Running { .. } => {
+                self.go_on_with_regions(now, out);
+                self.rescale_if_ready(now, out);
+            }
             Phase::New { .. }
             | Phase::WaitingForSlots
             | Phase::Unwinding(_)
@@ -164,29 +172,11 @@ impl JobMaster {
         if assignment.task_managers().iter().any(|id| !addresses.contains_key(*id)) {
             return;
         }
-        let tasks = deployments(self.job, &self.graph, &self.execution, assignment, &addresses);
-        for (worker, mut tasks) in tasks {
-            for task in &mut tasks {
-                if let Some((vertex, _)) = self.position(&task.attempt) {
-                    task.restored_from = self.checkpoints.latest().map(|manifest| manifest.checkpoint);
-                    task.restore = self.restored_files(vertex, task.attempt.subtask);
-                }
-                self.mark_deployed(&task.attempt, &worker, now);
-            }
-            out.push(Effect::ToWorker { worker, message: ToWorker::Deploy { tasks } });
-        }
+        let tasks = deployments(self.job, &self.graph, &self.execution, assignment, &addresses, |_| true);
+        self.deploy(tasks, now, out);
         self.phase = Phase::Running { since: now };
         self.set_status(JobStatus::Running, now, out);
         self.begin_checkpoints(now, out);
-    }
-
-    fn mark_deployed(&mut self, attempt: &crate::ids::ExecutionAttemptId, worker: &WorkerId, now: Now) {
-        let Some(at) = self.position(attempt) else { return };
-        let marked = self.execution.set_state(at, ExecutionState::Deploying, now);
-        debug_assert!(marked.is_ok(), "the position was looked up");
-        if let Some(execution) = self.execution.current_mut(at) {
-            execution.worker = Some(worker.clone());
-        }
     }
 
     /// All tasks have finished: publish what their sinks prepared, if anything.
@@ -356,6 +346,7 @@ impl JobMaster {
             }
             Phase::Running { .. } => {
                 self.fail_late_rescale(now, out);
+                self.wake_regions(now, out);
                 self.wake_checkpoints(now, out);
             }
             Phase::New { .. }
@@ -371,7 +362,7 @@ impl JobMaster {
         self.workers.starting().filter(|(_, since)| late(*since)).map(|(worker, _)| worker).collect()
     }
 
-    fn fail_late_worker(&mut self, now: Now, out: &mut Vec<Effect>) {
+    pub(super) fn fail_late_worker(&mut self, now: Now, out: &mut Vec<Effect>) {
         for worker in self.late_workers(now) {
             self.workers.set_leaving(&worker);
             let seconds = self.settings.worker_timeout.as_secs();
@@ -402,7 +393,13 @@ impl JobMaster {
     }
 
     pub(super) fn discard_output(&mut self, out: &mut Vec<Effect>) {
-        for (_, committable) in std::mem::take(&mut self.prepared) {
+        let prepared = std::mem::take(&mut self.prepared);
+        self.discard(prepared, out);
+    }
+
+    /// What was prepared will never be published.
+    pub(super) fn discard(&mut self, prepared: Vec<(CheckpointId, Committable)>, out: &mut Vec<Effect>) {
+        for (_, committable) in prepared {
             self.discards.entry(committable.operator).or_default().push(committable);
         }
         self.flush_discards(out);

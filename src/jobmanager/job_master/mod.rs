@@ -27,6 +27,7 @@ mod execution;
 mod failover;
 mod lifecycle;
 mod output;
+mod regions;
 mod reports;
 mod rescaling;
 mod splits;
@@ -40,9 +41,11 @@ mod tests_draining;
 #[cfg(test)]
 mod tests_random;
 #[cfg(test)]
+mod tests_regions;
+#[cfg(test)]
 mod tests_rescale;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +63,7 @@ use self::deployment::Assignment;
 use self::execution::Position;
 use self::failover::Failover;
 use self::output::Publication;
+use self::regions::Restarting;
 use self::rescaling::Rescaling;
 use self::unwinding::{Goal, Unwinding};
 pub use crate::config::RestartStrategy;
@@ -136,6 +140,8 @@ pub struct JobMaster {
     /// The sources stand still behind the latest checkpoint: what follows once its output is published.
     stopping: Option<Goal>,
     rescaling: Rescaling,
+    /// A part of the running job that starts anew.
+    restarting: Option<Restarting>,
     /// What will never be published and no worker was there to remove.
     discards: BTreeMap<NodeIndex, Vec<Committable>>,
     failures: Vec<FailureRecord>,
@@ -182,6 +188,7 @@ impl JobMaster {
             publications: 0,
             stopping: None,
             rescaling: Rescaling::default(),
+            restarting: None,
             discards: BTreeMap::new(),
             failures: Vec::new(),
             outcome: None,
@@ -212,12 +219,20 @@ impl JobMaster {
     }
 
     fn restore_splits(&mut self, manifest: &Manifest) {
+        self.splits.reset();
+        let all: BTreeSet<NodeIndex> = self.splits.sources().map(|(source, _)| source).collect();
+        self.restore_splits_of(Some(manifest), &all);
+    }
+
+    /// Of these operators, if they are sources.
+    fn restore_splits_of(&mut self, manifest: Option<&Manifest>, operators: &BTreeSet<NodeIndex>) {
         let node_of = |id: OperatorId| {
             let at = self.plan.nodes.iter().position(|node| node.operator_id == id)?;
             u32::try_from(at).ok().map(NodeIndex)
         };
-        let sources: Vec<_> = manifest.sources.iter().filter_map(|(id, state)| Some((node_of(*id)?, state))).collect();
-        self.splits.restore(sources.into_iter());
+        let sources = manifest.into_iter().flat_map(|manifest| &manifest.sources);
+        let sources: Vec<_> = sources.filter_map(|(id, state)| Some((node_of(*id)?, state))).collect();
+        self.splits.restore(operators, &sources);
     }
 
     /// Takes note of `event`. What is stale (an older execution or worker) is dropped here and nowhere else.

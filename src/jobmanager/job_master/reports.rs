@@ -131,7 +131,7 @@ impl JobMaster {
                 let failure = failure.unwrap_or_else(|| Failure::transient("the task failed without saying why"));
                 self.task_failed(attempt, failure, now, out);
             }
-            ExecutionState::Canceled if matches!(self.phase, Phase::Running { .. }) => {
+            ExecutionState::Canceled if matches!(self.phase, Phase::Running { .. }) && !self.is_restarting(at.0) => {
                 self.task_failed(attempt, Failure::transient("the task was cancelled by its worker"), now, out);
             }
             ExecutionState::Canceled
@@ -145,6 +145,7 @@ impl JobMaster {
                 self.checkpoint_if_due(now, out);
             }
         }
+        self.go_on_with_regions(now, out);
         self.conclude_if_unwound(now, out);
         Ok(())
     }

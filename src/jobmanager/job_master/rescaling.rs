@@ -142,6 +142,11 @@ impl JobMaster {
         matches!(self.rescaling.stage, Stage::Redeploying)
     }
 
+    /// Whether another parallelism is under way.
+    pub(super) fn is_rescaling(&self) -> bool {
+        !matches!(self.rescaling.stage, Stage::Idle)
+    }
+
     /// Changes of parallelism, oldest first, at most 20.
     pub fn rescales(&self) -> impl DoubleEndedIterator<Item = &RescaleRecord> {
         self.rescaling.history.iter()
@@ -192,6 +197,9 @@ impl JobMaster {
 
     fn check_rescalable(&self) -> Result<(), Illegal> {
         let may = match &self.phase {
+            Phase::Running { .. } if self.restarting.is_some() => {
+                return Err(Illegal::new("a part of the job restarts this moment; try again when it runs"));
+            }
             Phase::Running { .. } | Phase::WaitingForSlots | Phase::StartingWorkers { .. } | Phase::Backoff { .. } => {
                 true
             }

@@ -214,11 +214,11 @@ impl Splits {
         }
     }
 
-    /// The job goes on from a checkpoint: what it says is left is what there is.
-    pub(super) fn restore<'a>(&mut self, sources: impl Iterator<Item = (NodeIndex, &'a SourceState)>) {
-        self.reset();
-        for (source, state) in sources {
-            let Some(splits) = self.sources.get_mut(&source) else { continue };
+    /// These go on from a checkpoint: what it says is left is what there is. Of those that it does not know, everything.
+    pub(super) fn restore(&mut self, operators: &BTreeSet<NodeIndex>, sources: &[(NodeIndex, &SourceState)]) {
+        for (source, splits) in self.sources.iter_mut().filter(|(source, _)| operators.contains(source)) {
+            *splits = SourceSplits::default();
+            let Some((_, state)) = sources.iter().find(|(known, _)| known == source) else { continue };
             splits.done = state.done.iter().cloned().collect();
             let known = state.remaining.iter().map(|split| &split.id).chain(&state.done);
             splits.known = known.cloned().zip(0..).collect();
@@ -226,6 +226,11 @@ impl Splits {
             splits.unassigned = state.remaining.iter().cloned().collect();
             (splits.complete, splits.restored_complete) = (state.complete, state.complete);
         }
+    }
+
+    /// Whether nothing more is handed out, since the job is to end.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining
     }
 
     pub(super) fn reset(&mut self) {

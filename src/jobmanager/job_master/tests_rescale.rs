@@ -33,7 +33,10 @@ pub(super) struct Job {
 impl Job {
     /// Of parallelism 2.
     pub(super) fn new() -> Self {
-        let mut streaming = (*plan(2)).clone();
+        Self::of((*plan(2)).clone())
+    }
+
+    fn of(mut streaming: Plan) -> Self {
         streaming.execution_mode = ExecutionMode::Streaming;
         let graph = JobGraph::new(&streaming, job_graph::Settings { default_parallelism: 1, chaining: true }).unwrap();
         let delay = Duration::ZERO;
@@ -46,11 +49,17 @@ impl Job {
 
     /// Parallelism 2 on two TaskManagers of one slot, deployed.
     pub(super) fn running() -> Self {
-        let mut job = Self::new();
+        Self::running_of((*plan(2)).clone())
+    }
+
+    /// The same of another plan.
+    pub(super) fn running_of(plan: Plan) -> Self {
+        let subtasks = 2 * plan.nodes.len();
+        let mut job = Self::of(plan);
         job.on(Event::Start);
         job.offer("a", 1);
         job.offer("b", 1);
-        assert_eq!((job.master.status(), job.deployed), (JobStatus::Running, 4));
+        assert_eq!((job.master.status(), job.deployed), (JobStatus::Running, subtasks));
         job.told.clear();
         job
     }
@@ -130,6 +139,7 @@ impl Job {
                 };
                 self.told.push(format!("{what} {} from {}", barrier.checkpoint, worker.task_manager));
             }
+            ToWorker::AssignSplit { split, .. } => self.told.push(format!("split {}", split.id)),
             ToWorker::StopSources { .. } => self.told.push(format!("end sources on {}", worker.task_manager)),
             ToWorker::Commit { operator, committables, publication } => {
                 let payloads: Vec<String> = committables.iter().map(|one| one.payload.to_string()).collect();
@@ -138,7 +148,7 @@ impl Job {
             }
             ToWorker::ResumeSources { .. } => self.told.push(format!("resume on {}", worker.task_manager)),
             ToWorker::Shutdown | ToWorker::Discard { .. } => {}
-            other => panic!("{other:?}"),
+            other @ ToWorker::NoMoreSplits { .. } => panic!("{other:?}"),
         }
     }
 
@@ -154,14 +164,42 @@ impl Job {
         self.on(Event::ManifestWritten { manifest, failure: None });
     }
 
+    /// A user wants a checkpoint.
+    pub(super) fn trigger(&mut self, id: u128) {
+        let trigger = Trigger { id: TriggerId(id), savepoint: None, then: Continuation::GoOn };
+        self.on(Event::Trigger(trigger));
+    }
+
+    pub(super) fn worker_of(&self, attempt: ExecutionAttemptId) -> WorkerId {
+        self.tasks[&attempt].clone()
+    }
+
+    /// Subtask 0 of a vertex reports something.
+    pub(super) fn says(&mut self, vertex: usize, message: impl Fn(ExecutionAttemptId) -> ToJobManager) {
+        let attempt = self.master.execution.id(&self.master.graph, (vertex, 0));
+        let worker = self.tasks[&attempt].clone();
+        self.on(Event::Worker { worker, message: message(attempt) });
+    }
+
+    /// As [`Job::report_all`], but the last task's state is not written yet.
+    pub(super) fn report_all_but_one(&mut self, checkpoint: u64, prepared: &[Committable]) {
+        self.report_parts(checkpoint, prepared, self.current().len() - 1);
+    }
+
     /// Every task reports its part of a checkpoint; the manifest is to be written.
     pub(super) fn report_all(&mut self, checkpoint: u64, prepared: &[Committable]) {
+        self.report_parts(checkpoint, prepared, usize::MAX);
+    }
+
+    fn report_parts(&mut self, checkpoint: u64, prepared: &[Committable], written: usize) {
         let checkpoint = CheckpointId(checkpoint);
         for (index, (attempt, worker)) in self.current().into_iter().enumerate() {
             let committables = if index == 0 { prepared } else { &[] };
             let cut = Cut { checkpoint, held: Vec::new(), committables: committables.to_vec() };
             self.on(Event::Worker { worker: worker.clone(), message: ToJobManager::Cut { attempt, cut } });
-            self.state_written(attempt, worker, checkpoint, None);
+            if index < written {
+                self.state_written(attempt, worker, checkpoint, None);
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::event::{Effect, FailureRecord};
 use super::failover::Decision;
+use super::regions::Restarting;
 use super::workers::WorkerState;
 use super::{FAILURES_LEN_MAX, JobMaster, Phase};
 use crate::graph::task::{ExecutionState, Failure};
@@ -92,6 +93,24 @@ impl Cause {
         Self { failure, weight: Weight::Root, attempt: None, task_manager: Some(task_manager) }
     }
 
+    pub(super) fn failure(&self) -> &Failure {
+        &self.failure
+    }
+
+    /// Whether it has happened to a task or a process.
+    pub(super) fn has_place(&self) -> bool {
+        self.attempt.is_some() || self.task_manager.is_some()
+    }
+
+    /// Takes the place of this one what explains more. Whether it is the root now.
+    pub(super) fn amend(&mut self, other: Self) -> bool {
+        let better = other.weight > self.weight;
+        if better {
+            *self = other;
+        }
+        better && self.weight == Weight::Root
+    }
+
     fn link_lost(failure: Failure, task_manager: TaskManagerId) -> Self {
         Self { failure, weight: Weight::LinkLost, attempt: None, task_manager: Some(task_manager) }
     }
@@ -121,13 +140,12 @@ impl Unwinding {
 
     fn amend(&mut self, better: Cause, now: Now) {
         match &mut self.goal {
-            Goal::Restart { cause, .. } | Goal::GiveUp { cause, .. } if better.weight > cause.weight => {
-                if better.weight == Weight::Root {
+            Goal::Restart { cause, .. } | Goal::GiveUp { cause, .. } => {
+                if cause.amend(better) {
                     self.settle_at = now;
                 }
-                *cause = better;
             }
-            Goal::Restart { .. } | Goal::GiveUp { .. } | Goal::Cancel | Goal::Stop | Goal::Rescale { .. } => {}
+            Goal::Cancel | Goal::Stop | Goal::Rescale { .. } => {}
         }
     }
 }
@@ -135,6 +153,14 @@ impl Unwinding {
 impl JobMaster {
     /// Something went wrong; decides what that means.
     pub(super) fn fail(&mut self, cause: Cause, now: Now, out: &mut Vec<Effect>) {
+        if matches!(self.phase, Phase::Running { .. }) {
+            if self.is_of_restarting_regions(&cause, now, out) {
+                return;
+            }
+            if self.restarting.is_some() {
+                return self.fail_whole(cause, now, out);
+            }
+        }
         let ran_for = match &mut self.phase {
             Phase::Unwinding(unwinding) => return unwinding.amend(cause, now),
             Phase::Running { since } => now.since(*since),
@@ -153,6 +179,12 @@ impl JobMaster {
             Decision::Restart { at } => Goal::Restart { at, cause },
             Decision::GiveUp { why } => Goal::GiveUp { why, cause },
         };
+        if let Goal::Restart { at, cause } = &goal
+            && matches!(self.phase, Phase::Running { .. })
+            && self.restart_regions((*at, cause), ran_for, now, out)
+        {
+            return;
+        }
         self.set_status(
             if matches!(goal, Goal::Restart { .. }) { JobStatus::Restarting } else { JobStatus::Failing },
             now,
@@ -161,16 +193,19 @@ impl JobMaster {
         self.begin_unwinding(goal, ran_for, now, out);
     }
 
+    /// What was to concern some regions concerns the whole job, whose restart is decided already.
+    pub(super) fn fail_whole(&mut self, cause: Cause, now: Now, out: &mut Vec<Effect>) {
+        let Some(Restarting { at, cause: mut first, .. }) = self.restarting.take() else { return };
+        first.amend(cause);
+        self.begin_unwinding(Goal::Restart { at, cause: first }, Duration::ZERO, now, out);
+    }
+
     pub(super) fn begin_unwinding(&mut self, goal: Goal, ran_for: Duration, now: Now, out: &mut Vec<Effect>) {
-        let vague = match &goal {
-            Goal::Restart { cause, .. } | Goal::GiveUp { cause, .. } => match cause.weight {
-                Weight::LinkLost => true,
-                Weight::Symptom => self.workers.places().nth(1).is_some(), // A lone worker has nobody else to blame.
-                Weight::Root => false,
-            },
-            Goal::Cancel | Goal::Stop | Goal::Rescale { .. } => false,
+        self.restarting = None;
+        let settle_at = match &goal {
+            Goal::Restart { cause, .. } | Goal::GiveUp { cause, .. } => self.settles_at(cause, now),
+            Goal::Cancel | Goal::Stop | Goal::Rescale { .. } => now,
         };
-        let settle_at = if vague { now + SETTLE } else { now };
         if let Goal::Rescale { stopped } = goal {
             self.set_status(JobStatus::Restarting, now, out);
             self.begin_redeploying(stopped); // Requests for checkpoints wait until it runs again.
@@ -179,8 +214,8 @@ impl JobMaster {
         }
         let deadline = now + self.settings.cancel_timeout;
         self.phase = Phase::Unwinding(Unwinding { goal, ran_for, settle_at, deadline });
-        self.cancel_tasks(now, out);
-        if vague {
+        self.cancel_tasks_of(None, now, out);
+        if settle_at > now {
             out.push(Effect::Wake { at: settle_at });
         }
         if self.execution.live() > 0 {
@@ -189,12 +224,23 @@ impl JobMaster {
         self.conclude_if_unwound(now, out);
     }
 
-    /// Tells workers to stop what runs; what was never deployed is cancelled by that.
-    fn cancel_tasks(&mut self, now: Now, out: &mut Vec<Effect>) {
+    /// How long a cause waits for a better one.
+    pub(super) fn settles_at(&self, cause: &Cause, now: Now) -> Now {
+        let vague = match cause.weight {
+            Weight::LinkLost => true,
+            Weight::Symptom => self.workers.places().nth(1).is_some(), // A lone worker has nobody else to blame.
+            Weight::Root => false,
+        };
+        if vague { now + SETTLE } else { now }
+    }
+
+    /// Tells workers to stop what runs, of these vertices or of all; what was never deployed is cancelled by that.
+    pub(super) fn cancel_tasks_of(&mut self, vertices: Option<&[usize]>, now: Now, out: &mut Vec<Effect>) {
         let mut running: BTreeMap<WorkerId, Vec<ExecutionAttemptId>> = BTreeMap::new();
         let live: Vec<_> = self
             .execution
             .subtasks()
+            .filter(|(at, _)| vertices.is_none_or(|vertices| vertices.contains(&at.0)))
             .filter(|(_, subtask)| !subtask.current.state.is_terminal())
             .map(|(at, subtask)| (at, subtask.current.worker.clone()))
             .collect();
@@ -306,9 +352,18 @@ impl JobMaster {
             task,
             attempt: cause.attempt,
             task_manager: cause.task_manager.clone(),
+            restarted: Vec::new(),
         });
         if self.failures.len() > FAILURES_LEN_MAX {
             self.failures.remove(0);
+        }
+    }
+
+    /// The failure noted last has only these vertices started anew.
+    pub(super) fn note_restarted(&mut self, vertices: &[usize]) {
+        let names = vertices.iter().map(|vertex| self.graph.vertices[*vertex].name.clone()).collect();
+        if let Some(record) = self.failures.last_mut() {
+            record.restarted = names;
         }
     }
 
@@ -396,6 +451,7 @@ impl JobMaster {
             },
             Phase::Running { .. } if worker.as_ref().is_none_or(|worker| self.is_for_rescale(worker)) => {
                 self.rescale_if_ready(now, out);
+                self.go_on_with_regions(now, out);
             }
             Phase::Running { .. } | Phase::Unwinding(_) => {
                 if let Some(worker) = &worker {

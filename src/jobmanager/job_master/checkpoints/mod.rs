@@ -407,6 +407,11 @@ impl Coordinator {
         Some((pending, too_many))
     }
 
+    /// The failure noted last was not the checkpoint's own: it does not count among those the job bears.
+    pub(super) fn forgive(&mut self) {
+        self.failures_in_row = self.failures_in_row.saturating_sub(1);
+    }
+
     /// The job does not run any more: requests that wait are refused, and nothing is due.
     pub(super) fn stopped(&mut self, failure: &Failure) {
         self.due = None;

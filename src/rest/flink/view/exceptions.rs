@@ -27,8 +27,9 @@ pub(in super::super) fn exceptions(core: &Core, job: &Job, max: usize) -> Value 
     if job.master().is_none()
         && let Some((failure, outcome)) = job.failure().zip(job.outcome())
     {
+        let (at, failure) = (outcome.at, failure.clone());
         let record =
-            FailureRecord { at: outcome.at, failure: failure.clone(), task: None, attempt: None, task_manager: None };
+            FailureRecord { at, failure, task: None, attempt: None, task_manager: None, restarted: Vec::new() };
         entries.push(entry(core, &record));
     }
     let root =
@@ -57,6 +58,9 @@ fn entry(core: &Core, record: &FailureRecord) -> Value {
         "failureLabels": {},
         "concurrentExceptions": [],
     });
+    if !record.restarted.is_empty() {
+        entry["failureLabels"] = json!({ "restarted-region": record.restarted.join(", ") });
+    }
     if let Some(task) = &record.task {
         entry["taskName"] = json!(task);
     }
