@@ -180,6 +180,9 @@ pub struct Failure {
     /// Name of the operator, when one is to blame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<String>,
+    /// A checkpoint's file that is damaged or missing, when that is why: an earlier checkpoint may be whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damaged_file: Option<String>,
 }
 
 impl fmt::Display for Failure {
@@ -260,7 +263,7 @@ pub struct Committable {
 impl Failure {
     /// A failure of a kind, not yet blamed on an operator.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), operator: None }
+        Self { kind, message: message.into(), operator: None, damaged_file: None }
     }
 
     /// One that a restart may cure.
@@ -276,6 +279,13 @@ impl Failure {
     /// One of the user's own code or input.
     pub fn user(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::User, message)
+    }
+
+    /// Says that a checkpoint cannot be gone on from, for this file of it.
+    #[must_use]
+    pub fn of_damaged_file(mut self, path: &str) -> Self {
+        self.damaged_file = Some(path.to_owned());
+        self
     }
 
     /// Blames `operator`, unless one deeper in the chain was blamed already.

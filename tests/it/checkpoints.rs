@@ -172,6 +172,66 @@ fn a_job_that_emits_at_its_end_is_drained_into_a_savepoint_and_has_counted_every
 }
 
 #[test]
+fn a_damaged_file_of_the_latest_checkpoint_is_named_and_the_one_before_used() {
+    let mut growing = Growing::start();
+    let checkpoints = growing.yarn.dir.path().join("kept");
+    let options = [
+        "-p",
+        "1",
+        "-D",
+        "execution.checkpointing.interval=1h",
+        "-D",
+        "execution.checkpointing.num-retained=2",
+        "-D",
+        &format!("execution.checkpointing.dir={}", checkpoints.display()),
+    ];
+    let (application, job) = growing.submit(&options);
+    let checkpoint = |yarn: &Yarn| yarn.json(&["checkpoint"], &[&job])["checkpoint"].as_str().unwrap().to_owned();
+    wait_for("the source to have read its input", PATIENCE, || {
+        let jobs = growing.yarn.json(&["list"], &["--verbose"]);
+        let job = jobs.as_array().unwrap().iter().find(|listed| listed["jid"] == job.as_str())?.clone();
+        (job["read-records"].as_u64()? >= 200).then_some(())
+    });
+    checkpoint(&growing.yarn);
+    growing.wait_exact();
+    // Nothing was read in between, so that going back repeats nothing.
+    let latest = checkpoint(&growing.yarn);
+    let mut damaged = 0;
+    for entry in
+        walk(&checkpoints).into_iter().filter(|path| path.to_string_lossy().contains(&format!("/chk-{latest}/")))
+    {
+        if !entry.ends_with("_metadata") {
+            let mut bytes = fs::read(&entry).unwrap();
+            bytes[20] ^= 1;
+            fs::write(&entry, bytes).unwrap();
+            damaged += 1;
+        }
+    }
+    assert!(damaged > 0, "a word count has state");
+    kill(growing.process("--watch").pid);
+    growing.feed();
+    // With the next checkpoint it becomes visible.
+    wait_for("the job to have gone back", PATIENCE, || {
+        let exceptions = growing.yarn.get(&format!("/proxy/{application}/jobs/{job}/exceptions"));
+        exceptions.to_string().contains("the job goes back from checkpoint 2 to 1").then_some(())
+    });
+    wait_for("the job to have read on", PATIENCE, || {
+        let jobs = growing.yarn.json(&["list"], &["--verbose"]);
+        let job = jobs.as_array().unwrap().iter().find(|listed| listed["jid"] == job.as_str())?.clone();
+        (job["read-records"].as_u64()? >= 200).then_some(())
+    });
+    growing.yarn.flott(&["stop", "--drain"], &[&job]).succeeded();
+    growing.yarn.wait_application(&application, "FINISHED");
+    growing.wait_exact();
+}
+
+/// All files below a directory.
+fn walk(directory: &std::path::Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().flatten().map(|entry| entry.path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
+#[test]
 fn a_running_job_gets_another_parallelism_and_keeps_it_when_its_job_manager_dies() {
     let mut growing = Growing::start();
     let (application, job) = growing.submit(&["-p", "1"]);

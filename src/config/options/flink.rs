@@ -97,7 +97,7 @@ options! { honoured: true;
     ]), "execution.checkpointing.externalized-checkpoint-retention" = "no_externalized_checkpoints",
         "Whether a job that is cancelled or fails leaves its checkpoints.";
     CHECKPOINTING_NUM_RETAINED: Integer, "execution.checkpointing.num-retained" = "1",
-        "Complete checkpoints that are kept." aka ["state.checkpoints.num-retained"];
+        "Complete checkpoints that are kept; with more than one, a job whose latest is damaged goes back to the one before." aka ["state.checkpoints.num-retained"];
     CHECKPOINTING_DIR: Text, "execution.checkpointing.dir",
         "Where checkpoints go, a directory a job; every node must reach it. By default below flott.storage.dir."
         aka ["state.checkpoints.dir"];

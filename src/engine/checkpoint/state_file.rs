@@ -152,7 +152,7 @@ pub(super) struct OpenFile {
 
 impl OpenFile {
     pub(super) fn open(storage: &dyn CheckpointStorage, path: &str) -> Result<Self, Failure> {
-        let mut file = storage.open(path)?;
+        let mut file = storage.open(path).map_err(|failure| failure.of_damaged_file(path))?;
         let index = read_index(file.as_mut()).map_err(|error| damaged(path, &error))?;
         Ok(Self { path: path.to_owned(), file, index })
     }
@@ -205,7 +205,7 @@ fn malformed(what: &str) -> io::Error {
 }
 
 fn damaged(path: &str, error: &io::Error) -> Failure {
-    Failure::permanent(format!("the checkpoint's file {path} is damaged: {}", io_cause(error)))
+    Failure::permanent(format!("the checkpoint's file {path} is damaged: {}", io_cause(error))).of_damaged_file(path)
 }
 
 #[cfg(test)]
@@ -307,7 +307,9 @@ mod tests {
                 operator.visit("count", &mut |_| Ok(()))?;
                 operator.visit("rules", &mut |_| Ok(()))
             });
-            assert!(read.unwrap_err().message.contains("is damaged"), "byte {at}");
+            let failure = read.unwrap_err();
+            assert!(failure.message.contains("is damaged"), "byte {at}");
+            assert_eq!(failure.damaged_file.as_ref(), Some(&file.path));
         }
         for len in 0..whole.len() {
             std::fs::write(&file.path, &whole[..len]).unwrap();

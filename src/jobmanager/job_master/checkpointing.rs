@@ -383,6 +383,20 @@ impl JobMaster {
         self.checkpoints.pending.as_ref().is_some_and(|pending| pending.publishing)
     }
 
+    /// A file of the checkpoint that the job goes on from is damaged: it goes on from the one before, which the failure then says.
+    /// Output of the damaged one is visible already, and what led to it is processed again: better twice than not at all.
+    pub(super) fn go_back(&mut self, failure: &mut Failure, out: &mut Vec<Effect>) -> bool {
+        let given_up = failure.damaged_file.as_deref().and_then(|file| self.checkpoints.give_up_latest(file));
+        let (Some(given_up), Some(latest)) = (given_up, self.checkpoints.latest()) else { return false };
+        let (damaged, earlier) = (given_up.checkpoint, latest.checkpoint);
+        failure.message = format!(
+            "{}; the job goes back from checkpoint {damaged} to {earlier}: output in between may be published again",
+            failure.message
+        );
+        self.discard_own(vec![given_up], out);
+        true
+    }
+
     /// Where the state of a subtask lies in the checkpoint the job goes on from.
     pub(super) fn restored_files(&self, vertex: usize, subtask: u32) -> Vec<RestoredFile> {
         let Some(manifest) = self.checkpoints.latest() else { return Vec::new() };

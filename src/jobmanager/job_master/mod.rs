@@ -37,6 +37,8 @@ mod workers;
 #[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]
+mod tests_damage;
+#[cfg(test)]
 mod tests_draining;
 #[cfg(test)]
 mod tests_random;

@@ -152,7 +152,10 @@ impl Unwinding {
 
 impl JobMaster {
     /// Something went wrong; decides what that means.
-    pub(super) fn fail(&mut self, cause: Cause, now: Now, out: &mut Vec<Effect>) {
+    pub(super) fn fail(&mut self, mut cause: Cause, now: Now, out: &mut Vec<Effect>) {
+        if self.go_back(&mut cause.failure, out) {
+            return self.restart_from_earlier(cause, now, out);
+        }
         if matches!(self.phase, Phase::Running { .. }) {
             if self.is_of_restarting_regions(&cause, now, out) {
                 return;
@@ -191,6 +194,31 @@ impl JobMaster {
             out,
         );
         self.begin_unwinding(goal, ran_for, now, out);
+    }
+
+    /// The job is to go on from an earlier checkpoint than it tried to, whatever its restart strategy: the checkpoint is at fault.
+    fn restart_from_earlier(&mut self, cause: Cause, now: Now, out: &mut Vec<Effect>) {
+        match &mut self.phase {
+            Phase::Unwinding(unwinding) => match unwinding.goal {
+                Goal::Restart { .. } | Goal::GiveUp { .. } => {
+                    unwinding.goal = Goal::Restart { at: now, cause };
+                    self.set_status(JobStatus::Restarting, now, out);
+                }
+                Goal::Cancel | Goal::Stop | Goal::Rescale { .. } => {}
+            },
+            Phase::Running { since } => {
+                let ran_for = now.since(*since);
+                self.set_status(JobStatus::Restarting, now, out);
+                self.begin_unwinding(Goal::Restart { at: now, cause }, ran_for, now, out);
+            }
+            Phase::New { .. }
+            | Phase::WaitingForSlots
+            | Phase::StartingWorkers { .. }
+            | Phase::Publishing { .. }
+            | Phase::Backoff { .. }
+            | Phase::Closing { .. }
+            | Phase::Closed => {}
+        }
     }
 
     /// What was to concern some regions concerns the whole job, whose restart is decided already.

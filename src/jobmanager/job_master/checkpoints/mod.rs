@@ -243,6 +243,16 @@ impl Coordinator {
         self.completed.extend(older.iter().cloned());
     }
 
+    /// Gives up the latest one, if this is a file of it and there is one before it to go back to.
+    pub(super) fn give_up_latest(&mut self, file: &str) -> Option<Arc<Manifest>> {
+        let latest = self.completed.back()?;
+        let mut files = latest.operators.iter().flat_map(|operator| operator.files.iter().flatten());
+        if !files.any(|known| known.path == file) || self.completed.len() < 2 {
+            return None;
+        }
+        self.completed.pop_back()
+    }
+
     /// The latest complete one.
     pub(super) fn latest(&self) -> Option<&Arc<Manifest>> {
         self.completed.back()
