@@ -31,6 +31,8 @@ pub(super) enum Verb {
     Run(Run),
     /// List jobs
     List(List),
+    /// Show one job, running or ended: its times, vertices, failures and checkpoints
+    Info(JobChoice),
     /// Cancel a job
     Cancel(JobChoice),
     /// Stop a job in an orderly way: sources end, what is under way is finished

@@ -109,7 +109,7 @@ pub(super) fn node_manager(options: Daemon) -> anyhow::Result<ExitCode> {
 /// `flott jobmanager`.
 pub(super) fn job_manager(options: Daemon) -> anyhow::Result<ExitCode> {
     daemon(options, |configuration, ready_file| async move {
-        let setup = jobmanager::Setup::from_environment(configuration)?;
+        let setup = jobmanager::Setup::from_environment(configuration)?.archived_by(rest::flink::archive);
         let mut servers = vec![bind_one_of(setup.bind_host(), &setup.ports(), "rest.port")?.with_tls(setup.tls())];
         if let Some((host, port)) = setup.links_port() {
             servers.push(bind(host, port, "jobmanager.rpc.port")?.with_tls(setup.tls()));

@@ -1,6 +1,7 @@
 //! Verbs about jobs: list, cancel. A job is looked for where `-m` says, else in the resource manager's applications,
 //! else at the standalone job manager.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -50,34 +51,51 @@ impl Cluster {
         Ok((place, client))
     }
 
-    /// The job manager that has `job`.
+    /// The job manager that has `job`, or what stands in its place when it is gone.
     pub(super) async fn job_manager_of(&self, job: JobId) -> anyhow::Result<JobManager> {
+        Ok(match self.home_of(job).await? {
+            Home::Standalone(job_manager) => job_manager,
+            Home::Application(cluster, application) => JobManager::of_application(&cluster, &application),
+        })
+    }
+
+    /// Where `job` runs or ran.
+    pub(super) async fn home_of(&self, job: JobId) -> anyhow::Result<Home> {
         let (place, _) = self.place().await?;
         let cluster = match place {
-            Place::Standalone(job_manager) => return Ok(job_manager),
+            Place::Standalone(job_manager) => return Ok(Home::Standalone(job_manager)),
             Place::Applications(cluster) => cluster,
         };
-        match cluster.application_of(job).await? {
-            Some(application) if application.state.is_terminal() => {
-                bail!("job {job} has ended: {} ended {:?}", application.id, application.final_status)
-            }
-            Some(application) => Ok(JobManager::of_application(&cluster, &application.id)),
-            None => match in_a_session(&cluster, job).await? {
-                Some(job_manager) => Ok(job_manager),
-                None => bail!(
-                    "no application was submitted for job {job}; flott list shows jobs, flott app list --all all applications"
-                ),
-            },
+        if let Some(application) = cluster.application_of(job).await? {
+            return Ok(Home::Application(cluster, application.id));
+        }
+        if let Some(session) = session_of(&cluster, job).await? {
+            return Ok(Home::Application(cluster, session));
+        }
+        // Of a session that has ended, or of an application that the resource manager has forgotten.
+        let archived = cluster.archived(Some(job)).await?.into_iter().next();
+        match archived.and_then(|archived| archived.application) {
+            Some(application) => Ok(Home::Application(cluster, application)),
+            None => bail!(
+                "no application was submitted for job {job}; flott list --all shows jobs, flott app list --all applications"
+            ),
         }
     }
 }
 
-/// The JobManager of the session that has `job`. One that does not answer cannot be asked.
-async fn in_a_session(cluster: &ResourceManager, job: JobId) -> anyhow::Result<Option<JobManager>> {
+/// Where a job runs or ran.
+pub(super) enum Home {
+    Standalone(JobManager),
+    /// In this application, which may have ended.
+    Application(ResourceManager, String),
+}
+
+/// The session that has `job`. One that does not answer cannot be asked.
+async fn session_of(cluster: &ResourceManager, job: JobId) -> anyhow::Result<Option<String>> {
     for session in cluster.sessions().await? {
         let job_manager = JobManager::of_application(cluster, &session.id);
         if job_manager.read_records(job).await.is_ok() {
-            return Ok(Some(job_manager));
+            return Ok(Some(session.id));
         }
     }
     Ok(None)
@@ -95,6 +113,11 @@ pub(super) fn list(options: List) -> anyhow::Result<ExitCode> {
                     let job_manager = JobManager::of_application(&cluster, &application.id);
                     // A master that ends meanwhile takes its jobs along; the next listing knows.
                     let _ = jobs_of(&job_manager, Some(&application.id), options.verbose, &mut jobs).await;
+                }
+                if options.all {
+                    let archived = cluster.archived(None).await?;
+                    let known: BTreeSet<JobId> = jobs.iter().map(|job| job.jid).collect();
+                    jobs.extend(archived.into_iter().filter(|archived| !known.contains(&archived.jid)));
                 }
             }
         }

@@ -15,6 +15,7 @@ mod daemons;
 mod diagnose;
 mod explain;
 mod flink_words;
+mod info;
 mod jobs;
 mod nodes;
 mod output;
@@ -67,6 +68,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Taskmanager(options) => daemons::task_manager(options),
         Verb::Run(options) => run::run(options),
         Verb::List(options) => jobs::list(options),
+        Verb::Info(options) => info::info(options),
         Verb::Cancel(options) => jobs::cancel(options),
         Verb::Stop(options) => checkpoints::stop(options),
         Verb::Savepoint(options) => savepoints::savepoint(options),

@@ -193,6 +193,34 @@ impl JobManager {
         Ok(answer["root-exception"].as_str().map(str::to_owned))
     }
 
+    /// A job as Flink's REST tells it: its times, its vertices, their counters.
+    ///
+    /// # Errors
+    /// Those of [`Client`].
+    pub async fn details(&self, job: JobId) -> Result<Value, Error> {
+        self.http.get(&self.path(&format!("/jobs/{job}"))).await
+    }
+
+    /// Its failures, in Flink's keys.
+    ///
+    /// # Errors
+    /// Those of [`Client`].
+    pub async fn exceptions(&self, job: JobId) -> Result<Value, Error> {
+        self.http.get(&self.path(&format!("/jobs/{job}/exceptions"))).await
+    }
+
+    /// Its checkpoints, in Flink's keys; none of a job that takes none.
+    ///
+    /// # Errors
+    /// Those of [`Client`].
+    pub async fn checkpoints(&self, job: JobId) -> Result<Option<Value>, Error> {
+        match self.http.get(&self.path(&format!("/jobs/{job}/checkpoints"))).await {
+            Ok(checkpoints) => Ok(Some(checkpoints)),
+            Err(Error::Status { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Asks a job to be cancelled.
     ///
     /// # Errors

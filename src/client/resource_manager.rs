@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use super::job_manager::JobOverview;
 use super::program::LocalProgram;
 use crate::ids::{ApplicationId, JobId};
 use crate::protocol::diagnosis::ClusterDiagnosis;
@@ -138,6 +139,15 @@ impl ResourceManager {
         let tag = job_tag(job);
         let all = self.applications().await?;
         Ok(all.into_iter().rev().find(|application| application.application_tags.split(',').any(|have| have == tag)))
+    }
+
+    /// Ended jobs of all applications that are archived, newest first; or of them one.
+    ///
+    /// # Errors
+    /// Those of [`Client`].
+    pub async fn archived(&self, job: Option<JobId>) -> Result<Vec<JobOverview>, Error> {
+        let query = job.map(|job| format!("?job={job}")).unwrap_or_default();
+        self.inner(&format!("/history{query}"), "/jobs").await
     }
 
     /// Ends an application.

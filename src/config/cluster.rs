@@ -8,14 +8,15 @@ use std::time::Duration;
 use std::{env, fs};
 
 use super::options::{
-    ConfigOption, HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, NODEMANAGER_BIND_HOST, NODEMANAGER_CACHE_TARGET_SIZE,
-    NODEMANAGER_DIR, NODEMANAGER_HOST, NODEMANAGER_LABEL, NODEMANAGER_MEMORY, NODEMANAGER_PORT, NODEMANAGER_RACK,
-    NODEMANAGER_RESOURCES, NODEMANAGER_VCORES, RESOURCEMANAGER_ADDRESS, RESOURCEMANAGER_AM_EXPIRY,
-    RESOURCEMANAGER_AM_MAX_ATTEMPTS, RESOURCEMANAGER_AM_SHARE, RESOURCEMANAGER_BIND_HOST,
-    RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY, RESOURCEMANAGER_NODE_EXPIRY, RESOURCEMANAGER_PORT,
-    RESOURCEMANAGER_QUEUES_FILE, RESOURCEMANAGER_STATE_DIR, RESOURCEMANAGER_UPLOADS_ENABLED,
+    ARCHIVE_RETAINED_JOBS, ARCHIVE_RETAINED_TTL, ConfigOption, HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT,
+    NODEMANAGER_BIND_HOST, NODEMANAGER_CACHE_TARGET_SIZE, NODEMANAGER_DIR, NODEMANAGER_HOST, NODEMANAGER_LABEL,
+    NODEMANAGER_MEMORY, NODEMANAGER_PORT, NODEMANAGER_RACK, NODEMANAGER_RESOURCES, NODEMANAGER_VCORES,
+    RESOURCEMANAGER_ADDRESS, RESOURCEMANAGER_AM_EXPIRY, RESOURCEMANAGER_AM_MAX_ATTEMPTS, RESOURCEMANAGER_AM_SHARE,
+    RESOURCEMANAGER_BIND_HOST, RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY, RESOURCEMANAGER_NODE_EXPIRY,
+    RESOURCEMANAGER_PORT, RESOURCEMANAGER_QUEUES_FILE, RESOURCEMANAGER_STATE_DIR, RESOURCEMANAGER_UPLOADS_ENABLED,
     RESOURCEMANAGER_UPLOADS_RETENTION,
 };
+use super::processes::archive_dir;
 use super::security::{require_protection, secret, security};
 use super::{Configuration, Error, Security};
 use crate::resource::MemorySize;
@@ -48,6 +49,12 @@ pub struct ResourceManagerConfig {
     pub uploads_enabled: bool,
     /// `resourcemanager.uploads.retention`: of those that no running application names; default 24 h.
     pub uploads_retention: Duration,
+    /// `jobmanager.archive.fs.dir`: where archives of ended jobs are found; default: `history` below `flott.storage.dir`.
+    pub archive_dir: PathBuf,
+    /// `historyserver.archive.retained-jobs`; default 1000, none keeps all.
+    pub archives_max: Option<usize>,
+    /// `historyserver.archive.retained-ttl`; default 7 d, none keeps them for ever.
+    pub archives_retention: Option<Duration>,
     /// `heartbeat.interval`; default 1 s.
     pub heartbeat: Duration,
     /// `heartbeat.timeout`; default 5 s.
@@ -77,6 +84,10 @@ impl ResourceManagerConfig {
             am_share: configuration.get(&RESOURCEMANAGER_AM_SHARE)?,
             uploads_enabled: configuration.get(&RESOURCEMANAGER_UPLOADS_ENABLED)?,
             uploads_retention: configuration.get(&RESOURCEMANAGER_UPLOADS_RETENTION)?,
+            archive_dir: archive_dir(configuration)?,
+            archives_max: archives_max(configuration)?,
+            archives_retention: Some(configuration.get(&ARCHIVE_RETAINED_TTL)?)
+                .filter(|keep: &Duration| !keep.is_zero()),
             heartbeat: configuration.get(&HEARTBEAT_INTERVAL)?,
             frozen_after: configuration.get(&HEARTBEAT_TIMEOUT)?,
             secret: secret(configuration)?,
@@ -187,6 +198,17 @@ impl NodeManagerConfig {
             return Err(Error::Conflict(format!("{key} is `{rack}`; the name of a rack begins with /, e.g. /rack1")));
         }
         Ok(())
+    }
+}
+
+fn archives_max(configuration: &Configuration) -> Result<Option<usize>, Error> {
+    match configuration.get::<i64>(&ARCHIVE_RETAINED_JOBS)? {
+        -1 => Ok(None),
+        jobs => usize::try_from(jobs)
+            .ok()
+            .filter(|jobs| *jobs > 0)
+            .map(Some)
+            .ok_or_else(|| configuration.invalid(&ARCHIVE_RETAINED_JOBS, "a whole number of at least 1, or -1")),
     }
 }
 

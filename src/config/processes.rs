@@ -7,11 +7,11 @@ use std::time::Duration;
 use super::cluster::{advertised, dir, require_heartbeats};
 use super::kind::Ports;
 use super::options::{
-    HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, JOBMANAGER_BIND_HOST, JOBMANAGER_MEMORY, JOBMANAGER_RPC_ADDRESS,
-    JOBMANAGER_RPC_PORT, JOBSTORE_MAX_CAPACITY, PROGRAM_PLAN_MEMORY, PROGRAM_PLAN_TIMEOUT, REST_ADDRESS,
-    REST_BIND_ADDRESS, REST_BIND_PORT, REST_MAX_CONTENT_LENGTH, REST_PORT, SLOT_IDLE_TIMEOUT, SLOT_REQUEST_TIMEOUT,
-    SLOTS_MAX, STORAGE_DIR, TASKMANAGER_BIND_HOST, TASKMANAGER_DATA_PORT, TASKMANAGER_HOST, TASKMANAGER_MEMORY,
-    TASKMANAGER_RESOURCE_ID, TASKMANAGER_SLOTS, TASKMANAGER_TIMEOUT, TMP_DIRS, WEB_CANCEL_ENABLE,
+    ARCHIVE_DIR, ConfigOption, HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, JOBMANAGER_BIND_HOST, JOBMANAGER_MEMORY,
+    JOBMANAGER_RPC_ADDRESS, JOBMANAGER_RPC_PORT, JOBSTORE_MAX_CAPACITY, PROGRAM_PLAN_MEMORY, PROGRAM_PLAN_TIMEOUT,
+    REST_ADDRESS, REST_BIND_ADDRESS, REST_BIND_PORT, REST_MAX_CONTENT_LENGTH, REST_PORT, SLOT_IDLE_TIMEOUT,
+    SLOT_REQUEST_TIMEOUT, SLOTS_MAX, STORAGE_DIR, TASKMANAGER_BIND_HOST, TASKMANAGER_DATA_PORT, TASKMANAGER_HOST,
+    TASKMANAGER_MEMORY, TASKMANAGER_RESOURCE_ID, TASKMANAGER_SLOTS, TASKMANAGER_TIMEOUT, TMP_DIRS, WEB_CANCEL_ENABLE,
     WEB_EXCEPTION_HISTORY_SIZE, WEB_REFRESH_INTERVAL, WEB_SUBMIT_ENABLE, WEB_UPLOAD_MAX_COUNT, YARN_CONTAINERS_VCORES,
 };
 use super::security::{require_protection, secret, security};
@@ -36,6 +36,8 @@ pub struct JobManagerConfig {
     pub rest_bind_host: String,
     /// `flott.storage.dir`: what must outlive an attempt.
     pub storage_dir: PathBuf,
+    /// `jobmanager.archive.fs.dir`: where an application's ended jobs are archived; default: `history` below the storage directory.
+    pub archive_dir: PathBuf,
     /// `slot.request.timeout`; default 5 min.
     pub slot_request_timeout: Duration,
     /// `slot.idle.timeout`; default 50 s.
@@ -99,6 +101,7 @@ impl JobManagerConfig {
             port: configuration.get(&JOBMANAGER_RPC_PORT)?,
             bind_host,
             storage_dir: storage_dir(configuration)?,
+            archive_dir: archive_dir(configuration)?,
             slot_request_timeout: configuration.get(&SLOT_REQUEST_TIMEOUT)?,
             slot_idle_timeout: configuration.get(&SLOT_IDLE_TIMEOUT)?,
             taskmanager_timeout: configuration.get(&TASKMANAGER_TIMEOUT)?,
@@ -239,6 +242,23 @@ fn storage_dir(configuration: &Configuration) -> Result<PathBuf, Error> {
         return Ok(PathBuf::from("/tmp").join(own).join("storage"));
     }
     dir(configuration, &STORAGE_DIR, "storage")
+}
+
+/// Where archives of ended jobs lie, for who writes and who reads them.
+pub(super) fn archive_dir(configuration: &Configuration) -> Result<PathBuf, Error> {
+    below_storage(configuration, &ARCHIVE_DIR, "history")
+}
+
+/// The directory of `option`, else `name` below `flott.storage.dir`.
+pub(super) fn below_storage(
+    configuration: &Configuration,
+    option: &'static ConfigOption,
+    name: &str,
+) -> Result<PathBuf, Error> {
+    match configuration.find::<PathBuf>(option)? {
+        Some(path) => std::path::absolute(&path).map_err(|source| Error::File { path, source }),
+        None => Ok(storage_dir(configuration)?.join(name)),
+    }
 }
 
 #[cfg(test)]

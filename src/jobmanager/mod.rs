@@ -5,7 +5,8 @@
 //!                                     │    ◄═ link ══► ResourceManager (in a container)
 //!             Event ─► Core ─► Effect ┤
 //!                       │             ├─► preparation: store, programs, planning   (a program becomes a Plan)
-//!    slots, containers ─┴─ JobMaster  └─► store: job, plan, decision, outcome
+//!    slots, containers ─┴─ JobMaster  ├─► store: job, plan, decision, outcome
+//!                                     └─► archive: what the ended job's views showed
 //! ```
 //!
 //! The same code in three ways: *per-job* in a container (started with one job, ends with it), *session* in a container,
@@ -15,6 +16,7 @@
 //! anything behind it happens or any view shows it; a stored plan is never computed again; whoever was replaced (an older
 //! worker, execution or attempt) is not heard. Deliberately unknown here: what an operator does, how records travel.
 
+mod archive;
 mod checkpoint_store;
 pub mod containers;
 pub mod core;
@@ -38,6 +40,7 @@ pub mod slots;
 mod store;
 pub mod uploads;
 
+pub use self::archive::Render;
 pub use self::error::{Error, Refused};
 pub use self::handle::{About, Handle};
 pub use self::service::Service;

@@ -11,6 +11,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::archive::Archive;
 use super::checkpoint_store::CheckpointStore;
 use super::core::{self, Core};
 use super::error::{Error, Refused};
@@ -31,6 +32,9 @@ use crate::time::{Clock, Now};
 
 mod effects;
 
+/// How long the storage may take for archives at the JobManager's end.
+const ARCHIVE_MAX: Duration = Duration::from_secs(10);
+
 /// What a JobManager runs with. Made by [`super::Setup`].
 #[derive(Debug)]
 pub(super) struct Config {
@@ -41,6 +45,8 @@ pub(super) struct Config {
     pub(super) job: Option<JobSubmission>,
     /// Records of jobs go below it.
     pub(super) storage_dir: PathBuf,
+    /// Where ended jobs are kept for later, if anybody looks there.
+    pub(super) archive: Option<Archive>,
     pub(super) preparation: PreparationConfig,
     /// What TaskManagers must show.
     pub(super) task_manager_secret: Option<ClusterSecret>,
@@ -73,6 +79,9 @@ pub struct Service {
     preparation: Preparation,
     store: Store,
     checkpoints: CheckpointStore,
+    archive: Option<Archive>,
+    /// Archives that are being written: the JobManager stays for them.
+    archiving: JoinSet<()>,
     task_managers: TaskManagers,
     links: Links,
     resource_manager: Option<(ResourceManager, ResourceManagerEvents)>,
@@ -93,6 +102,7 @@ enum Input {
     Link(LinkInput),
     ResourceManager(LinkEvent<Registered, ToApplicationMaster>),
     Child(Result<Option<Event>, Error>),
+    Archived,
     Timer,
     Request(Request),
 }
@@ -141,6 +151,8 @@ impl Service {
             preparation,
             store,
             checkpoints,
+            archive: config.archive,
+            archiving: JoinSet::new(),
             task_managers,
             links,
             resource_manager,
@@ -228,6 +240,7 @@ impl Service {
                 Err(error) if error.is_cancelled() => Ok(None), // A preparation that was aborted.
                 Err(error) => Err(Error::Setup(format!("a task of the JobManager panicked: {error}"))),
             }),
+            Some(_) = self.archiving.join_next() => Input::Archived,
             () = timer => Input::Timer,
             Some(request) = self.requests.recv() => Input::Request(request),
         }
@@ -252,6 +265,7 @@ impl Service {
                 Some(event) => self.event(event).await,
                 None => Ok(()),
             },
+            Input::Archived => Ok(()),
             Input::Timer => {
                 let now = self.clock.now();
                 self.wakes.retain(|at| *at > now);
@@ -392,6 +406,11 @@ impl Service {
             }
         }
         self.children.shutdown().await;
+        // The application has ended when this process has: whoever hears of that looks for its jobs in the archive.
+        let archived = async { while self.archiving.join_next().await.is_some() {} };
+        if tokio::time::timeout(ARCHIVE_MAX, archived).await.is_err() {
+            warn!(left = self.archiving.len(), "ended jobs may not be archived: the storage does not answer");
+        }
         self.links.close().await;
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use super::archive::{Archive, Render};
 use super::containers::Shape;
 use super::core;
 use super::error::Error;
@@ -22,7 +23,7 @@ use crate::protocol::roles::{self, JobManagerEnvironment, SecurityEnvironment};
 use crate::resource::Resource;
 use crate::rpc::token::{SigningKey, Token};
 use crate::rpc::{ClusterSecret, Credentials, Tls};
-use crate::storage::BlobStore;
+use crate::storage::{BlobStore, History};
 use crate::time::{Clock, SystemClock};
 
 /// Name of the AM-RM token in a container's token file.
@@ -39,6 +40,7 @@ pub struct Setup {
     configuration: Configuration,
     config: JobManagerConfig,
     container: Option<Container>,
+    archive: Option<Render>,
 }
 
 /// What a container's environment says.
@@ -75,7 +77,14 @@ impl Setup {
         if let Some(security) = variable(roles::SECURITY).filter(|_| container.is_some()) {
             config.security = SecurityEnvironment::security(&security).map_err(Error::Setup)?;
         }
-        Ok(Self { configuration, config, container })
+        Ok(Self { configuration, config, container, archive: None })
+    }
+
+    /// Has jobs that end archived as `render` shows them, where a ResourceManager finds them when the application has ended. A standalone
+    /// JobManager shows its jobs itself.
+    #[must_use]
+    pub fn archived_by(self, render: Render) -> Self {
+        Self { archive: Some(render), ..self }
     }
 
     /// The interface to listen on.
@@ -119,7 +128,7 @@ impl Setup {
     ) -> Result<(Service, Handle), Error> {
         let generated = SigningKey::generate().map_err(|error| Error::Setup(error.to_string()))?.to_hex();
         let about_started = clock.now();
-        let Self { configuration, config, container } = self;
+        let Self { configuration, config, container, archive } = self;
         let (subdir, secret, attempt) = identity(container.as_ref(), generated);
         let storage_dir = config.storage_dir.join(subdir);
         let (public, job_manager) = addresses(&config, container.as_ref(), address, links);
@@ -157,6 +166,11 @@ impl Setup {
             ended_jobs_max: config.ended_jobs_max as usize,
             seed: fastrand::u64(..),
         };
+        let archive = archive.zip(container.as_ref()).map(|(render, container)| Archive {
+            history: History::new(config.archive_dir.clone()),
+            application: container.application.attempt.application,
+            render,
+        });
         let (application, job, submitted_configuration) = match container {
             Some(Container { environment, application, .. }) => {
                 (Some(application), environment.job, environment.configuration)
@@ -168,6 +182,7 @@ impl Setup {
             application,
             job,
             storage_dir,
+            archive,
             preparation,
             task_manager_secret,
             submitted_configuration,

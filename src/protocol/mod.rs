@@ -18,6 +18,7 @@ pub mod application_master;
 pub mod container;
 pub mod description;
 pub mod diagnosis;
+pub mod history;
 pub mod job;
 pub mod node;
 pub mod roles;

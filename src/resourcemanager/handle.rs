@@ -22,7 +22,7 @@ use crate::protocol::submission::Submission;
 use crate::resource::Resource;
 use crate::rpc::ClusterSecret;
 use crate::rpc::token::Token;
-use crate::storage::BlobStore;
+use crate::storage::{BlobStore, History};
 use crate::time::{Clock, Now};
 
 /// Longest wait of one request.
@@ -58,6 +58,7 @@ pub(super) enum Request {
 pub struct Handle {
     requests: mpsc::Sender<Request>,
     blobs: Option<BlobStore>,
+    history: History,
     secret: Option<ClusterSecret>,
     security: Arc<Security>,
     address: Arc<str>,
@@ -69,6 +70,7 @@ impl Handle {
     pub(super) fn new(
         requests: mpsc::Sender<Request>,
         blobs: Option<BlobStore>,
+        history: History,
         (secret, security): (Option<ClusterSecret>, Security),
         address: &str,
         clock: Arc<dyn Clock>,
@@ -77,7 +79,8 @@ impl Handle {
         // Who runs the ResourceManager may end any application, as YARN's administrators may.
         let operator =
             std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
-        Self { requests, blobs, secret, security, address: address.into(), operator: operator.into(), clock }
+        let (address, operator) = (address.into(), operator.into());
+        Self { requests, blobs, history, secret, security, address, operator, clock }
     }
 
     /// What clients that change something must show; none on a cluster without.
@@ -108,6 +111,11 @@ impl Handle {
     /// Where uploads go; none if they are switched off.
     pub fn blobs(&self) -> Option<&BlobStore> {
         self.blobs.as_ref()
+    }
+
+    /// Archives of jobs that have ended.
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// `host:port` that others reach the ResourceManager at.

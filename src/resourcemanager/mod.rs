@@ -33,6 +33,7 @@ mod outbound;
 mod peers;
 pub mod record;
 pub mod report;
+mod retention;
 pub(crate) mod scheduler;
 mod service;
 mod settings;

@@ -25,6 +25,7 @@ use super::event::{Answer, Effect, Event, Registering, RequestId};
 use super::handle::{Handle, Reply, Request};
 use super::outbound::{Outbound, Watch};
 use super::peers::Peers;
+use super::retention::{self, Retention};
 use super::store;
 use super::uploads::{self, Uploads};
 use crate::config::ResourceManagerConfig;
@@ -81,7 +82,9 @@ pub fn start(config: &ResourceManagerConfig, address: &str, clock: Arc<dyn Clock
     let (requests_sender, requests) = mpsc::channel(REQUESTS_LEN_MAX);
     let protection = (config.secret.clone(), config.security.clone());
     let uploads = blobs.clone().map(|blobs| Uploads { blobs, retention: config.uploads_retention });
-    let handle = Handle::new(requests_sender, blobs, protection, address, Arc::clone(&clock));
+    let retention = Retention::new(config);
+    let handle =
+        Handle::new(requests_sender, blobs, retention.history.clone(), protection, address, Arc::clone(&clock));
     let cancel = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let options = LinkOptions {
@@ -109,6 +112,7 @@ pub fn start(config: &ResourceManagerConfig, address: &str, clock: Arc<dyn Clock
         last_request: 0,
         illegal: 0,
         uploads,
+        retention,
         tasks,
         stop_links: cancel,
     };
@@ -136,6 +140,7 @@ pub struct Service {
     illegal: u64,
     /// Absent where uploads are switched off.
     uploads: Option<Uploads>,
+    retention: Retention,
     tasks: JoinSet<()>,
     stop_links: CancellationToken,
 }
@@ -182,6 +187,7 @@ impl Service {
 
     async fn serve(&mut self, cancel: &CancellationToken) -> Result<(), Error> {
         let mut sweep = tokio::time::interval(uploads::SWEEP_INTERVAL);
+        let mut forget = tokio::time::interval(retention::SWEEP_INTERVAL);
         loop {
             let now = self.clock.now();
             let wake_after = self.core.next_wake().map(|at| at.since(now));
@@ -195,6 +201,7 @@ impl Service {
                 }
                 () = sleep(wake_after.unwrap_or_default()), if wake_after.is_some() => self.apply(Event::Wake)?,
                 _ = sweep.tick() => self.sweep_uploads(),
+                _ = forget.tick() => self.sweep_history(),
                 Some(event) = self.nodes.recv() => self.node_event(event)?,
                 Some(event) = self.masters.recv() => self.master_event(event)?,
                 Some(request) = self.requests.recv(), if self.outbound.len() < OUTBOUND_LEN_MAX => {
@@ -210,6 +217,12 @@ impl Service {
             let (used, now) = (self.core.blobs_in_use(), self.clock.now());
             self.tasks.spawn_blocking(move || uploads.sweep(&used, now));
         }
+    }
+
+    fn sweep_history(&mut self) {
+        while self.tasks.try_join_next().is_some() {} // Former sweeps.
+        let (retention, now) = (self.retention.clone(), self.clock.now());
+        self.tasks.spawn_blocking(move || retention.sweep(now));
     }
 
     /// Feeds the core; sends what is to be stored on its way and queues the rest.

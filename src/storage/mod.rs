@@ -3,6 +3,7 @@
 //! ```text
 //! anyone ──► files: write_atomic, create_new ──► a directory, possibly shared by several machines
 //! uploads, caches ──► BlobStore ──► <dir>/<sha256>
+//! an ended job's archive ──► History ──► <dir>/<application>/<job>.json
 //! a service's Persist effects ──► MetaWriter (a thread) ──► MetaStore ──► completion, an event for the service
 //! ```
 //!
@@ -12,7 +13,9 @@
 mod blobs;
 mod error;
 pub mod files;
+mod history;
 pub mod meta;
 
 pub use self::blobs::{BlobId, BlobStore, BlobWriter, InvalidBlobId};
 pub use self::error::Error;
+pub use self::history::{ARCHIVE_BYTES_MAX, Archived, History};

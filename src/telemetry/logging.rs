@@ -123,6 +123,13 @@ impl FormatTime for UtcTime {
     }
 }
 
+/// A time as logs write it: `2025-11-22T19:08:07.123Z`. Times in this form sort as text.
+pub fn utc(now: Now) -> String {
+    let mut text = String::with_capacity(24);
+    write_utc(&mut text, now).expect("a String takes what is written to it");
+    text
+}
+
 fn write_utc(writer: &mut impl fmt::Write, now: Now) -> fmt::Result {
     const DAY_MS: u64 = 86_400_000;
     let (year, month, day) = civil_date(now.as_millis() / DAY_MS);
@@ -152,11 +159,7 @@ mod tests {
 
     #[test]
     fn times_are_utc() {
-        let text = |ms| {
-            let mut text = String::new();
-            write_utc(&mut text, Now(ms)).unwrap();
-            text
-        };
+        let text = |ms| utc(Now(ms));
         assert_eq!(text(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(text(951_827_696_789), "2000-02-29T12:34:56.789Z");
         assert_eq!(text(1_763_838_487_001), "2025-11-22T19:08:07.001Z");

@@ -8,6 +8,6 @@ mod memory;
 pub mod metrics;
 mod usage;
 
-pub use self::logging::{Error, LogTarget, init_logging};
+pub use self::logging::{Error, LogTarget, init_logging, utc};
 pub use self::memory::process_rss;
 pub use self::usage::{ProcessUsage, Thread, threads};

@@ -14,6 +14,8 @@ mod assets;
 mod serve;
 
 use axum::Router;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use axum::routing::get;
 
 /// Whose pages to serve.
@@ -58,6 +60,14 @@ pub fn router(app: App) -> Router {
         router = router.route("/node/containerlogs/{container}/assets/{*path}", get(serve::nested_asset));
     }
     router.route("/assets/{*path}", get(serve::asset))
+}
+
+/// A page or file of an app, by its path without the slash that begins it; for who serves an app elsewhere than at its own daemon.
+pub fn file(app: App, path: &str, headers: &HeaderMap) -> Option<Response> {
+    match path {
+        "" | "index.html" => Some(serve::file(app.page(), headers)),
+        _ => path.strip_prefix("assets/").map(|name| serve::file(name, headers)),
+    }
 }
 
 #[cfg(test)]

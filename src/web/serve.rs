@@ -88,7 +88,7 @@ pub(super) async fn nested_asset(Path((_, name)): Path<(String, String)>, header
     file(&name, &headers)
 }
 
-fn file(name: &str, headers: &HeaderMap) -> Response {
+pub(super) fn file(name: &str, headers: &HeaderMap) -> Response {
     if let Some(prepared) = from_disk(name) {
         return answer(&prepared, headers);
     }

@@ -101,6 +101,7 @@ impl Yarn {
     fn start_in(dir: TempDir, nodes: usize, memory: &str, resource_manager: &[&str], security: Option<String>) -> Self {
         let mut defines = vec!["resourcemanager.port=0".to_owned()];
         defines.push(format!("resourcemanager.state-dir={}", dir.path().join("rm").display()));
+        defines.push(storage(dir.path()));
         defines.extend(resource_manager.iter().map(|define| (*define).to_owned()));
         defines.extend(security.clone());
         let resource_manager = Daemon::start(dir.path(), "rm", "resourcemanager", &defines);
@@ -122,6 +123,7 @@ impl Yarn {
             format!("nodemanager.port={port}"),
             format!("nodemanager.dir={}", dir.join(format!("nm-{index}")).display()),
             format!("nodemanager.memory={memory}"),
+            storage(dir),
         ];
         defines.extend(security.map(str::to_owned));
         Daemon::start(dir, &format!("nm-{index}"), "nodemanager", &defines)
@@ -136,10 +138,17 @@ impl Yarn {
 
     /// Starts the resource manager again on its directory and port.
     pub fn restart_resource_manager(&mut self) {
-        let defines = [
+        self.restart_resource_manager_with(&[]);
+    }
+
+    /// The same with more configuration.
+    pub fn restart_resource_manager_with(&mut self, more: &[&str]) {
+        let mut defines = vec![
             format!("resourcemanager.port={}", self.resource_manager.port()),
             format!("resourcemanager.state-dir={}", self.dir.path().join("rm").display()),
+            storage(self.dir.path()),
         ];
+        defines.extend(more.iter().map(|define| (*define).to_owned()));
         self.resource_manager = Daemon::start(self.dir.path(), "rm", "resourcemanager", &defines);
     }
 
@@ -147,7 +156,7 @@ impl Yarn {
     pub fn command(&self, words: &[&str], rest: &[&str]) -> Command {
         let mut command = Command::new(flott());
         command.args(words).arg("-D").arg(format!("resourcemanager.port={}", self.resource_manager.port()));
-        command.arg("-D").arg(format!("flott.storage.dir={}", self.dir.path().join("storage").display()));
+        command.arg("-D").arg(storage(self.dir.path()));
         command.args(self.security.iter().flat_map(|define| ["-D", define]));
         command.args(rest).env("FLOTT_TEST_CLUSTER", self.dir.path());
         command
@@ -224,6 +233,11 @@ impl Drop for Yarn {
             }
         }
     }
+}
+
+/// Where everybody in a cluster finds what outlives processes.
+fn storage(dir: &Path) -> String {
+    format!("flott.storage.dir={}", dir.join("storage").display())
 }
 
 /// A job manager with task managers and no resource manager.

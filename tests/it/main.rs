@@ -15,6 +15,7 @@ mod commands;
 mod failures;
 mod golden;
 mod golden_2;
+mod history;
 mod kills;
 mod matrix;
 mod per_job;

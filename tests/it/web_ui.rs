@@ -176,3 +176,25 @@ fn every_page_of_the_cluster_can_be_looked_at_in_both_themes() {
     browser.shows("This node");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
+
+#[test]
+fn jobs_of_an_application_that_has_ended_are_shown_from_their_archives() {
+    let cluster = Yarn::start(1);
+    let (id, job) = cluster.submit(&[], &example("faulty"), &["panic-in-map"]);
+    cluster.wait_application(&id, "FINISHED");
+    let browser = Browser::start();
+    browser.open(&format!("http://{}/#/applications/{id}", cluster.resource_manager.address));
+    browser.click("//a[contains(., 'archived job')]");
+    browser.shows("Ended jobs");
+    browser.click("//td/a[normalize-space()='faulty']");
+    browser.shows("panics on request");
+    let pages = [
+        ("#/", "Archived jobs"),
+        (&format!("#/jobs/{job}"), "Sequence Source"),
+        (&format!("#/jobs/{job}/timeline"), "Sequence Source"),
+        (&format!("#/jobs/{job}/exceptions"), "the map function panics on request"),
+        (&format!("#/jobs/{job}/configuration"), "Restart strategy"),
+    ];
+    let base = format!("http://{}/proxy/{id}/", cluster.resource_manager.address);
+    tour(&browser, "archive", &base, &pages);
+}

@@ -159,6 +159,12 @@ options! { honoured: true;
         "Tags of the application.";
 
     // Web
+    ARCHIVE_DIR: Text, "jobmanager.archive.fs.dir",
+        "Where JobManagers of applications archive jobs that have ended and the ResourceManager finds them; by default history below flott.storage.dir." aka ["historyserver.archive.fs.dir"];
+    ARCHIVE_RETAINED_JOBS: Integer, "historyserver.archive.retained-jobs" = "1000",
+        "Ended jobs whose archives the ResourceManager keeps, the newest; -1 keeps all.";
+    ARCHIVE_RETAINED_TTL: Duration, "historyserver.archive.retained-ttl" = "7 d",
+        "How long the ResourceManager keeps archives of ended jobs; 0 keeps them for ever.";
     WEB_REFRESH_INTERVAL: Duration, "web.refresh-interval" = "3 s",
         "How often the web UI asks for news.";
     WEB_EXCEPTION_HISTORY_SIZE: Integer, "web.exception-history-size" = "16",

@@ -116,6 +116,13 @@ impl Service {
     fn job_ended(&mut self, job: JobId, outcome: &Outcome) {
         let why = outcome.failure.as_ref().map(ToString::to_string).unwrap_or_default();
         info!(%job, status = %outcome.status, %why, "job ended");
+        // A later attempt says what became of it.
+        if let Some(archive) = self.archive.as_ref().filter(|_| !self.ending.is_fenced())
+            && let Some(ended) = self.core.job(job)
+        {
+            let write = archive.of(&self.core, ended, self.clock.now());
+            self.archiving.spawn_blocking(write);
+        }
         if self.per_job {
             self.ending.drain(final_status(outcome), self.clock.now());
             self.finish_if_drained();

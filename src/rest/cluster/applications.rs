@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
-use axum::response::Response;
+use axum::response::{Redirect, Response};
 use serde::Deserialize;
 use serde_json::json as object;
 
@@ -74,6 +74,11 @@ pub(super) async fn one(
         app.resource_requests.clear();
     }
     Ok(json(&ApplicationEnvelope { app }))
+}
+
+/// YARN's address of an application's page leads to ours.
+pub(super) async fn to_page(Path(id): Path<String>) -> Result<Redirect, Error> {
+    Ok(Redirect::temporary(&format!("/#/applications/{}", parse_application(&id)?)))
 }
 
 /// Shows the internal state, as YARN does here.

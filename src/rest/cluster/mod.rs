@@ -7,6 +7,7 @@
 //!
 //! Extensions to YARN, all optional for clients: `GET /apps/{id}?wait_ms=&since=` waits for a newer `version`;
 //! `/blobs/{sha256}` takes uploads; `PUT /scheduler-conf/queues?dry-run=` replaces the tree of queues with a queues file;
+//! `/history` lists ended jobs of all applications, and `/proxy/{id}/` shows them when the application has ended;
 //! `PUT /excluded-nodes` has nodes leave or come back; `/application-master/…` is the master's protocol as plain HTTP; `waitingReason` and
 //! `exitCause` on an application. It knows how things look, never how they are decided.
 
@@ -19,6 +20,7 @@ mod exclusion;
 mod exposition;
 mod filter;
 mod guard;
+mod history;
 mod live;
 mod master;
 mod nodes;
@@ -47,6 +49,7 @@ struct Context {
     handle: Handle,
     /// For the proxy; keeps connections to masters.
     http: reqwest::Client,
+    archived: history::Lines,
 }
 
 /// How strangers are met.
@@ -62,7 +65,7 @@ fn need(method: &Method, path: &str) -> Need {
     const BY_TOKEN_OF_ITS_OWN: &str = "/ws/v1/cluster/application-master/";
     // Who knows the hash of a content has had the content, or was told by somebody who might.
     let by_hash = *method == Method::GET && path.starts_with("/ws/v1/cluster/blobs/");
-    let page = is_page(method, path) || (reads(method) && path == "/cluster");
+    let page = is_page(method, path) || (reads(method) && (path == "/cluster" || path.starts_with("/cluster/app/")));
     if path.starts_with("/link/") {
         Need::Membership
     } else if by_hash || page || path.starts_with(BY_TOKEN_OF_ITS_OWN) {
@@ -77,7 +80,8 @@ fn need(method: &Method, path: &str) -> Need {
 
 /// The interface over `handle`: `/ws/v1/cluster/…` and `/proxy/…`.
 pub fn router(handle: Handle) -> Router {
-    let context = Context { http: proxy::client(&handle.security().tls), handle };
+    let http = proxy::client(&handle.security().tls);
+    let context = Context { handle, http, archived: history::Lines::default() };
     let cluster = Router::new()
         .route("/", get(overview::info))
         .route("/info", get(overview::info))
@@ -103,6 +107,7 @@ pub fn router(handle: Handle) -> Router {
         .route("/apps/{id}/appattempts/{attempt}", get(applications::attempt))
         .route("/apps/{id}/appattempts/{attempt}/containers", get(applications::containers))
         .route("/apps/{id}/appattempts/{attempt}/containers/{container}", get(applications::container))
+        .route("/history", get(history::list))
         .route("/diagnosis", get(live::diagnosis))
         .route("/appstatistics", get(applications::statistics))
         .route("/blobs/{sha256}", get(blobs::get).put(blobs::put))
@@ -115,6 +120,7 @@ pub fn router(handle: Handle) -> Router {
         .nest("/ws/v1/cluster/", cluster)
         .route("/metrics", get(exposition::metrics))
         .route("/prom", get(exposition::metrics))
+        .route("/cluster/app/{id}", get(applications::to_page))
         .route("/live/cluster", get(live::cluster))
         .route("/proxy/{id}", any(proxy::to_slash))
         .route("/proxy/{id}/", any(proxy::forward))

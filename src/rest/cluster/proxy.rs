@@ -12,8 +12,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::Context;
-use super::applications::report;
+use super::applications::{parse_application, report};
 use super::error::Error;
+use super::history::{self, Question};
+use crate::resourcemanager::report::ApplicationReport;
 use crate::rpc::{ClusterSecret, Role, SECRET_HEADER, Tls};
 
 /// Headers that concern one connection, and what must not leave the cluster's front.
@@ -55,27 +57,49 @@ pub(super) async fn forward(State(context): State<Context>, request: Request) ->
     let uri = request.uri().clone();
     let rest = uri.path().strip_prefix("/proxy/").unwrap_or_default();
     let (id, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let report = report(&context, id).await?;
+    let question = Question {
+        application: parse_application(id)?,
+        method: request.method().clone(),
+        path: path.to_owned(),
+        headers: request.headers().clone(),
+    };
+    let report = match report(&context, id).await {
+        Ok(report) => report,
+        // Archives may be kept for longer than the ResourceManager remembers.
+        Err(forgotten) => return history::answer(&context, question).await?.ok_or(forgotten),
+    };
     let guarded = context.handle.security().is_guarded();
     let known = request.extensions().get::<Role>().is_some();
     if guarded && !known && report.application_type != PAGES_ARE_EMPTY {
         return Err(Error::unauthorized("show a token to see this application's pages"));
     }
     let Some((base, sign)) = context.handle.tracking_url(report.id).await? else {
-        let because = match (&report.waiting_reason, report.state.is_terminal()) {
-            (_, true) => "it has ended".to_owned(),
-            (Some(reason), false) => reason.clone(),
-            (None, false) => "its master has not registered an address".to_owned(),
+        return match history::answer(&context, question).await? {
+            Some(archived) if report.state.is_terminal() => Ok(archived),
+            Some(_) | None => Err(nothing_to_show(id, &report)),
         };
-        let message = format!("{id} ({}) has no web interface to show: {because}", report.state);
-        return Err(Error::not_found(message));
     };
     let base = base.trim_end_matches('/');
     let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let target = format!("{base}/{path}{query}");
     let sign = (guarded && known).then_some(sign);
-    send(&context, request, (&target, sign.as_ref()), &base, id).await
+    let answer = send(&context, request, (&target, sign.as_ref()), &base, id).await?;
+    if answer.status() == StatusCode::NOT_FOUND
+        && let Some(archived) = history::answer_of_job(&context, question).await?
+    {
+        return Ok(archived);
+    }
+    Ok(answer)
+}
+
+fn nothing_to_show(id: &str, report: &ApplicationReport) -> Error {
+    let because = match (&report.waiting_reason, report.state.is_terminal()) {
+        (_, true) => "it has ended, and archived no job",
+        (Some(reason), false) => reason,
+        (None, false) => "its master has not registered an address",
+    };
+    Error::not_found(format!("{id} ({}) has no web interface to show: {because}", report.state))
 }
 
 async fn send(

@@ -12,6 +12,7 @@
 
 mod answer;
 mod applications;
+mod archive;
 mod checkpoints;
 mod cluster;
 mod exposition;
@@ -36,6 +37,7 @@ use axum::middleware;
 use axum::response::Response;
 
 use self::answer::Refusal;
+pub use self::archive::archive;
 use super::access::{Access, Face, Need, is_page, reads, usual};
 use crate::config::Security;
 use crate::jobmanager::Handle;

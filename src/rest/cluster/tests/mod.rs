@@ -1,6 +1,7 @@
 //! The interface over a real ResourceManager: its store, its links, on loopback.
 
 mod edges;
+mod history;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,6 +37,7 @@ struct Cluster {
 fn config(dir: &Path) -> ResourceManagerConfig {
     let mut config = ResourceManagerConfig::from_configuration(&Configuration::default()).unwrap();
     config.state_dir = dir.to_owned();
+    config.archive_dir = dir.join("history");
     config.am_share = 1.0;
     config
 }

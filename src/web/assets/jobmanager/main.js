@@ -1,5 +1,5 @@
 // The JobManager's app: which address shows which page.
-import { html } from '../lib/html.js';
+import { html, signal, useEffect } from '../lib/html.js';
 import { get, usePoll } from '../lib/net.js';
 import { href } from '../lib/route.js';
 import { start } from '../lib/shell.js';
@@ -10,8 +10,13 @@ import { Submit } from './submit.js';
 import { TaskManager, TaskManagers } from './taskmanagers.js';
 import { JobManager } from './jobmanager.js';
 
+/** Whether these are the archived jobs of an application that has ended: nothing runs, and nothing can be submitted. */
+const past = signal(false);
+
 function Version() {
   const { data } = usePoll('config', 0);
+  const isPast = Boolean(data?.features?.['web-history']);
+  useEffect(() => { past.value = isPast; }, [isPast]);
   return data ? html`${data['flink-revision'].replace(/^flott /, 'version ')}` : '';
 }
 
@@ -38,6 +43,7 @@ function page({ parts }) {
 
 function nav({ parts }) {
   const place = parts[0] || 'jobs';
+  if (past.value) return [['', [['Archived jobs', '#/', place === 'jobs']]]];
   return [['', [
     ['Jobs', '#/', place === 'jobs'],
     ['Submit', href(['submit']), place === 'submit'],
@@ -48,7 +54,7 @@ function nav({ parts }) {
 
 async function entries() {
   const [jobs, managers] = await Promise.all([get('jobs/overview'), get('taskmanagers')]);
-  const pages = [['Jobs', '#/'], ['Submit a program', href(['submit'])], ['TaskManagers', href(['taskmanagers'])],
+  const pages = past.value ? [['Jobs', '#/']] : [['Jobs', '#/'], ['Submit a program', href(['submit'])], ['TaskManagers', href(['taskmanagers'])],
     ...['configuration', 'log', 'stdout', 'metrics'].map((tab) => [`JobManager ${tab}`, href(['jobmanager', tab])])];
   return [
     ...jobs.jobs.map((job) => ({ text: `${job.name}`, kind: `job ${job.jid.slice(0, 8)} · ${job.state.toLowerCase()}`, to: href(['jobs', job.jid]) })),

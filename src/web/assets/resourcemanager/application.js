@@ -4,7 +4,7 @@ import { usePoll, write } from '../lib/net.js';
 import { href } from '../lib/route.js';
 import { Card, Empty, Facts, Pairs, Pending, State, Table, Tabs, hasEnded } from '../lib/bits.js';
 import { Confirm, tell } from '../lib/dialog.js';
-import { duration, exact, mebibytes, time } from '../lib/format.js';
+import { counted, duration, exact, mebibytes, time } from '../lib/format.js';
 
 const BASE = 'ws/v1/cluster/apps';
 const known = (number) => (number >= 0 ? number : null);
@@ -71,14 +71,17 @@ const TABS = [['containers', 'Containers'], ['attempts', 'Attempts'], ['waiting'
 export function Application({ id, tab }) {
   const { data, error } = usePoll(`${BASE}/${id}`, 1500);
   const { data: attempts } = usePoll(`${BASE}/${id}/appattempts`, 3000);
+  const ended = data ? hasEnded(data.app.state) : false;
+  const { data: archived } = usePoll(ended && data.app.applicationType === 'FLOTT' ? `${BASE.replace('apps', 'history')}?application=${id}` : null, 0);
   const [killing, setKilling] = useState(false);
   if (!data) return html`<${Pending} error=${error} what="the application" />`;
   const { app } = data;
+  const kept = archived?.jobs.length;
   const all = [attempts?.appAttempts?.appAttempt || []].flat();
-  const ended = hasEnded(app.state);
   const state = app.state === 'FINISHED' && app.finalStatus === 'FAILED' ? 'FAILED' : app.state;
   return html`<div class="title"><h1>${app.name}</h1><${State} of=${state} /><span class="muted">${app.applicationType.toLowerCase()} of ${app.user} in ${app.queue}</span>
       <span class="grow"></span>
+      ${ended && kept ? html`<a class="button" href="proxy/${id}/">${counted(kept, 'archived job')}</a>` : ''}
       ${!ended && app.originalTrackingUrl ? html`<a class="button" href="proxy/${id}/">Open its own interface</a>` : ''}
       ${ended ? '' : html`<button class="danger" onClick=${() => setKilling(true)}>Kill</button>`}</div>
     ${app.diagnostics ? html`<div class="verdict ${state === 'FAILED' || state === 'KILLED' ? 'error' : 'info'}"><b style=${{ whiteSpace: 'pre-wrap' }}>${app.diagnostics}</b></div>` : ''}
