@@ -31,7 +31,7 @@ pub use sequence::SequenceSource;
 pub use socket::{SocketSource, SocketTextSource};
 pub use socket_sink::SocketSink;
 
-pub use super::formats::{DeserializationSchema, JsonLines, Malformed, SerializationSchema, TextLines};
+pub use super::formats::{DeserializationSchema, JsonLines, Malformed, SerializationSchema, TextLines, from_json};
 pub use super::operators::{BadRecords, DeadLetter, OnError, Origin};
 
 use std::io;

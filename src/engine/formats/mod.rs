@@ -11,7 +11,7 @@
 mod json;
 mod text;
 
-pub use json::JsonLines;
+pub use json::{JsonLines, from_json};
 pub use text::TextLines;
 
 use std::fmt::Display;
