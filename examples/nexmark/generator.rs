@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use crate::model::{Auction, Bid, Event, Person};
+use crate::model::{Auction, Bid, Event, Person, Whole};
 use crate::timestamp::Timestamp;
 
 /// When the first event happens: 2015-07-15, as in the benchmark.
@@ -66,7 +66,7 @@ impl Generator {
     }
 
     /// Event `n`.
-    pub(crate) fn event(&self, n: u64) -> Event<'_> {
+    pub(crate) fn event(&self, n: u64) -> Whole<'_> {
         let mut random = Random::new(self.seed, n);
         match n % CYCLE {
             0 => Event::Person(self.person(n, &mut random)),

@@ -7,13 +7,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flott::connectors::{DataGeneratorSource, DeserializationSchema, FileSource, Malformed};
+use flott::connectors::{DataGeneratorSource, DeserializationSchema, FileSource, Malformed, from_json};
 use flott::engine::record::Record;
 use flott::prelude::*;
+use serde::de::DeserializeOwned;
 
 use crate::changelog::Changelog;
 use crate::generator::Generator;
-use crate::model::Event;
+use crate::model::{Auction, Bid, Event, PartOf, Person};
 use crate::timestamp::Timestamp;
 
 /// So far may events come behind later ones.
@@ -60,8 +61,8 @@ impl FromStr for Output {
     }
 }
 
-/// What a query takes of an event, if it wants it. Fields that are not taken are never copied.
-pub(crate) type Select<T> = fn(Event<'_>) -> Option<T>;
+/// What a query makes of the parts of an event that it reads, if it wants it.
+pub(crate) type Select<P, A, B, T> = fn(Event<P, A, B>) -> Option<T>;
 
 /// A query's surroundings.
 pub(crate) struct Job {
@@ -75,7 +76,12 @@ pub(crate) struct Job {
 
 impl Job {
     /// The events that `select` takes something of.
-    pub(crate) fn events<T: Record>(&self, select: Select<T>) -> DataStream<T> {
+    pub(crate) fn events<P, A, B, T: Record>(&self, select: Select<P, A, B, T>) -> DataStream<T>
+    where
+        P: for<'a> PartOf<Person<'a>> + 'static,
+        A: for<'a> PartOf<Auction<'a>> + 'static,
+        B: for<'a> PartOf<Bid<'a>> + 'static,
+    {
         match &self.input {
             Input::Files(path) => {
                 let source = FileSource::for_record_stream_format(EventLines(select), path);
@@ -83,14 +89,23 @@ impl Job {
             }
             Input::Generator { events } => {
                 let generator = Arc::new(Generator::new(self.seed, self.rate));
-                let source = DataGeneratorSource::new(*events, move |n| select(generator.event(n)));
+                let source = DataGeneratorSource::new(*events, move |n| select(generator.event(n).part()));
                 self.env.from_source(source, "Events").flat_map(|row, out: &mut Collector<'_, T>| out.extend(row))
             }
         }
     }
 
     /// The same in event time.
-    pub(crate) fn timed<T: Record>(&self, select: Select<T>, time: fn(&T) -> Timestamp) -> DataStream<T> {
+    pub(crate) fn timed<P, A, B, T: Record>(
+        &self,
+        select: Select<P, A, B, T>,
+        time: fn(&T) -> Timestamp,
+    ) -> DataStream<T>
+    where
+        P: for<'a> PartOf<Person<'a>> + 'static,
+        A: for<'a> PartOf<Auction<'a>> + 'static,
+        B: for<'a> PartOf<Bid<'a>> + 'static,
+    {
         let strategy = WatermarkStrategy::for_bounded_out_of_orderness(OUT_OF_ORDER)
             .with_timestamp_assigner(move |row: &T| EventTime(time(row).0));
         self.events(select).assign_timestamps_and_watermarks(strategy)
@@ -116,16 +131,22 @@ impl Job {
 }
 
 /// Lines that are an event each; blank ones are none.
-struct EventLines<T>(Select<T>);
+struct EventLines<P, A, B, T>(Select<P, A, B, T>);
 
-impl<T: Record> DeserializationSchema for EventLines<T> {
+impl<P, A, B, T> DeserializationSchema for EventLines<P, A, B, T>
+where
+    P: DeserializeOwned + 'static,
+    A: DeserializeOwned + 'static,
+    B: DeserializeOwned + 'static,
+    T: Record,
+{
     type Out = T;
 
     fn deserialize(&self, line: &[u8], rows: &mut Vec<T>) -> Result<(), Malformed> {
-        match Event::from_json(line) {
+        match from_json(line) {
             Ok(event) => rows.extend((self.0)(event)),
             Err(_) if line.trim_ascii().is_empty() => {}
-            Err(error) => return Err(Malformed::new(error)),
+            Err(error) => return Err(error),
         }
         Ok(())
     }

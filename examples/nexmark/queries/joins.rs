@@ -4,10 +4,18 @@ use flott::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::job::Job;
-use crate::model::Event;
+use crate::model::{Event, Unread, part};
 use crate::timestamp::Timestamp;
 
 const CATEGORY: u64 = 10;
+
+part! {
+    struct Inhabitant of Person { id: u64, name: Str, city: Str, state: Str }
+}
+
+part! {
+    struct Sale of Auction { id: u64, seller: u64, category: u64 }
+}
 
 /// A person, or something that names a person.
 #[derive(Clone, Serialize, Deserialize)]
@@ -55,17 +63,14 @@ impl KeyedProcessFunction<u64, Seller, SellerRow> for Sellers {
 }
 
 pub(super) fn q3(job: &Job) {
-    let sellers = job.events(|event| match event {
-        Event::Person(person) if ["OR", "ID", "CA"].contains(&person.state.as_ref()) => Some(Seller::Person {
-            id: person.id,
-            name: Str::from(person.name.as_ref()),
-            city: Str::from(person.city.as_ref()),
-            state: Str::from(person.state.as_ref()),
-        }),
-        Event::Auction(auction) if auction.category == CATEGORY => {
-            Some(Seller::Auction { id: auction.id, seller: auction.seller })
+    let sellers = job.events(|event: Event<Inhabitant, Sale, Unread>| match event {
+        Event::Person(Inhabitant { id, name, city, state }) => {
+            ["OR", "ID", "CA"].contains(&state.as_str()).then_some(Seller::Person { id, name, city, state })
         }
-        Event::Person(_) | Event::Auction(_) | Event::Bid(_) => None,
+        Event::Auction(Sale { id, seller, category }) => {
+            (category == CATEGORY).then_some(Seller::Auction { id, seller })
+        }
+        Event::Bid(_) => None,
     });
     let sellers = sellers.key_by(|event| match event {
         Seller::Person { id, .. } => *id,
@@ -74,27 +79,33 @@ pub(super) fn q3(job: &Job) {
     job.write(&sellers.process(Sellers::default()).name("sellers"));
 }
 
-#[derive(Clone, Serialize, Deserialize)]
-struct Item {
-    name: Str,
-    description: Str,
-    initial_bid: u64,
-    reserve: u64,
-    date_time: Timestamp,
-    expires: Timestamp,
-    seller: u64,
-    category: u64,
-    extra: Str,
+part! {
+    #[derive(Clone, Serialize)]
+    struct Item of Auction {
+        id: u64,
+        item_name: Str,
+        description: Str,
+        initial_bid: u64,
+        reserve: u64,
+        date_time: Timestamp,
+        expires: Timestamp,
+        seller: u64,
+        category: u64,
+        extra: Str,
+    }
 }
 
-#[derive(Clone, Serialize, Deserialize)]
-struct Bid {
-    bidder: u64,
-    price: u64,
-    channel: Str,
-    url: Str,
-    date_time: Timestamp,
-    extra: Str,
+part! {
+    #[derive(Clone, Serialize)]
+    struct Bid of Bid {
+        auction: u64,
+        bidder: u64,
+        price: u64,
+        channel: Str,
+        url: Str,
+        date_time: Timestamp,
+        extra: Str,
+    }
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -104,10 +115,7 @@ enum Lot {
         id: u64,
         item: Option<Item>,
     },
-    Bid {
-        auction: u64,
-        bid: Bid,
-    },
+    Bid(Bid),
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -150,15 +158,15 @@ impl KeyedProcessFunction<u64, Lot, BidOnItem> for BidsOnItems {
 
     fn process_element(&mut self, lot: Lot, ctx: &mut KeyedContext<'_, u64>, out: &mut Collector<'_, BidOnItem>) {
         match lot {
-            Lot::Auction { id, item } => {
+            Lot::Auction { item, .. } => {
                 let early = self.early.take(ctx);
                 if let Some(item) = &item {
-                    out.extend(early.into_iter().map(|bid| bid_on(id, bid, item)));
+                    out.extend(early.into_iter().map(|bid| bid_on(bid, item)));
                 }
                 self.item.update(ctx, item);
             }
-            Lot::Bid { auction, bid } => match self.item.value(ctx) {
-                Some(Some(item)) => out.collect(bid_on(auction, bid, item)),
+            Lot::Bid(bid) => match self.item.value(ctx) {
+                Some(Some(item)) => out.collect(bid_on(bid, item)),
                 Some(None) => {}
                 None => self.early.add(ctx, bid),
             },
@@ -166,8 +174,8 @@ impl KeyedProcessFunction<u64, Lot, BidOnItem> for BidsOnItems {
     }
 }
 
-fn bid_on(auction: u64, bid: Bid, item: &Item) -> BidOnItem {
-    let Bid { bidder, price, channel, url, date_time, extra } = bid;
+fn bid_on(bid: Bid, item: &Item) -> BidOnItem {
+    let Bid { auction, bidder, price, channel, url, date_time, extra } = bid;
     BidOnItem {
         auction,
         bidder,
@@ -176,7 +184,7 @@ fn bid_on(auction: u64, bid: Bid, item: &Item) -> BidOnItem {
         url,
         bid_date_time: date_time,
         bid_extra: extra,
-        item_name: item.name.clone(),
+        item_name: item.item_name.clone(),
         description: item.description.clone(),
         initial_bid: item.initial_bid,
         reserve: item.reserve,
@@ -189,34 +197,30 @@ fn bid_on(auction: u64, bid: Bid, item: &Item) -> BidOnItem {
 }
 
 pub(super) fn q20(job: &Job) {
-    let lots = job.events(|event| match event {
+    let lots = job.events(|event: Event<Unread, Item, Bid>| match event {
         Event::Person(_) => None,
-        Event::Auction(auction) => {
-            let item = (auction.category == CATEGORY).then(|| Item {
-                name: Str::from(auction.item_name.as_ref()),
-                description: Str::from(auction.description.as_ref()),
-                initial_bid: auction.initial_bid,
-                reserve: auction.reserve,
-                date_time: auction.date_time,
-                expires: auction.expires,
-                seller: auction.seller,
-                category: auction.category,
-                extra: Str::from(auction.extra.as_ref()),
-            });
-            Some(Lot::Auction { id: auction.id, item })
+        Event::Auction(item) => {
+            Some(Lot::Auction { id: item.id, item: Some(item).filter(|item| item.category == CATEGORY) })
         }
-        Event::Bid(bid) => {
-            let (channel, url) = (Str::from(bid.channel.as_ref()), Str::from(bid.url.as_ref()));
-            let (bidder, price, date_time) = (bid.bidder, bid.price, bid.date_time);
-            let extra = Str::from(bid.extra.as_ref());
-            Some(Lot::Bid { auction: bid.auction, bid: Bid { bidder, price, channel, url, date_time, extra } })
-        }
+        Event::Bid(bid) => Some(Lot::Bid(bid)),
     });
     let lots = lots.key_by(|lot| match lot {
         Lot::Auction { id, .. } => *id,
-        Lot::Bid { auction, .. } => *auction,
+        Lot::Bid(bid) => bid.auction,
     });
     job.write(&lots.process(BidsOnItems::default()).name("bids-on-items"));
+}
+
+part! {
+    struct Named of Person { id: u64, name: Str }
+}
+
+part! {
+    struct Offered of Auction { id: u64, item_name: Str, seller: u64 }
+}
+
+part! {
+    struct Paid of Bid { bidder: u64, price: u64 }
 }
 
 /// Something about a person.
@@ -291,13 +295,13 @@ impl KeyedProcessFunction<u64, Fact, Trader> for Traders {
 }
 
 pub(super) fn q23(job: &Job) {
-    let facts = job.events(|event| {
+    let facts = job.events(|event: Event<Named, Offered, Paid>| {
         Some(match event {
-            Event::Person(person) => Fact::Joins { person: person.id, name: Str::from(person.name.as_ref()) },
-            Event::Auction(auction) => {
-                Fact::Sells { person: auction.seller, item: Str::from(auction.item_name.as_ref()), auction: auction.id }
+            Event::Person(Named { id, name }) => Fact::Joins { person: id, name },
+            Event::Auction(Offered { id, item_name, seller }) => {
+                Fact::Sells { person: seller, item: item_name, auction: id }
             }
-            Event::Bid(bid) => Fact::Bids { person: bid.bidder, price: bid.price },
+            Event::Bid(Paid { bidder, price }) => Fact::Bids { person: bidder, price },
         })
     });
     let facts = facts.key_by(|fact| match fact {

@@ -49,7 +49,7 @@ pub(crate) const QUERIES: &[Query] = &[
     query("q21", "bids with the number of their channel", rows::q21),
     query("q22", "bids with the directories of their url", rows::q22),
     query("q23", "bids with the bidder, and what the bidder sells", joins::q23),
-    query("none", "events read and dropped: what reading alone takes", rows::none),
+    query("none", "lines told apart and dropped: what reading alone takes", rows::none),
 ];
 
 const fn query(name: &'static str, meaning: &'static str, build: fn(&Job)) -> Query {

@@ -7,34 +7,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::changelog::{Changelog, Maintain, Op, View, call_at_the_end};
 use crate::job::Job;
-use crate::model::Event;
+use crate::model::{Event, part};
 use crate::timestamp::Timestamp;
 
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-struct Bid {
-    auction: u64,
-    bidder: u64,
-    price: u64,
-    channel: Str,
-    url: Str,
-    #[serde(rename = "dateTime")]
-    date_time: Timestamp,
-    extra: Str,
+part! {
+    #[derive(Clone, PartialEq, Serialize)]
+    struct Bid of Bid {
+        auction: u64,
+        bidder: u64,
+        price: u64,
+        channel: Str,
+        url: Str,
+        date_time: Timestamp,
+        extra: Str,
+    }
 }
 
 fn bids(job: &Job) -> DataStream<Bid> {
-    job.events(|event| match event {
-        Event::Bid(bid) => Some(Bid {
-            auction: bid.auction,
-            bidder: bid.bidder,
-            price: bid.price,
-            channel: Str::from(bid.channel.as_ref()),
-            url: Str::from(bid.url.as_ref()),
-            date_time: bid.date_time,
-            extra: Str::from(bid.extra.as_ref()),
-        }),
-        Event::Person(_) | Event::Auction(_) => None,
-    })
+    job.events(Event::into_bid)
 }
 
 /// The last bid of a bidder for an auction.

@@ -6,7 +6,7 @@ use flott::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::job::Job;
-use crate::model::{Bid, Event};
+use crate::model::{Event, Unread, part};
 use crate::timestamp::{Timestamp, day_text, minute_text};
 
 /// Thousandths, written with a point: SQL's `decimal(23,3)`.
@@ -20,34 +20,17 @@ impl Decimal {
     }
 }
 
-fn bid<T>(event: Event<'_>, take: impl FnOnce(Bid<'_>) -> T) -> Option<T> {
-    match event {
-        Event::Bid(bid) => Some(take(bid)),
-        Event::Person(_) | Event::Auction(_) => None,
-    }
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Row<P = u64> {
-    auction: u64,
-    bidder: u64,
-    price: P,
-    date_time: Timestamp,
-    extra: Str,
+part! {
+    #[derive(Clone, Serialize)]
+    struct Row of Bid { auction: u64, bidder: u64, price: u64, date_time: Timestamp, extra: Str }
 }
 
 fn bids(job: &Job) -> DataStream<Row> {
-    job.events(|event| {
-        bid(event, |bid| {
-            let Bid { auction, bidder, price, date_time, extra, .. } = bid;
-            Row { auction, bidder, price, date_time, extra: Str::from(extra.as_ref()) }
-        })
-    })
+    job.events(Event::into_bid)
 }
 
 pub(super) fn none(job: &Job) {
-    job.write(&job.events(|_| None::<u64>));
+    job.write(&job.events(|_: Event<Unread, Unread, Unread>| None::<u64>));
 }
 
 pub(super) fn q0(job: &Job) {
@@ -55,7 +38,16 @@ pub(super) fn q0(job: &Job) {
 }
 
 pub(super) fn q1(job: &Job) {
-    job.write(&bids(job).map(|Row { auction, bidder, price, date_time, extra }| Row {
+    #[derive(Clone, Serialize, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct InEuros {
+        auction: u64,
+        bidder: u64,
+        price: Decimal,
+        date_time: Timestamp,
+        extra: Str,
+    }
+    job.write(&bids(job).map(|Row { auction, bidder, price, date_time, extra }| InEuros {
         auction,
         bidder,
         price: Decimal::in_euros(price),
@@ -65,13 +57,11 @@ pub(super) fn q1(job: &Job) {
 }
 
 pub(super) fn q2(job: &Job) {
-    #[derive(Clone, Serialize, Deserialize)]
-    struct Price {
-        auction: u64,
-        price: u64,
+    part! {
+        #[derive(Clone, Serialize)]
+        struct Price of Bid { auction: u64, price: u64 }
     }
-    let prices = job.events(|event| bid(event, |bid| Price { auction: bid.auction, price: bid.price }));
-    job.write(&prices.filter(|bid| bid.auction % 123 == 0));
+    job.write(&job.events(Event::into_bid).filter(|bid: &Price| bid.auction.is_multiple_of(123)));
 }
 
 pub(super) fn q10(job: &Job) {
@@ -104,8 +94,11 @@ pub(super) fn q13(job: &Job) {
         value: Str,
     }
     let table: Arc<[Str]> = (0..10_000).map(|key| Str::from(key.to_string())).collect();
-    let bids = job.events(|event| bid(event, |bid| (bid.auction, bid.bidder, bid.price, bid.date_time)));
-    job.write(&bids.map(move |(auction, bidder, price, date_time)| {
+    part! {
+        #[derive(Clone, Serialize)]
+        struct Plain of Bid { auction: u64, bidder: u64, price: u64, date_time: Timestamp }
+    }
+    job.write(&job.events(Event::into_bid).map(move |Plain { auction, bidder, price, date_time }| {
         let value = table[(auction % table.len() as u64) as usize].clone();
         Enriched { auction, bidder, price, date_time, value }
     }));
@@ -141,22 +134,13 @@ pub(super) fn q14(job: &Job) {
     }));
 }
 
-#[derive(Clone, Serialize, Deserialize)]
-struct Visit {
-    auction: u64,
-    bidder: u64,
-    price: u64,
-    channel: Str,
-    url: Str,
+part! {
+    #[derive(Clone, Serialize)]
+    struct Visit of Bid { auction: u64, bidder: u64, price: u64, channel: Str, url: Str }
 }
 
 fn visits(job: &Job) -> DataStream<Visit> {
-    job.events(|event| {
-        bid(event, |bid| {
-            let (channel, url) = (Str::from(bid.channel.as_ref()), Str::from(bid.url.as_ref()));
-            Visit { auction: bid.auction, bidder: bid.bidder, price: bid.price, channel, url }
-        })
-    })
+    job.events(Event::into_bid)
 }
 
 pub(super) fn q21(job: &Job) {

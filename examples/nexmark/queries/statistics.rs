@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::changelog::{Changelog, Maintain, Op, View, call_at_the_end};
 use crate::job::Job;
-use crate::model::Event;
+use crate::model::{Event, part};
 use crate::timestamp::{Timestamp, day_text, minute_text};
 
 /// How many there are: all, and by price below 10⁴, below 10⁶, and above.
@@ -39,16 +39,17 @@ impl Distinct {
     }
 }
 
-/// What is counted of a bid.
-#[derive(Clone, Serialize, Deserialize)]
-struct Bid {
-    auction: u64,
-    bidder: u64,
-    price: u64,
-    date_time: Timestamp,
-    channel: Str,
+part! {
+    /// What is counted of a bid.
+    #[derive(Clone, Serialize)]
+    struct Bid of Bid { auction: u64, bidder: u64, price: u64, date_time: Timestamp }
 }
 
+part! {
+    /// The same with the channel.
+    #[derive(Clone, Serialize)]
+    struct ChannelBid of Bid { auction: u64, bidder: u64, price: u64, date_time: Timestamp, channel: Str }
+}
 /// What has been counted for a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Tally {
@@ -56,6 +57,13 @@ struct Tally {
     bids: Counts,
     bidders: Counts,
     auctions: Counts,
+}
+
+impl From<ChannelBid> for Bid {
+    fn from(bid: ChannelBid) -> Self {
+        let ChannelBid { auction, bidder, price, date_time, channel: _ } = bid;
+        Self { auction, bidder, price, date_time }
+    }
 }
 
 /// Makes a row of a key and what was counted for it.
@@ -84,7 +92,7 @@ impl<K, O> Count<K, O> {
     }
 }
 
-impl<K: Key, O: Record> KeyedProcessFunction<K, Bid, O> for Count<K, O> {
+impl<K: Key, I: Record + Into<Bid>, O: Record> KeyedProcessFunction<K, I, O> for Count<K, O> {
     fn open(&mut self, ctx: &mut KeyedRuntimeContext<'_, K>) -> Result<(), Failure> {
         self.tally = ctx.value_state("tally");
         self.bidders = Distinct { seen: ctx.map_state("bidders") };
@@ -92,7 +100,8 @@ impl<K: Key, O: Record> KeyedProcessFunction<K, Bid, O> for Count<K, O> {
         Ok(())
     }
 
-    fn process_element(&mut self, bid: Bid, ctx: &mut KeyedContext<'_, K>, out: &mut Collector<'_, O>) {
+    fn process_element(&mut self, bid: I, ctx: &mut KeyedContext<'_, K>, out: &mut Collector<'_, O>) {
+        let bid: Bid = bid.into();
         let before = self.tally.value(ctx).copied();
         let mut tally = before.unwrap_or_default();
         let rank = rank(bid.price);
@@ -117,19 +126,6 @@ impl<K: Key, O: Record> KeyedProcessFunction<K, Bid, O> for Count<K, O> {
         let tally = self.tally.value(ctx).copied().unwrap_or_default();
         out.collect((self.row)(ctx.current_key(), &tally, Op::Insert));
     }
-}
-
-fn bids(job: &Job) -> DataStream<Bid> {
-    job.events(|event| match event {
-        Event::Bid(bid) => Some(Bid {
-            auction: bid.auction,
-            bidder: bid.bidder,
-            price: bid.price,
-            date_time: bid.date_time,
-            channel: Str::from(bid.channel.as_ref()),
-        }),
-        Event::Person(_) | Event::Auction(_) => None,
-    })
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -171,7 +167,10 @@ fn day_row(day: &i64, tally: &Tally, op: Op) -> DayRow {
 }
 
 pub(super) fn q15(job: &Job) {
-    let counts = bids(job).key_by(|bid| bid.date_time.day()).process(Count::new(job.changelog(), day_row));
+    let counts = job
+        .events(Event::into_bid)
+        .key_by(|bid: &Bid| bid.date_time.day())
+        .process(Count::new(job.changelog(), day_row));
     job.write(&counts.name("counts"));
 }
 
@@ -218,7 +217,7 @@ fn channel_row((channel, day): &(Str, i64), tally: &Tally, op: Op) -> ChannelRow
 }
 
 pub(super) fn q16(job: &Job) {
-    let by_channel = bids(job).key_by(|bid| (bid.channel.clone(), bid.date_time.day()));
+    let by_channel = job.events(Event::into_bid).key_by(|bid: &ChannelBid| (bid.channel.clone(), bid.date_time.day()));
     job.write(&by_channel.process(Count::new(job.changelog(), channel_row)).name("counts"));
 }
 
@@ -226,11 +225,9 @@ pub(super) fn q16(job: &Job) {
 #[derive(Clone)]
 struct Prices;
 
-#[derive(Clone, Serialize, Deserialize)]
-struct PriceBid {
-    auction: u64,
-    price: u64,
-    date_time: Timestamp,
+part! {
+    #[derive(Clone, Serialize)]
+    struct PriceBid of Bid { auction: u64, price: u64, date_time: Timestamp }
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -293,10 +290,6 @@ impl View<(u64, i64), PriceBid> for Prices {
 }
 
 pub(super) fn q17(job: &Job) {
-    let bids = job.events(|event| match event {
-        Event::Bid(bid) => Some(PriceBid { auction: bid.auction, price: bid.price, date_time: bid.date_time }),
-        Event::Person(_) | Event::Auction(_) => None,
-    });
-    let prices = bids.key_by(|bid| (bid.auction, bid.date_time.day()));
+    let prices = job.events(Event::into_bid).key_by(|bid: &PriceBid| (bid.auction, bid.date_time.day()));
     job.write(&prices.process(Maintain::new(Prices, job.changelog())).name("prices"));
 }

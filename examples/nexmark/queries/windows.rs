@@ -7,29 +7,27 @@ use flott::windows::TumblingProcessingTimeWindows;
 use serde::{Deserialize, Serialize};
 
 use crate::job::Job;
-use crate::model::Event;
+use crate::model::{Event, Unread, part};
 use crate::timestamp::Timestamp;
 
 const SIZE: Duration = Duration::from_secs(10);
 const SIZE_MS: i64 = 10_000;
 const SLIDE: Duration = Duration::from_secs(2);
 
-/// What a bid names, and when.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-struct Mention {
-    id: u64,
-    date_time: Timestamp,
+part! {
+    /// Who bids, and when.
+    #[derive(Clone, Copy, Serialize)]
+    struct Bidder of Bid { bidder: u64, date_time: Timestamp }
 }
 
-fn mentions(job: &Job, select: crate::job::Select<Mention>) -> DataStream<Mention> {
-    job.timed(select, |mention| mention.date_time)
+part! {
+    /// What is bid for, and when.
+    #[derive(Clone, Copy, Serialize)]
+    struct Wanted of Bid { auction: u64, date_time: Timestamp }
 }
 
-fn bidders(job: &Job) -> DataStream<Mention> {
-    mentions(job, |event| match event {
-        Event::Bid(bid) => Some(Mention { id: bid.bidder, date_time: bid.date_time }),
-        Event::Person(_) | Event::Auction(_) => None,
-    })
+fn bidders(job: &Job) -> DataStream<Bidder> {
+    job.timed(Event::into_bid, |bid: &Bidder| bid.date_time)
 }
 
 /// How many bids an auction got in the window that ends then.
@@ -84,11 +82,8 @@ struct HotWindowRow {
 }
 
 fn hottest(job: &Job) -> DataStream<HotWindowRow> {
-    let auctions = mentions(job, |event| match event {
-        Event::Bid(bid) => Some(Mention { id: bid.auction, date_time: bid.date_time }),
-        Event::Person(_) | Event::Auction(_) => None,
-    });
-    let counts = auctions.key_by(|bid| bid.id).window(SlidingEventTimeWindows::of(SIZE, SLIDE)).count();
+    let auctions = job.timed(Event::into_bid, |bid: &Wanted| bid.date_time);
+    let counts = auctions.key_by(|bid| bid.auction).window(SlidingEventTimeWindows::of(SIZE, SLIDE)).count();
     let mut best = (i64::MIN, 0);
     let candidates = counts.process(
         move |(auction, bids): (u64, u64), ctx: &mut ProcessContext<'_>, out: &mut Collector<'_, Hot>| {
@@ -120,14 +115,9 @@ pub(super) fn q5w(job: &Job) {
     job.write(&hottest(job));
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PriceRow {
-    auction: u64,
-    price: u64,
-    bidder: u64,
-    date_time: Timestamp,
-    extra: Str,
+part! {
+    #[derive(Clone, Debug, PartialEq, Serialize)]
+    struct PriceRow of Bid { auction: u64, price: u64, bidder: u64, date_time: Timestamp, extra: Str }
 }
 
 /// A bid that may be as high as the highest of the window that ends then.
@@ -214,19 +204,7 @@ impl KeyedProcessFunction<i64, Candidate, PriceRow> for HighestBids {
 }
 
 pub(super) fn q7(job: &Job) {
-    let bids = job.timed(
-        |event| match event {
-            Event::Bid(bid) => Some(PriceRow {
-                auction: bid.auction,
-                price: bid.price,
-                bidder: bid.bidder,
-                date_time: bid.date_time,
-                extra: Str::from(bid.extra.as_ref()),
-            }),
-            Event::Person(_) | Event::Auction(_) => None,
-        },
-        |bid| bid.date_time,
-    );
+    let bids = job.timed(Event::into_bid, |bid: &PriceRow| bid.date_time);
     let mut beaten = Beaten::default();
     let candidates = bids.flat_map(move |bid, out: &mut Collector<'_, Candidate>| {
         let start_ms = bid.date_time.0.div_euclid(SIZE_MS) * SIZE_MS;
@@ -237,6 +215,14 @@ pub(super) fn q7(job: &Job) {
     job.write(&candidates.key_by(|candidate| candidate.end_ms).process(HighestBids::default()).name("highest-bids"));
 }
 
+part! {
+    struct NewPerson of Person { id: u64, name: Str, date_time: Timestamp }
+}
+
+part! {
+    struct Sale of Auction { seller: u64, date_time: Timestamp }
+}
+
 /// Somebody joins, or somebody sells.
 #[derive(Clone, Serialize, Deserialize)]
 struct Seen {
@@ -244,6 +230,14 @@ struct Seen {
     /// Of one who joins.
     name: Option<Str>,
     date_time: Timestamp,
+}
+
+fn seen(event: Event<NewPerson, Sale, Unread>) -> Option<Seen> {
+    match event {
+        Event::Person(NewPerson { id, name, date_time }) => Some(Seen { id, name: Some(name), date_time }),
+        Event::Auction(Sale { seller, date_time }) => Some(Seen { id: seller, name: None, date_time }),
+        Event::Bid(_) => None,
+    }
 }
 
 /// Who joined, and whether they sell.
@@ -284,17 +278,7 @@ struct NewSellerRow {
 }
 
 pub(super) fn q8(job: &Job) {
-    let seen = job.timed(
-        |event| match event {
-            Event::Person(person) => {
-                let name = Some(Str::from(person.name.as_ref()));
-                Some(Seen { id: person.id, name, date_time: person.date_time })
-            }
-            Event::Auction(auction) => Some(Seen { id: auction.seller, name: None, date_time: auction.date_time }),
-            Event::Bid(_) => None,
-        },
-        |seen| seen.date_time,
-    );
+    let seen = job.timed(seen, |seen| seen.date_time);
     let windows = seen.key_by(|seen| seen.id).window(TumblingEventTimeWindows::of(SIZE));
     job.write(&windows.aggregate_with(
         JoinedAndSells,
@@ -339,7 +323,7 @@ struct BidderRow {
 }
 
 pub(super) fn q11(job: &Job) {
-    let sessions = bidders(job).key_by(|bid| bid.id).window(EventTimeSessionWindows::with_gap(SIZE));
+    let sessions = bidders(job).key_by(|bid| bid.bidder).window(EventTimeSessionWindows::with_gap(SIZE));
     job.write(&sessions.aggregate_with(
         Count,
         |bid_count: u64, ctx: &mut WindowContext<'_, u64>, out: &mut Collector<'_, BidderRow>| {
@@ -362,11 +346,11 @@ fn with_window(counts: &DataStream<(u64, u64)>) -> DataStream<BidderRow> {
 }
 
 pub(super) fn q12(job: &Job) {
-    let windows = bidders(job).key_by(|bid| bid.id).window(TumblingProcessingTimeWindows::of(SIZE));
+    let windows = bidders(job).key_by(|bid| bid.bidder).window(TumblingProcessingTimeWindows::of(SIZE));
     job.write(&with_window(&windows.count()));
 }
 
 pub(super) fn q12e(job: &Job) {
-    let windows = bidders(job).key_by(|bid| bid.id).window(TumblingEventTimeWindows::of(SIZE));
+    let windows = bidders(job).key_by(|bid| bid.bidder).window(TumblingEventTimeWindows::of(SIZE));
     job.write(&with_window(&windows.count()));
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::changelog::{Changelog, Maintain, Op, View, call_at_the_end};
 use crate::job::Job;
-use crate::model::{Auction, Event};
+use crate::model::{Auction, Bid, Event, PartOf, Unread, part};
 use crate::timestamp::Timestamp;
 
 /// A bid, with whatever else a query wants of it.
@@ -118,9 +118,18 @@ fn is_in<X>((opens, expires): (Timestamp, Timestamp), offer: &Offer<X>) -> bool 
     opens <= offer.date_time && offer.date_time <= expires
 }
 
-/// The winning bids, as they change. `more` of an auction, and of a bid.
-fn winning<A: Record, X: Record + Ord>(job: &Job, select: crate::job::Select<Lot<A, X>>) -> DataStream<Won<A, X>> {
-    let lots = job.events(select).key_by(|lot| match lot {
+/// The winning bids, as they change, of `LA` and `LB`: what is read of an auction, and of a bid.
+fn winning<LA, LB, A: Record, X: Record + Ord>(job: &Job) -> DataStream<Won<A, X>>
+where
+    LA: for<'a> PartOf<Auction<'a>> + Into<Lot<A, X>> + 'static,
+    LB: for<'a> PartOf<Bid<'a>> + Into<Lot<A, X>> + 'static,
+{
+    let lots = job.events(|event: Event<Unread, LA, LB>| match event {
+        Event::Person(_) => None,
+        Event::Auction(auction) => Some(auction.into()),
+        Event::Bid(bid) => Some(bid.into()),
+    });
+    let lots = lots.key_by(|lot| match lot {
         Lot::Auction { id, .. } => *id,
         Lot::Bid { auction, .. } => *auction,
     });
@@ -128,22 +137,23 @@ fn winning<A: Record, X: Record + Ord>(job: &Job, select: crate::job::Select<Lot
     lots.process(Winning { final_only, known: ValueState::default() }).name("winning-bids")
 }
 
-fn lot<A, X>(
-    event: Event<'_>,
-    more_of_auction: impl FnOnce(&Auction<'_>) -> A,
-    more_of_bid: impl FnOnce(&str) -> X,
-) -> Option<Lot<A, X>> {
-    match event {
-        Event::Person(_) => None,
-        Event::Auction(auction) => {
-            let (open, more) = ((auction.date_time, auction.expires), more_of_auction(&auction));
-            Some(Lot::Auction { id: auction.id, open, more })
-        }
-        Event::Bid(bid) => {
-            let (price, date_time, bidder) = (bid.price, bid.date_time, bid.bidder);
-            let offer = Offer { price, date_time, bidder, more: more_of_bid(&bid.extra) };
-            Some(Lot::Bid { auction: bid.auction, offer })
-        }
+part! {
+    struct Price of Bid { auction: u64, bidder: u64, price: u64, date_time: Timestamp }
+}
+
+impl<A> From<Price> for Lot<A, ()> {
+    fn from(Price { auction, bidder, price, date_time }: Price) -> Self {
+        Self::Bid { auction, offer: Offer { price, date_time, bidder, more: () } }
+    }
+}
+
+part! {
+    struct InCategory of Auction { id: u64, date_time: Timestamp, expires: Timestamp, category: u64 }
+}
+
+impl<X> From<InCategory> for Lot<u64, X> {
+    fn from(InCategory { id, date_time, expires, category }: InCategory) -> Self {
+        Self::Auction { id, open: (date_time, expires), more: category }
     }
 }
 
@@ -183,8 +193,18 @@ impl View<u64, Won<u64, ()>> for Mean {
 }
 
 pub(super) fn q4(job: &Job) {
-    let won = winning::<u64, ()>(job, |event| lot(event, |auction| auction.category, |_| ()));
+    let won = winning::<InCategory, Price, _, _>(job);
     job.write(&won.key_by(|won| won.more).process(Maintain::new(Mean, job.changelog())).name("mean-price"));
+}
+
+part! {
+    struct OfSeller of Auction { id: u64, date_time: Timestamp, expires: Timestamp, seller: u64 }
+}
+
+impl<X> From<OfSeller> for Lot<u64, X> {
+    fn from(OfSeller { id, date_time, expires, seller }: OfSeller) -> Self {
+        Self::Auction { id, open: (date_time, expires), more: seller }
+    }
 }
 
 /// The mean price of a seller's last ten auctions, by the time of the winning bid.
@@ -234,22 +254,41 @@ impl View<u64, Won<u64, ()>> for MeanOfLast {
 }
 
 pub(super) fn q6(job: &Job) {
-    let won = winning::<u64, ()>(job, |event| lot(event, |auction| auction.seller, |_| ()));
+    let won = winning::<OfSeller, Price, _, _>(job);
     job.write(&won.key_by(|won| won.more).process(Maintain::new(MeanOfLast, job.changelog())).name("mean-price"));
 }
 
-/// What q9 shows of an auction.
-#[derive(Clone, Serialize, Deserialize)]
-struct Shown {
-    item_name: Str,
-    description: Str,
-    initial_bid: u64,
-    reserve: u64,
-    date_time: Timestamp,
-    expires: Timestamp,
-    seller: u64,
-    category: u64,
-    extra: Str,
+part! {
+    /// What q9 shows of an auction.
+    #[derive(Clone, Serialize)]
+    struct Shown of Auction {
+        id: u64,
+        item_name: Str,
+        description: Str,
+        initial_bid: u64,
+        reserve: u64,
+        date_time: Timestamp,
+        expires: Timestamp,
+        seller: u64,
+        category: u64,
+        extra: Str,
+    }
+}
+
+impl<X> From<Shown> for Lot<Shown, X> {
+    fn from(shown: Shown) -> Self {
+        Self::Auction { id: shown.id, open: (shown.date_time, shown.expires), more: shown }
+    }
+}
+
+part! {
+    struct ShownBid of Bid { auction: u64, bidder: u64, price: u64, date_time: Timestamp, extra: Str }
+}
+
+impl<A> From<ShownBid> for Lot<A, Str> {
+    fn from(ShownBid { auction, bidder, price, date_time, extra }: ShownBid) -> Self {
+        Self::Bid { auction, offer: Offer { price, date_time, bidder, more: extra } }
+    }
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -276,11 +315,11 @@ struct WinnerRow {
     bid_extra: Str,
 }
 
-fn winner_row(op: Op, auction: u64, shown: Shown, offer: Offer<Str>) -> WinnerRow {
-    let Shown { item_name, description, initial_bid, reserve, date_time, expires, seller, category, extra } = shown;
+fn winner_row(op: Op, shown: Shown, offer: Offer<Str>) -> WinnerRow {
+    let Shown { id, item_name, description, initial_bid, reserve, date_time, expires, seller, category, extra } = shown;
     WinnerRow {
         op,
-        id: auction,
+        id,
         item_name,
         description,
         initial_bid,
@@ -290,7 +329,7 @@ fn winner_row(op: Op, auction: u64, shown: Shown, offer: Offer<Str>) -> WinnerRo
         seller,
         category,
         extra,
-        auction,
+        auction: id,
         bidder: offer.bidder,
         price: offer.price,
         bid_date_time: offer.date_time,
@@ -299,27 +338,14 @@ fn winner_row(op: Op, auction: u64, shown: Shown, offer: Offer<Str>) -> WinnerRo
 }
 
 fn tell_winner(changelog: Changelog, won: Won<Shown, Str>, out: &mut Collector<'_, WinnerRow>) {
-    let Won { auction, more, before, now } = won;
+    let Won { more, before, now, .. } = won;
     let shown = more.clone();
-    let before = before.map(|before| move |op| winner_row(op, auction, shown, before));
-    changelog.tell(before, |op| winner_row(op, auction, more, now), out);
+    let before = before.map(|before| move |op| winner_row(op, shown, before));
+    changelog.tell(before, |op| winner_row(op, more, now), out);
 }
 
 pub(super) fn q9(job: &Job) {
-    let won = winning::<Shown, Str>(job, |event| {
-        let shown = |auction: &Auction<'_>| Shown {
-            item_name: Str::from(auction.item_name.as_ref()),
-            description: Str::from(auction.description.as_ref()),
-            initial_bid: auction.initial_bid,
-            reserve: auction.reserve,
-            date_time: auction.date_time,
-            expires: auction.expires,
-            seller: auction.seller,
-            category: auction.category,
-            extra: Str::from(auction.extra.as_ref()),
-        };
-        lot(event, shown, |extra| Str::from(extra))
-    });
+    let won = winning::<Shown, ShownBid, _, _>(job);
     let changelog = job.changelog();
     job.write(&won.flat_map(move |won, out: &mut Collector<'_, WinnerRow>| tell_winner(changelog, won, out)));
 }
