@@ -49,18 +49,18 @@ impl KeyedProcessFunction<u64, u64, (u64, u64)> for Count {
 }
 
 /// What goes wrong, once, as soon as a checkpoint is complete.
-struct Accident {
+pub(super) struct Accident {
     output: std::path::PathBuf,
-    happened: AtomicBool,
+    pub(super) happened: AtomicBool,
     seen: AtomicU64,
 }
 
 impl Accident {
-    fn new(output: &Path) -> Arc<Self> {
+    pub(super) fn new(output: &Path) -> Arc<Self> {
         Arc::new(Self { output: output.to_owned(), happened: AtomicBool::new(false), seen: AtomicU64::new(0) })
     }
 
-    fn may_happen(&self) {
+    pub(super) fn may_happen(&self) {
         let seen = self.seen.fetch_add(1, Ordering::Relaxed);
         if seen.is_multiple_of(64) && !self.happened.load(Ordering::Relaxed) && !parts(&self.output).is_empty() {
             self.happened.store(true, Ordering::Relaxed);
@@ -70,10 +70,22 @@ impl Accident {
 }
 
 /// The visible part files.
-fn parts(dir: &Path) -> Vec<std::path::PathBuf> {
+pub(super) fn parts(dir: &Path) -> Vec<std::path::PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten();
     let paths = entries.map(|entry| entry.unwrap().path());
     paths.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("part-")).collect()
+}
+
+/// The last complete checkpoint of the one job that has any there.
+pub(super) fn latest_checkpoint(checkpoints: &Path) -> String {
+    let job = fs::read_dir(checkpoints).unwrap().next().unwrap().unwrap().path();
+    let complete = fs::read_dir(job).unwrap().map(|entry| entry.unwrap().path());
+    let complete = complete.filter(|path| path.join("_metadata").exists());
+    let latest = complete.max_by_key(|path| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        name.strip_prefix("chk-").map(|number| number.parse::<u64>().unwrap())
+    });
+    latest.unwrap().to_string_lossy().into_owned()
 }
 
 /// Counts numbers by key and writes each new count.
@@ -151,14 +163,7 @@ fn another_job_goes_on_from_a_retained_checkpoint_at_another_parallelism() {
         ];
         let error = run(&output, &accident, &first).unwrap_err();
         assert!(error.to_string().contains("an accident"), "{error}");
-        let job = fs::read_dir(&checkpoints).unwrap().next().unwrap().unwrap().path();
-        let complete = fs::read_dir(job).unwrap().map(|entry| entry.unwrap().path());
-        let complete = complete.filter(|path| path.join("_metadata").exists());
-        let latest = complete.max_by_key(|path| {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            name.strip_prefix("chk-").map(|number| number.parse::<u64>().unwrap())
-        });
-        let latest = latest.unwrap().to_string_lossy().into_owned();
+        let latest = latest_checkpoint(&checkpoints);
         let second = [("parallelism.default", after), ("execution.state-recovery.path", latest.as_str())];
         run(&output, &accident, &second).unwrap();
         assert_exactly_once(&output);

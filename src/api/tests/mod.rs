@@ -5,6 +5,7 @@ mod checkpoints;
 mod connected;
 mod connectors;
 mod graphs;
+mod lanes;
 mod partitioning;
 mod pipelines;
 mod process;
