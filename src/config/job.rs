@@ -12,7 +12,7 @@ use super::options::{
     PIPELINE_NAME, RECOVERY_CLAIM_MODE, RECOVERY_IGNORE_UNCLAIMED, RECOVERY_PATH, RESTART_STRATEGY_TYPE, SAVEPOINT_DIR,
     TASK_CANCELLATION_TIMEOUT,
 };
-use super::{Configuration, Error};
+use super::{Configuration, Error, StateBackendType, StateConfig};
 use crate::graph::plan::ExecutionMode;
 use crate::ids::Parallelism;
 
@@ -102,6 +102,8 @@ impl RestartStrategy {
 /// How checkpoints are made, and what a job starts from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckpointingConfig {
+    /// `state.backend.type`: what makes them.
+    pub backend: StateBackendType,
     /// `execution.checkpointing.timeout`; default 10 min.
     pub timeout: Duration,
     /// `execution.checkpointing.min-pause`; default none.
@@ -126,8 +128,10 @@ pub struct CheckpointingConfig {
 
 impl CheckpointingConfig {
     fn from_configuration(configuration: &Configuration) -> Result<Self, Error> {
+        let backend = StateConfig::from_configuration(configuration)?.backend;
         let retention = configuration.get::<String>(&CHECKPOINTING_RETENTION)?;
         Ok(Self {
+            backend,
             timeout: configuration.get(&CHECKPOINTING_TIMEOUT)?,
             min_pause: configuration.get(&CHECKPOINTING_MIN_PAUSE)?,
             tolerable_failures: configuration.find(&CHECKPOINTING_TOLERABLE)?,
@@ -164,6 +168,8 @@ pub struct JobConfig {
     pub checkpointing_interval: Option<Duration>,
     /// The other keys of `execution.checkpointing`, and `execution.state-recovery`.
     pub checkpointing: CheckpointingConfig,
+    /// Where keyed state lives.
+    pub state: StateConfig,
     /// `restart-strategy.*`; default: none without checkpoints, exponential delay with.
     pub restart_strategy: RestartStrategy,
     /// `task.cancellation.timeout`; default 3 min.
@@ -200,6 +206,7 @@ impl JobConfig {
             auto_watermark_interval: configuration.get(&PIPELINE_AUTO_WATERMARK_INTERVAL)?,
             checkpointing_interval,
             checkpointing: CheckpointingConfig::from_configuration(configuration)?,
+            state: StateConfig::from_configuration(configuration)?,
             restart_strategy: RestartStrategy::from_configuration(configuration, checkpointing_interval.is_some())?,
             cancellation_timeout: configuration.get(&TASK_CANCELLATION_TIMEOUT)?,
             global_parameters: configuration.find(&PIPELINE_GLOBAL_JOB_PARAMETERS)?.unwrap_or_default(),

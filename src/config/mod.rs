@@ -21,6 +21,7 @@ mod processes;
 pub mod queues;
 mod secrets;
 pub mod security;
+mod state;
 #[cfg(test)]
 mod testing;
 mod yaml;
@@ -34,4 +35,5 @@ pub use self::kind::{Kind, Ports, Value, parse_duration};
 pub use self::processes::{JobManagerConfig, TaskManagerConfig};
 pub use self::queues::{InvalidQueues, QueuesConfig};
 pub use self::secrets::{MASK, is_secret};
+pub use self::state::{StateBackendType, StateConfig};
 pub use crate::rpc::Security;

@@ -11,6 +11,7 @@
 pub mod checkpoint;
 pub mod connectors;
 pub mod formats;
+pub mod lsm;
 pub mod network;
 pub mod operators;
 pub mod record;

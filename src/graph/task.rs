@@ -62,6 +62,25 @@ pub struct StateFile {
     /// Whether there is state in it that every subtask is given, at the same parallelism too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub union: bool,
+    /// Files beside it that belong to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<RunFile>,
+}
+
+impl StateFile {
+    /// Bytes of it and the files beside it.
+    pub fn all_bytes(&self) -> u64 {
+        self.bytes + self.runs.iter().map(|run| run.bytes).sum::<u64>()
+    }
+}
+
+/// A file beside that of a subtask's state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFile {
+    /// Its name, in the same directory.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
 }
 
 /// An edge into a subtask: its input gate. Flink's `InputGateDeploymentDescriptor`.

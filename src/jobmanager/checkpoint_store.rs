@@ -316,7 +316,7 @@ mod tests {
         std::fs::create_dir_all(&manifest.directory).unwrap();
         let path = Path::new(&manifest.directory).join("v-0-0").to_string_lossy().into_owned();
         std::fs::write(&path, "state").unwrap();
-        let file = StateFile { path, bytes: 5, operators: Vec::new(), union: false };
+        let file = StateFile { path, bytes: 5, operators: Vec::new(), union: false, runs: Vec::new() };
         manifest.operators.push(OperatorState {
             operator: OperatorId(1),
             uid: None,

@@ -32,7 +32,7 @@ use crate::protocol::job::JobStatus;
 use crate::protocol::worker::ToWorker;
 use crate::storage::files::path_of_uri;
 use crate::time::{Clock, Deadline, Now, Stopwatch, SystemClock};
-use crate::worker::{Next, perform};
+use crate::worker::{Next, perform, state_backend};
 
 /// Reports that wait for the loop. When full, subtasks wait.
 const EVENTS_LEN_MAX: usize = 1024;
@@ -63,6 +63,7 @@ fn prepare(job: Job, given: &Configuration, temporary_dir: PathBuf) -> Result<Lo
         plan: Arc::clone(&plan),
         program,
         temporary_dir: temporary_dir.clone(),
+        state_backend: state_backend(&config.state, config.state.process_size, &temporary_dir),
         flushing: Flushing::new(plan.resolved_mode(), config.buffer_timeout),
         storage: Arc::new(LocalStorage),
         auto_watermark_interval: config.auto_watermark_interval,

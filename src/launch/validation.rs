@@ -9,6 +9,7 @@ use crate::config::{Configuration, JobConfig};
 use crate::engine::checkpoint::{LocalStorage, RestoreReport, WrittenStates, read_manifest};
 use crate::engine::operators::AsyncPort;
 use crate::engine::runtime::{Blueprint, Flushing};
+use crate::engine::state::StateBackend;
 use crate::graph::job_graph::{self, JobGraph};
 use crate::graph::task::Failure;
 use crate::protocol::roles;
@@ -43,6 +44,7 @@ fn report(job: Job, config: &JobConfig) -> Result<RestoreReport, Error> {
         plan: Arc::new(plan),
         program,
         temporary_dir: std::env::temp_dir(),
+        state_backend: StateBackend::default(),
         flushing: Flushing::new(crate::graph::plan::ExecutionMode::Streaming, Some(Duration::ZERO)),
         storage: Arc::new(LocalStorage),
         auto_watermark_interval: config.auto_watermark_interval,

@@ -7,7 +7,7 @@ use crate::engine::operators::{
     KeySelector, KeyedProcess, KeyedProcessFunction, Operator, OperatorContext, Output, OutputTag, key_selector,
 };
 use crate::engine::record::{Batch, Key, Keyed, Record, Rows, Times};
-use crate::engine::state::{Redistribution, Restore, TakePart, TakeSection};
+use crate::engine::state::{Redistribution, Restore, StateBackend, TakePart, TakeSection};
 use crate::graph::plan::ExecutionMode;
 use crate::graph::task::Failure;
 use crate::ids::{ExecutionAttemptId, JobId, VertexId};
@@ -66,6 +66,7 @@ impl<K: Key, I: Record, O: Record> KeyedOneInputHarness<K, I, O> {
             restored_from: None,
             auto_watermark_interval: Duration::from_millis(200),
             temporary_dir: std::env::temp_dir(),
+            state_backend: StateBackend::default(),
             side_outputs: BTreeMap::new(),
         };
         let emitted = Emitted { rows: Vec::new(), sides: Vec::new(), now: Now(0) };
@@ -76,6 +77,13 @@ impl<K: Key, I: Record, O: Record> KeyedOneInputHarness<K, I, O> {
     #[must_use]
     pub fn execution_mode(mut self, mode: ExecutionMode) -> Self {
         self.context.execution_mode = mode;
+        self
+    }
+
+    /// Sets where states live, before the function is opened.
+    #[must_use]
+    pub fn state_backend(mut self, backend: StateBackend) -> Self {
+        self.context.state_backend = backend;
         self
     }
 

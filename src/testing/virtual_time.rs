@@ -17,6 +17,7 @@ use crate::engine::network::Network;
 use crate::engine::operators::{AsyncPort, NextDiscovery, ProgramCode, SplitEnumerator};
 use crate::engine::record::Record;
 use crate::engine::runtime::{Blueprint, Connect, Flushing, Mail, Step, Stepped, TaskEvent};
+use crate::engine::state::StateBackend;
 use crate::graph::job_graph::{JobGraph, Settings};
 use crate::graph::plan::NodeIndex;
 use crate::graph::task::{Committable, ExecutionState, Failure, Split, TaskDeployment};
@@ -56,6 +57,7 @@ pub fn execute(env: &StreamExecutionEnvironment, name: &str) -> Result<(), Error
         plan: Arc::new(plan),
         program,
         temporary_dir: std::env::temp_dir().join(format!("flott-virtual-{:08x}", fastrand::u32(..))),
+        state_backend: StateBackend::default(),
         storage: Arc::new(LocalStorage),
         auto_watermark_interval: Duration::from_millis(200),
         async_port: AsyncPort::at_once(),

@@ -13,6 +13,7 @@ use super::error::Error;
 use super::orders::{Next, perform};
 use super::orphan;
 use super::reports::Reporter;
+use super::state::state_backend;
 use crate::config::{Configuration, JobConfig};
 use crate::engine::checkpoint::LocalStorage;
 use crate::engine::network::{Network, NetworkConfig, OPEN_BYTES};
@@ -105,6 +106,7 @@ impl Worker {
             plan: Arc::new(stored),
             program,
             auto_watermark_interval: config.auto_watermark_interval,
+            state_backend: state_backend(&config.state, environment.memory, &environment.temporary_dir),
             temporary_dir: environment.temporary_dir,
             storage: Arc::new(LocalStorage),
             async_port: AsyncPort::tokio(),

@@ -18,9 +18,11 @@ mod membership;
 mod orders;
 mod orphan;
 mod reports;
+mod state;
 
 pub use self::error::Error;
 #[cfg(test)]
 pub(crate) use self::membership::take_part;
 pub(crate) use self::membership::{Membership, run};
 pub(crate) use self::orders::{Next, perform};
+pub(crate) use self::state::state_backend;

@@ -10,4 +10,5 @@ mod partitioning;
 mod pipelines;
 mod process;
 mod settings;
+mod state_on_disk;
 mod windows;

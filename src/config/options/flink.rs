@@ -43,6 +43,10 @@ options! { honoured: true;
     TASKMANAGER_MEMORY: Memory, "taskmanager.memory.process.size" = "1gb",
         "Memory of a TaskManager with its workers: the size of its container."
         aka ["taskmanager.memory.flink.size", "taskmanager.heap.size", "taskmanager.heap.mb"];
+    MANAGED_MEMORY_SIZE: Memory, "taskmanager.memory.managed.size",
+        "Of that, what the states of backend disk may have in memory; by default a share.";
+    MANAGED_MEMORY_FRACTION: Number, "taskmanager.memory.managed.fraction" = "0.4",
+        "The share, unless the size is set.";
     JOBMANAGER_MEMORY: Memory, "jobmanager.memory.process.size" = "256mb",
         "Memory of a JobManager: the size of its container."
         aka ["jobmanager.memory.flink.size", "jobmanager.heap.size", "jobmanager.heap.mb"];
@@ -65,6 +69,8 @@ options! { honoured: true;
         "Where scripts keep the process ids of daemons.";
 
     // Jobs
+    STATE_BACKEND: OneOf(&["hashmap", "disk", "rocksdb", "forst", "filesystem", "jobmanager"]), "state.backend.type" = "hashmap",
+        "Where keyed state lives: hashmap in memory, disk (rocksdb and forst mean the same) also beyond it." aka ["state.backend"];
     EXECUTION_TARGET: Text, "execution.target",
         "Where flott run submits to: yarn-per-job, yarn-application, yarn-session, remote, local.";
     EXECUTION_ATTACHED: Flag, "execution.attached" = "false",

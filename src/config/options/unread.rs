@@ -9,8 +9,6 @@ options! { honoured: false;
     REST_RETRY_DELAY: Duration, "rest.retry.delay" = "3 s", "Pause between tries.";
     REST_ASYNC_STORE_DURATION: Duration, "rest.async.store-duration" = "5 min", "How long results of savepoints can be asked for.";
     TASKMANAGER_RPC_PORT: Ports, "taskmanager.rpc.port" = "0", "Port of the TaskManager.";
-    MANAGED_MEMORY_SIZE: Memory, "taskmanager.memory.managed.size", "Memory of state, sorts and hash tables.";
-    MANAGED_MEMORY_FRACTION: Number, "taskmanager.memory.managed.fraction" = "0.4", "The same as a share.";
     NETWORK_MEMORY_FRACTION: Number, "taskmanager.memory.network.fraction" = "0.1", "Share of network buffers."
         aka ["taskmanager.network.memory.fraction"];
     NETWORK_MEMORY_MIN: Memory, "taskmanager.memory.network.min" = "64mb", "Least memory of network buffers."
@@ -32,8 +30,6 @@ options! { honoured: false;
     SCHEDULER_MODE: Text, "scheduler-mode", "REACTIVE rescales with the cluster.";
     FAILOVER_STRATEGY: OneOf(&["region", "full"]), "jobmanager.execution.failover-strategy" = "region",
         "What is restarted after a failure.";
-    STATE_BACKEND: OneOf(&["hashmap", "rocksdb", "forst", "disk", "filesystem", "jobmanager"]), "state.backend.type" = "hashmap",
-        "Where keyed state lives." aka ["state.backend"];
     CHECKPOINTING_MODE: OneOf(&["exactly_once", "at_least_once"]), "execution.checkpointing.mode" = "exactly_once",
         "What a restore guarantees.";
     CHECKPOINTING_CONCURRENT: Integer, "execution.checkpointing.max-concurrent-checkpoints" = "1", "Checkpoints in flight.";

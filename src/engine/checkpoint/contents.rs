@@ -68,7 +68,7 @@ pub struct StateContents {
     pub types: Vec<String>,
     /// Why entries cannot be shown, if they cannot.
     pub opaque: Option<String>,
-    /// Number of entries.
+    /// Number of entries; of state on disk at most so many, since some may stand in several of its files.
     pub entries: u64,
     /// Number of key groups that have entries.
     pub key_groups: usize,
@@ -158,6 +158,12 @@ fn add_states(
 ) -> Result<(), Failure> {
     for state in file.index.states.iter().filter(|state| state.operator == operator) {
         states.entry(state.name.clone()).or_insert_with(|| Gathered::new(state));
+    }
+    for run in &file.index.runs {
+        let state = file.index.states.get(run.state as usize).filter(|state| state.operator == operator);
+        let Some(Gathered { contents, .. }) = state.and_then(|state| states.get_mut(&state.name)) else { continue };
+        contents.entries += run.entries;
+        contents.bytes += run.bytes;
     }
     let mut bytes = Vec::new();
     for at in 0..file.index.sections.len() {

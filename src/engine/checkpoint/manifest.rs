@@ -95,7 +95,7 @@ impl Manifest {
             .operators
             .iter()
             .flat_map(|operator| operator.files.iter().flatten())
-            .map(|file| (file.path.as_str(), file.bytes))
+            .map(|file| (file.path.as_str(), file.all_bytes()))
             .collect();
         files.sort_unstable();
         files.dedup();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::manifest::{MANIFEST_NAME, MANIFEST_VERSION, Manifest};
-use crate::graph::task::Failure;
+use crate::graph::task::{Failure, StateFile};
 use crate::rpc::io_cause;
 use crate::storage::files::{self, Creation, path_of_uri};
 
@@ -70,12 +70,16 @@ pub fn read_manifest(place: &str) -> Result<Manifest, Failure> {
 /// The first that is missing or of another length, by name.
 pub fn check_files(manifest: &Manifest) -> Result<(), Failure> {
     let files = manifest.operators.iter().flat_map(|operator| operator.files.iter().flatten());
-    for file in files {
-        let path = &file.path;
-        match fs::metadata(path) {
-            Ok(metadata) if metadata.len() == file.bytes => {}
+    let beside = |path: &str, name: &str| Path::new(path).with_file_name(name).to_string_lossy().into_owned();
+    let with_runs = |file: &'_ StateFile| {
+        let runs = file.runs.iter().map(|run| (beside(&file.path, &run.name), run.bytes));
+        std::iter::once((file.path.clone(), file.bytes)).chain(runs).collect::<Vec<_>>()
+    };
+    for (path, bytes) in files.flat_map(with_runs) {
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.len() == bytes => {}
             Ok(metadata) => {
-                let (found, bytes) = (metadata.len(), file.bytes);
+                let found = metadata.len();
                 let message = format!("the checkpoint's file {path} is damaged: it has {found} bytes, and had {bytes}");
                 return Err(Failure::permanent(message));
             }
@@ -111,7 +115,6 @@ mod tests {
 
     use super::*;
     use crate::engine::checkpoint::OperatorState;
-    use crate::graph::task::StateFile;
     use crate::ids::{CheckpointId, JobId, OperatorId};
     use crate::time::Now;
 
@@ -151,7 +154,8 @@ mod tests {
     fn a_directory_that_was_copied_has_its_own_files() {
         let directory = tempfile::tempdir().unwrap();
         let place = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
-        let file = |path: String| Some(StateFile { path, bytes: 1, operators: Vec::new(), union: false });
+        let file =
+            |path: String| Some(StateFile { path, bytes: 1, operators: Vec::new(), union: false, runs: Vec::new() });
         let operator = |files| OperatorState {
             operator: OperatorId(1),
             uid: None,

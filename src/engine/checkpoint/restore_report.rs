@@ -318,7 +318,8 @@ mod tests {
         one.unkeyed("count", vec![7u32]);
         one.unkeyed("gone", vec![1u8]);
         two.unkeyed("names", vec!["a".to_owned()]);
-        let file = write_states(&LocalStorage, &path, "f", vec![(OperatorId(1), one), (OperatorId(2), two)]).unwrap();
+        let file =
+            write_states(&LocalStorage, &path, "f", false, vec![(OperatorId(1), one), (OperatorId(2), two)]).unwrap();
         let state = |id: u128, name: &str, file: Option<crate::graph::task::StateFile>| OperatorState {
             operator: OperatorId(id),
             uid: None,

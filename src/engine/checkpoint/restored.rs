@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 
-use super::state_file::{OpenFile, StateEntry};
+use super::state_file::{OpenFile, RunEntry, StateEntry};
 use super::storage::CheckpointStorage;
-use crate::engine::state::{Redistribution, Restore, Section, TakePart, TakeSection};
+use crate::engine::lsm::Run;
+use crate::engine::record::order_range;
+use crate::engine::state::schema::Schema;
+use crate::engine::state::{Redistribution, Restore, Section, Sections, TakePart, TakeSection, write_runs};
 use crate::graph::task::{Failure, RestoredFile};
 use crate::ids::OperatorId;
 use crate::time::Now;
@@ -18,18 +21,23 @@ pub struct Taker {
     pub parallelism: u32,
     /// Its key groups.
     pub groups: Range<u32>,
+    /// Number of key groups over all subtasks.
+    pub max_parallelism: u32,
 }
 
 /// The files that a subtask restores from, open.
-pub struct RestoredStates {
+pub struct RestoredStates<'s> {
     files: Vec<WrittenFile>,
     taker: Taker,
+    storage: &'s dyn CheckpointStorage,
 }
 
 struct WrittenFile {
     subtask: u32,
     parallelism: u32,
     file: OpenFile,
+    /// Runs of the index that were taken out.
+    taken: Vec<usize>,
 }
 
 impl WrittenFile {
@@ -46,6 +54,41 @@ impl WrittenFile {
         (0..index.sections.len()).filter(matches).collect()
     }
 
+    /// The runs of a state, in order of age.
+    fn runs(&self, operator: OperatorId, state: &str) -> Vec<usize> {
+        let index = &self.file.index;
+        let is_of_state = |run: &RunEntry| {
+            index.states.get(run.state as usize).is_some_and(|known| known.operator == operator && known.name == state)
+        };
+        let left = |at: &usize| !self.taken.contains(at) && is_of_state(&index.runs[*at]);
+        (0..index.runs.len()).filter(left).collect()
+    }
+
+    fn open_runs(&self, storage: &dyn CheckpointStorage, runs: &[usize], taker: &Taker) -> Result<Vec<Run>, Failure> {
+        let (first, last) = order_range(&taker.groups, taker.max_parallelism);
+        let open = |at: &usize| Ok(self.file.run(storage, &self.file.index.runs[*at])?.within(first, last));
+        let runs: Vec<Run> = runs.iter().map(open).collect::<Result<_, Failure>>()?;
+        Ok(runs.into_iter().filter(|run| !run.is_empty()).collect())
+    }
+
+    /// Gives what the runs of a state hold, as sections.
+    fn visit_runs(
+        &self,
+        storage: &dyn CheckpointStorage,
+        operator: OperatorId,
+        state: &str,
+        taker: &Taker,
+        take: TakeSection<'_>,
+    ) -> Result<(), Failure> {
+        let at = self.runs(operator, state);
+        let Some(first) = at.first() else { return Ok(()) };
+        let runs = self.open_runs(storage, &at, taker)?;
+        let entry = &self.file.index.states[self.file.index.runs[*first].state as usize];
+        let mut read = ReadRuns { entry, take };
+        // What has expired is dropped by whoever takes it.
+        write_runs(runs.iter(), taker.max_parallelism, &|_| true, &mut read)
+    }
+
     fn read(
         &mut self,
         at: usize,
@@ -59,35 +102,48 @@ impl WrittenFile {
     }
 }
 
-impl RestoredStates {
+/// Hands the sections of runs on.
+struct ReadRuns<'a, 't> {
+    entry: &'a StateEntry,
+    take: TakeSection<'t>,
+}
+
+impl Sections for ReadRuns<'_, '_> {
+    fn section(&mut self, group: Option<u32>, entries: u64, bytes: &[u8]) -> Result<(), Failure> {
+        let StateEntry { name: state, schema, parts, .. } = self.entry;
+        (self.take)(Section { state, group, entries, bytes, schema, parts })
+    }
+}
+
+impl<'s> RestoredStates<'s> {
     /// Opens the files, and checks their indexes.
     ///
     /// # Errors
     /// A file that is missing or damaged, by name.
-    pub fn open(storage: &dyn CheckpointStorage, files: &[RestoredFile], taker: Taker) -> Result<Self, Failure> {
+    pub fn open(storage: &'s dyn CheckpointStorage, files: &[RestoredFile], taker: Taker) -> Result<Self, Failure> {
         let open = |RestoredFile { file, subtask, parallelism }: &RestoredFile| {
             let file = OpenFile::open(storage, &file.path)?;
-            Ok(WrittenFile { subtask: *subtask, parallelism: *parallelism, file })
+            Ok(WrittenFile { subtask: *subtask, parallelism: *parallelism, file, taken: Vec::new() })
         };
-        Ok(Self { files: files.iter().map(open).collect::<Result<_, Failure>>()?, taker })
+        Ok(Self { files: files.iter().map(open).collect::<Result<_, Failure>>()?, taker, storage })
     }
 
     /// What they hold for one operator, which is restored now, if the job goes on from a checkpoint at all.
-    pub fn operator(&mut self, operator: OperatorId, is_restored: bool, now: Now) -> RestoredOperator<'_> {
+    pub fn operator(&mut self, operator: OperatorId, is_restored: bool, now: Now) -> RestoredOperator<'_, 's> {
         RestoredOperator { states: self, operator, is_restored, now, asked: Vec::new() }
     }
 }
 
 /// What a checkpoint holds for one operator of a subtask.
-pub struct RestoredOperator<'a> {
-    states: &'a mut RestoredStates,
+pub struct RestoredOperator<'a, 's> {
+    states: &'a mut RestoredStates<'s>,
     operator: OperatorId,
     is_restored: bool,
     now: Now,
     asked: Vec<String>,
 }
 
-impl RestoredOperator<'_> {
+impl RestoredOperator<'_, '_> {
     /// States in the checkpoint that nobody has asked for: the program has them no more.
     pub fn unclaimed(&self) -> Vec<String> {
         let states = self.states.files.iter().flat_map(|file| &file.file.index.states);
@@ -101,7 +157,7 @@ impl RestoredOperator<'_> {
     }
 }
 
-impl Restore for RestoredOperator<'_> {
+impl Restore for RestoredOperator<'_, '_> {
     fn now(&self) -> Now {
         self.now
     }
@@ -112,7 +168,7 @@ impl Restore for RestoredOperator<'_> {
 
     fn visit(&mut self, state: &str, section: TakeSection<'_>) -> Result<(), Failure> {
         self.asked.push(state.to_owned());
-        let RestoredStates { files, taker } = &mut *self.states;
+        let RestoredStates { files, taker, storage } = &mut *self.states;
         let mut bytes = Vec::new();
         for file in files.iter_mut().filter(|file| !file.is_anothers(taker)) {
             for at in file.sections(self.operator, state) {
@@ -121,13 +177,30 @@ impl Restore for RestoredOperator<'_> {
                     file.read(at, &mut bytes, &mut *section)?;
                 }
             }
+            file.visit_runs(*storage, self.operator, state, taker, section)?;
         }
         Ok(())
     }
 
+    fn take_runs(&mut self, state: &str, wanted: &dyn Fn(&Schema, &[String]) -> bool) -> Result<Vec<Run>, Failure> {
+        let RestoredStates { files, taker, storage } = &mut *self.states;
+        let mut taken = Vec::new();
+        for file in files.iter_mut().filter(|file| !file.is_anothers(taker)) {
+            let mut at = file.runs(self.operator, state);
+            let index = &file.file.index;
+            at.retain(|at| {
+                let StateEntry { schema, parts, .. } = &index.states[index.runs[*at].state as usize];
+                wanted(schema, parts)
+            });
+            taken.extend(file.open_runs(*storage, &at, taker)?);
+            file.taken.append(&mut at);
+        }
+        Ok(taken)
+    }
+
     fn visit_list(&mut self, state: &str, share: Redistribution, part: TakePart<'_>) -> Result<(), Failure> {
         self.asked.push(state.to_owned());
-        let RestoredStates { files, taker } = &mut *self.states;
+        let RestoredStates { files, taker, .. } = &mut *self.states;
         let entries = |file: &WrittenFile| -> u64 {
             let sections = file.sections(self.operator, state).into_iter();
             sections.map(|at| file.file.index.sections[at].entries).sum()
@@ -182,7 +255,7 @@ mod tests {
         state: &str,
         (subtask, parallelism): (u32, u32),
     ) -> Vec<u32> {
-        let taker = Taker { subtask, parallelism, groups: 0..1 };
+        let taker = Taker { subtask, parallelism, groups: 0..1, max_parallelism: 1 };
         let mut states = RestoredStates::open(&LocalStorage, files, taker).unwrap();
         let mut elements = Vec::new();
         let part: TakePart<'_> = &mut |section, wanted| {
@@ -211,7 +284,7 @@ mod tests {
                 let mut snapshot = Snapshot::default();
                 snapshot.unkeyed("list", list.clone());
                 snapshot.unkeyed(&union, list.clone());
-                let file = write_states(&LocalStorage, &path, &subtask.to_string(), vec![(OPERATOR, snapshot)]).unwrap();
+                let file = write_states(&LocalStorage, &path, &subtask.to_string(), false, vec![(OPERATOR, snapshot)]).unwrap();
                 prop_assert!(file.as_ref().is_none_or(|file| file.union));
                 files.extend(file.map(|file| RestoredFile { file, subtask, parallelism: before }));
             }

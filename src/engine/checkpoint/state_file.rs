@@ -4,21 +4,25 @@
 //! "FLOTTST1" │ section │ section │ … │ index (postcard) │ offset u64, length u64, crc u32 of the index │ "FST1"
 //! ```
 //! A section holds entries of one state and key group; the index says where, how many, and their checksum. Numbers are
-//! little-endian.
+//! little-endian. State that lies on disk stands beside it, in files of its own: each a run, which several checkpoints may
+//! hold by links, and which goes with the last of them; the index names them. The end tells an index with runs ("FST2") from one without.
 
 use std::io::{self, SeekFrom};
 
 use serde::{Deserialize, Serialize};
 
 use super::storage::{CheckpointStorage, NewFile, StoredFile};
+use crate::engine::lsm::Run;
 use crate::engine::state::schema::Schema;
 use crate::engine::state::{Sections, Snapshot, is_union_state};
-use crate::graph::task::{Failure, StateFile};
+use crate::graph::task::{Failure, RunFile, StateFile};
 use crate::ids::OperatorId;
 use crate::rpc::io_cause;
 
 const MAGIC: &[u8; 8] = b"FLOTTST1";
 const END_MAGIC: &[u8; 4] = b"FST1";
+/// With an index that names runs.
+const END_MAGIC_RUNS: &[u8; 4] = b"FST2";
 const FOOTER_BYTES: u64 = 8 + 8 + 4 + 4;
 /// An index beyond this is a damaged one.
 const INDEX_BYTES_MAX: u64 = 1 << 30;
@@ -27,6 +31,20 @@ const INDEX_BYTES_MAX: u64 = 1 << 30;
 pub(super) struct Index {
     pub(super) states: Vec<StateEntry>,
     pub(super) sections: Vec<SectionEntry>,
+    #[serde(skip)]
+    pub(super) runs: Vec<RunEntry>,
+}
+
+/// A file with entries of one state in order, in the same directory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct RunEntry {
+    /// Position among the states.
+    pub(super) state: u32,
+    pub(super) name: String,
+    /// The first and the last place among all hashes whose entries count.
+    pub(super) range: (u64, u64),
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,7 +67,13 @@ pub(super) struct SectionEntry {
     crc: u32,
 }
 
-/// Writes what the operators of a subtask held. Absent where nothing held anything: then there is no file.
+/// State in runs of fewer bytes is written into the file itself.
+const RUNS_BYTES_MIN: u64 = 64 << 10;
+/// A section of more is followed by another of the same key group.
+const SECTION_BYTES_MAX: u64 = 4 << 20;
+
+/// Writes what the operators of a subtask held. Absent where nothing held anything: then there is no file. `whole`: nothing is
+/// shared with other checkpoints, and every backend can read it alike, as a savepoint's user expects.
 ///
 /// # Errors
 /// A place that cannot be written, or a state that serde cannot write.
@@ -57,15 +81,22 @@ pub fn write_states(
     storage: &dyn CheckpointStorage,
     directory: &str,
     name: &str,
+    whole: bool,
     operators: Vec<(OperatorId, Snapshot)>,
 ) -> Result<Option<StateFile>, Failure> {
-    let mut writer = Writer { storage, directory, name, file: None, position: 0, index: Index::default() };
+    let (index, runs) = (Index::default(), Vec::new());
+    let mut writer = Writer { storage, directory, name, file: None, position: 0, index, runs };
     for (operator, snapshot) in operators {
         for state in snapshot.into_states() {
             let parts = state.parts.iter().map(|part| (*part).to_owned()).collect();
             let schema = Schema::clone(&state.schema);
             writer.index.states.push(StateEntry { operator, name: state.name, parts, schema });
-            state.entries.write(&mut writer)?;
+            let runs = state.entries.runs();
+            if whole || runs.iter().map(Run::bytes).sum::<u64>() < RUNS_BYTES_MIN {
+                state.entries.write(&mut writer)?;
+            } else {
+                runs.iter().try_for_each(|run| writer.run(run))?;
+            }
         }
     }
     writer.finish()
@@ -79,9 +110,30 @@ struct Writer<'a> {
     file: Option<Box<dyn NewFile>>,
     position: u64,
     index: Index,
+    /// Those that are put beside the file, so that a run is put there once.
+    runs: Vec<(Run, RunFile)>,
 }
 
 impl Writer<'_> {
+    /// Puts a run of the last state beside the file.
+    fn run(&mut self, run: &Run) -> Result<(), Failure> {
+        let known = self.runs.iter().find(|(known, _)| known.is_of_file(run)).map(|(_, file)| file.clone());
+        let file = match known {
+            Some(file) => file,
+            None => {
+                let name = format!("{}-{}.run", self.name, self.runs.len());
+                self.storage.put_run(self.directory, &name, run)?;
+                let file = RunFile { name, bytes: run.bytes() };
+                self.runs.push((run.clone(), file.clone()));
+                file
+            }
+        };
+        let RunFile { name, bytes } = file;
+        let state = self.index.states.len() as u32 - 1;
+        self.index.runs.push(RunEntry { state, name, range: run.range(), entries: run.entries(), bytes });
+        Ok(())
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         if self.file.is_none() {
             self.file = Some(self.storage.create(self.directory, self.name)?);
@@ -101,23 +153,30 @@ impl Writer<'_> {
     }
 
     fn finish(mut self) -> Result<Option<StateFile>, Failure> {
-        if self.file.is_none() {
+        if self.file.is_none() && self.index.runs.is_empty() {
             return Ok(None);
         }
-        let index = postcard::to_allocvec(&self.index).map_err(|error| Failure::permanent(error.to_string()))?;
+        let (index, end) = match self.index.runs.as_slice() {
+            [] => (postcard::to_allocvec(&self.index), END_MAGIC),
+            runs => (postcard::to_allocvec(&(&self.index, runs)), END_MAGIC_RUNS),
+        };
+        let index = index.map_err(|error| Failure::permanent(error.to_string()))?;
+        // Its place is behind the head, which is there with the first byte.
+        self.write(&[])?;
         let offset = self.position;
         self.write(&index)?;
         let mut footer = Vec::new();
         footer.extend_from_slice(&offset.to_le_bytes());
         footer.extend_from_slice(&(index.len() as u64).to_le_bytes());
         footer.extend_from_slice(&crc32c::crc32c(&index).to_le_bytes());
-        footer.extend_from_slice(END_MAGIC);
+        footer.extend_from_slice(end);
         self.write(&footer)?;
         let Some(file) = self.file.take() else { return Ok(None) };
         let mut operators: Vec<OperatorId> = self.index.states.iter().map(|state| state.operator).collect();
         operators.dedup();
         let union = self.index.states.iter().any(|state| is_union_state(&state.name));
-        Ok(Some(StateFile { path: file.publish()?, bytes: self.position, operators, union }))
+        let runs = self.runs.into_iter().map(|(_, file)| file).collect();
+        Ok(Some(StateFile { path: file.publish()?, bytes: self.position, operators, union, runs }))
     }
 }
 
@@ -130,7 +189,7 @@ impl Sections for Writer<'_> {
         let state = self.index.states.len() as u32 - 1;
         let (len, end) = (bytes.len() as u64, self.position);
         match self.index.sections.last_mut() {
-            Some(last) if last.state == state && last.group == group => {
+            Some(last) if last.state == state && last.group == group && last.len < SECTION_BYTES_MAX => {
                 last.crc = crc32c::crc32c_append(last.crc, bytes);
                 last.len += len;
                 last.entries += entries;
@@ -151,6 +210,12 @@ pub(super) struct OpenFile {
 }
 
 impl OpenFile {
+    /// Opens a run beside it.
+    pub(super) fn run(&self, storage: &dyn CheckpointStorage, entry: &RunEntry) -> Result<Run, Failure> {
+        let (first, last) = entry.range;
+        Ok(storage.open_run(&self.path, &entry.name)?.within(first, last))
+    }
+
     pub(super) fn open(storage: &dyn CheckpointStorage, path: &str) -> Result<Self, Failure> {
         let mut file = storage.open(path).map_err(|failure| failure.of_damaged_file(path))?;
         let index = read_index(file.as_mut()).map_err(|error| damaged(path, &error))?;
@@ -171,9 +236,11 @@ fn read_index(file: &mut dyn StoredFile) -> io::Result<Index> {
     file.read_exact(&mut footer)?;
     let (offset, len) = (number(&footer[..8]), number(&footer[8..16]));
     let crc = number(&footer[16..20]) as u32;
-    if &footer[20..] != END_MAGIC {
-        return Err(malformed("it does not end as a state file does"));
-    }
+    let has_runs = match &footer[20..] {
+        end if end == END_MAGIC => false,
+        end if end == END_MAGIC_RUNS => true,
+        _ => return Err(malformed("it does not end as a state file does")),
+    };
     if len > INDEX_BYTES_MAX || offset.checked_add(len) != Some(start) {
         return Err(malformed("its index does not lie where it says"));
     }
@@ -183,7 +250,12 @@ fn read_index(file: &mut dyn StoredFile) -> io::Result<Index> {
     if crc32c::crc32c(&bytes) != crc {
         return Err(malformed("the checksum of its index is wrong"));
     }
-    let index: Index = postcard::from_bytes(&bytes).map_err(|_| malformed("its index cannot be read"))?;
+    let index = if has_runs {
+        postcard::from_bytes::<(Index, Vec<RunEntry>)>(&bytes).map(|(index, runs)| Index { runs, ..index })
+    } else {
+        postcard::from_bytes::<Index>(&bytes)
+    };
+    let index = index.map_err(|_| malformed("its index cannot be read"))?;
     let fits = |section: &SectionEntry| section.offset.checked_add(section.len).is_some_and(|end| end <= offset);
     if index.sections.iter().all(fits) { Ok(index) } else { Err(malformed("a section lies outside")) }
 }
@@ -234,13 +306,14 @@ mod tests {
         let mut snapshot = Snapshot::default();
         snapshot.keyed("count", 128, vec![table.freeze()]);
         snapshot.unkeyed("rules", vec!["a".to_owned()]);
-        let written = write_states(&LocalStorage, &directory.to_string_lossy(), "v-0-1", vec![(OPERATOR, snapshot)]);
+        let written =
+            write_states(&LocalStorage, &directory.to_string_lossy(), "v-0-1", false, vec![(OPERATOR, snapshot)]);
         written.unwrap().unwrap()
     }
 
-    fn open(file: &StateFile, groups: Range<u32>) -> Result<RestoredStates, Failure> {
+    fn open(file: &StateFile, groups: Range<u32>) -> Result<RestoredStates<'static>, Failure> {
         let file = RestoredFile { file: file.clone(), subtask: 0, parallelism: 1 };
-        RestoredStates::open(&LocalStorage, &[file], Taker { subtask: 0, parallelism: 1, groups })
+        RestoredStates::open(&LocalStorage, &[file], Taker { subtask: 0, parallelism: 1, groups, max_parallelism: 128 })
     }
 
     fn read(file: &StateFile, groups: Range<u32>) -> Result<BTreeMap<u64, u64>, Failure> {
@@ -264,7 +337,7 @@ mod tests {
             table.put(key_hash(&key), key, 0);
         }
         let path = directory.path().to_string_lossy().into_owned();
-        let file = write_states(&LocalStorage, &path, "s", vec![(OPERATOR, snapshot)]).unwrap().unwrap();
+        let file = write_states(&LocalStorage, &path, "s", false, vec![(OPERATOR, snapshot)]).unwrap().unwrap();
         assert_eq!(file.operators, [OPERATOR]);
         let whole: BTreeMap<u64, u64> = (0..50_000).map(|key| (key, key * 2)).collect();
         assert_eq!(read(&file, 0..128).unwrap(), whole);
@@ -279,7 +352,7 @@ mod tests {
         let path = directory.path().join("chk-1").to_string_lossy().into_owned();
         let mut snapshot = Snapshot::default();
         snapshot.keyed("count", 128, vec![counts(0).freeze()]);
-        assert_eq!(write_states(&LocalStorage, &path, "s", vec![(OPERATOR, snapshot)]), Ok(None));
+        assert_eq!(write_states(&LocalStorage, &path, "s", false, vec![(OPERATOR, snapshot)]), Ok(None));
         assert!(!std::path::Path::new(&path).exists());
     }
 

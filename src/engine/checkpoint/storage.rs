@@ -4,11 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use crate::engine::lsm::Run;
 use crate::graph::task::Failure;
 use crate::rpc::io_cause;
 
 /// Bytes written or read at once.
 const BUFFER_BYTES: usize = 1 << 20;
+/// What is said of state on disk by storage that is no file system.
+const NO_RUNS: &str = "checkpoints of state.backend.type disk need a directory; set execution.checkpointing.dir to one";
 
 /// Files that appear whole or not at all, which every node reaches. Blocking.
 pub trait CheckpointStorage: Send + Sync {
@@ -23,6 +26,24 @@ pub trait CheckpointStorage: Send + Sync {
     /// # Errors
     /// One that is missing or cannot be read.
     fn open(&self, path: &str) -> Result<Box<dyn StoredFile>, Failure>;
+
+    /// Puts a run into a directory, which is made; durable. What the place has of it already is not written again.
+    ///
+    /// # Errors
+    /// A place that cannot be written.
+    fn put_run(&self, directory: &str, name: &str, run: &Run) -> Result<(), Failure> {
+        let _ = (directory, name, run);
+        Err(Failure::permanent(NO_RUNS))
+    }
+
+    /// Opens a run beside a file that was published.
+    ///
+    /// # Errors
+    /// One that is missing, damaged, or cannot be read.
+    fn open_run(&self, beside: &str, name: &str) -> Result<Run, Failure> {
+        let _ = (beside, name);
+        Err(Failure::permanent(NO_RUNS))
+    }
 }
 
 /// A file being written. Dropped, it was never there.
@@ -60,6 +81,21 @@ impl CheckpointStorage for LocalStorage {
             Failure::permanent(format!("cannot read the checkpoint's file {path}: {}", io_cause(&error)))
         })?;
         Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, file)))
+    }
+
+    fn put_run(&self, directory: &str, name: &str, run: &Run) -> Result<(), Failure> {
+        let (directory, path) = (Path::new(directory), Path::new(directory).join(name));
+        fs::create_dir_all(directory).map_err(|error| unwritable(&path, &error))?;
+        if run.put_at(&path)? {
+            let sync = || File::open(&path)?.sync_all();
+            sync().map_err(|error| unwritable(&path, &error))
+        } else {
+            run.sync()
+        }
+    }
+
+    fn open_run(&self, beside: &str, name: &str) -> Result<Run, Failure> {
+        Run::open(&Path::new(beside).with_file_name(name), false)
     }
 }
 

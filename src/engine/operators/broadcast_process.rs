@@ -399,7 +399,7 @@ where
             }
         }
         core.sides.hand_on(&mut collector);
-        collector.finish()
+        collector.finish().and(core.states.settle())
     }
 
     fn next_timer(&self) -> Option<Now> {
@@ -417,7 +417,7 @@ where
     }
 
     fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
-        self.core.snapshot(into);
+        self.core.snapshot(into)?;
         self.function.snapshot_state(&mut FunctionSnapshotContext::new(into))
     }
 

@@ -292,7 +292,7 @@ where
     }
 
     fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
-        self.core.snapshot(into);
+        self.core.snapshot(into)?;
         self.function.snapshot_state(&mut FunctionSnapshotContext::new(into))
     }
 

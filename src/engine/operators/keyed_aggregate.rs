@@ -1,10 +1,12 @@
 //! The receiving half of a keyed exchange: one value a key.
 
 use std::marker::PhantomData;
+use std::slice;
 
 use super::aggregate::{Aggregate, Shape};
 use super::{Collector, Emission, Operator, OperatorContext, Output, Restore, Snapshot};
 use crate::engine::record::{Batch, Key, Keyed, KeyedTable, Record, Rows};
+use crate::engine::state::{Codec, Disk, StateBackend, take_runs};
 use crate::graph::task::Failure;
 
 /// Name of the state in snapshots.
@@ -18,6 +20,8 @@ pub(crate) struct KeyedAggregate<K, V, G: Aggregate<V>, S> {
     rolling: bool,
     max_parallelism: u32,
     table: KeyedTable<K, G::Accumulator>,
+    /// Where the rest of it lies, if it need not all be in memory.
+    disk: Option<Disk<K, G::Accumulator>>,
     types: PhantomData<fn(V)>,
 }
 
@@ -31,6 +35,7 @@ impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> KeyedAggregate<K, V, G,
             rolling: true,
             max_parallelism: 1,
             table: KeyedTable::new(),
+            disk: None,
             types: PhantomData,
         }
     }
@@ -40,44 +45,77 @@ impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> Operator for KeyedAggre
     fn open(&mut self, context: &OperatorContext) -> Result<(), Failure> {
         self.max_parallelism = context.max_parallelism;
         self.rolling = !self.emission.is_final_in(context.execution_mode);
+        if let StateBackend::Disk(backend) = &context.state_backend {
+            self.table = KeyedTable::resident();
+            self.disk = Some(Disk::new(backend, Codec::lasting(|_| 0)));
+        }
         Ok(())
     }
 
     fn process(&mut self, _input: u32, batch: Box<dyn Batch>, out: &mut dyn Output) -> Result<(), Failure> {
         let mut batch = Keyed::<K, V>::of(batch);
+        if let Some(disk) = &mut self.disk {
+            disk.admit(slice::from_mut(&mut self.table), |_| 0, batch.hashes(), batch.keys())?;
+        }
         let (table, aggregate, shape) = (&mut self.table, &self.aggregate, &self.shape);
         let (start, add) =
             (|value| aggregate.start(value), |folded: &mut G::Accumulator, value| aggregate.add(folded, value));
         if !self.rolling {
             batch.fold_into(table, start, add, |_, _| {});
-            return Ok(());
+            return self.settle();
         }
         let (mut rows, times) = (Vec::with_capacity(batch.len()), batch.take_times());
         batch.fold_into(table, start, add, |key, folded| rows.push(shape.cloned(key, G::value_ref(folded))));
+        self.settle()?;
         out.emit(Box::new(Rows(rows, times)))
     }
 
     fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
+        if let Some(disk) = &mut self.disk {
+            let runs = disk.save(slice::from_mut(&mut self.table))?;
+            into.on_disk::<K, G::Accumulator>(STATE, self.max_parallelism, runs);
+            return Ok(());
+        }
         into.keyed(STATE, self.max_parallelism, vec![self.table.freeze()]);
         Ok(())
     }
 
     fn restore(&mut self, from: &mut dyn Restore) -> Result<(), Failure> {
-        let (table, max_parallelism) = (&mut self.table, self.max_parallelism);
+        let (table, disk, max_parallelism) = (&mut self.table, &mut self.disk, self.max_parallelism);
+        if let Some(disk) = disk {
+            disk.adopt(take_runs::<K, G::Accumulator>(STATE, from)?)?;
+        }
         from.visit(STATE, &mut |section| {
             section.each_keyed(
                 max_parallelism,
                 |(key, _): &(K, G::Accumulator)| key,
                 |hash, (key, folded)| table.put(hash, key, folded),
-            )
+            )?;
+            disk.as_mut().map_or(Ok(()), |disk| disk.settle(slice::from_mut(table)))
         })
     }
 
     fn finish(&mut self, out: &mut dyn Output) -> Result<Vec<serde_json::Value>, Failure> {
-        if !self.rolling {
-            emit_values::<K, V, G, S>(&mut self.table, &self.shape, out)?;
+        if self.rolling {
+            return Ok(Vec::new());
         }
+        let Some(disk) = &mut self.disk else {
+            emit_values::<K, V, G, S>(&mut self.table, &self.shape, out)?;
+            return Ok(Vec::new());
+        };
+        let mut collector = Collector::new(out);
+        disk.each_saved(slice::from_mut(&mut self.table), |key, folded| {
+            collector.collect(self.shape.owned(key, G::value(folded)));
+            !collector.has_failed()
+        })?;
+        collector.finish()?;
         Ok(Vec::new())
+    }
+}
+
+impl<K: Key, V: Record, G: Aggregate<V>, S: Shape<K, V>> KeyedAggregate<K, V, G, S> {
+    fn settle(&mut self) -> Result<(), Failure> {
+        self.disk.as_mut().map_or(Ok(()), |disk| disk.settle(slice::from_mut(&mut self.table)))
     }
 }
 

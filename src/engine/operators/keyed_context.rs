@@ -181,8 +181,9 @@ impl<K: Key> KeyedCore<K> {
 
     /// Before the function is opened.
     pub(super) fn open(&mut self, context: &OperatorContext) {
-        let OperatorContext { max_parallelism, parallelism, attempt, .. } = context;
-        self.states = KeyedStates::new(*max_parallelism, *parallelism, attempt.subtask);
+        let OperatorContext { max_parallelism, parallelism, attempt, state_backend, .. } = context;
+        let backend = state_backend.clone();
+        self.states = KeyedStates::living_in(backend, *max_parallelism, *parallelism, attempt.subtask);
         self.sides = SideOutputs::new(&context.side_outputs);
         self.mode = context.execution_mode;
     }
@@ -204,6 +205,7 @@ impl<K: Key> KeyedCore<K> {
         self.states.set_now(now);
         let mut batch = Keyed::<K, T>::of(batch);
         let records = batch.len();
+        self.states.admit(batch.hashes(), batch.keys())?;
         let (times, mut row, mut event) = (batch.take_times(), 0, EventClock::at(self.watermark));
         self.sides.at(None);
         batch.for_each(|hash, key, record| {
@@ -221,8 +223,9 @@ impl<K: Key> KeyedCore<K> {
             self.sides.hand_on_full(&mut collector);
         });
         self.states.clean_up(records);
+        let settled = self.states.settle();
         self.sides.hand_on(&mut collector);
-        collector.finish()
+        collector.finish().and(settled)
     }
 
     /// Calls `apply` with `key` current.
@@ -230,12 +233,21 @@ impl<K: Key> KeyedCore<K> {
         let at = KeyAt { hash: key_hash(key), key: KeyRef::Value(key) };
         let event = EventClock::at(self.watermark);
         self.states.set_now(now);
+        if let Err(failure) = self.states.admit_key(at) {
+            return self.states.note(failure);
+        }
         apply(&mut KeyedContext { core: self, at, key: OnceCell::new(), now, event });
+        if let Err(failure) = self.states.settle() {
+            self.states.note(failure);
+        }
     }
 
     /// What states and timers hold now.
-    pub(super) fn snapshot(&mut self, into: &mut Snapshot) {
-        self.states.freeze(into);
+    ///
+    /// # Errors
+    /// A disk that cannot be written.
+    pub(super) fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
+        self.states.freeze(into)?;
         self.broadcast.freeze(into);
         let max_parallelism = self.states.max_parallelism();
         let timers = self.timers.processing.iter();
@@ -244,6 +256,7 @@ impl<K: Key> KeyedCore<K> {
         let timers = self.timers.event.iter();
         let timers = timers.map(|(time, hash, key)| (key_group(hash, max_parallelism), (time, key.clone())));
         into.grouped(EVENT_TIMERS, TIME_AND_KEY, timers.collect());
+        Ok(())
     }
 
     /// Behind `open`: fills states and timers.
@@ -327,7 +340,8 @@ impl<K: Key> KeyedCore<K> {
     ) -> Result<(), Failure> {
         self.states.set_now(now);
         let mut collector = Collector::new(out);
-        for _ in 0..count_max {
+        let mut settled = Ok(());
+        for count in 1..=count_max {
             let Some((timer, hash, key)) = due(&mut self.timers) else { break };
             let timestamp = match timer {
                 Timer::EventTime(time) => Some(time),
@@ -338,15 +352,23 @@ impl<K: Key> KeyedCore<K> {
             self.sides.at(timestamp);
             let at = KeyAt { hash, key: KeyRef::Value(&key) };
             let event = EventClock { timestamp, watermark: self.watermark };
+            settled = self.states.admit_key(at);
+            if settled.is_err() {
+                break;
+            }
             let mut ctx = KeyedContext { core: self, at, key: OnceCell::new(), now, event };
             on_timer(timer, &mut ctx, &mut collector);
             self.sides.hand_on_full(&mut collector);
-            if collector.has_failed() {
+            if count % TIMERS_AT_ONCE == 0 {
+                settled = self.states.settle();
+            }
+            if collector.has_failed() || settled.is_err() {
                 break;
             }
         }
+        let settled = settled.and_then(|()| self.states.settle());
         self.sides.hand_on(&mut collector);
-        collector.finish()
+        collector.finish().and(settled)
     }
 }
 

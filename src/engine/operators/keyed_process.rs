@@ -157,7 +157,7 @@ impl<K: Key, I: Record, O: Record, F: KeyedProcessFunction<K, I, O>> Operator fo
     }
 
     fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
-        self.core.snapshot(into);
+        self.core.snapshot(into)?;
         self.function.snapshot_state(&mut FunctionSnapshotContext::new(into))
     }
 

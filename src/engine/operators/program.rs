@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{ErasedSink, ErasedSource, Operator};
 use crate::engine::record::BatchType;
+use crate::engine::state::StateBackend;
 use crate::graph::plan::{ExecutionMode, NodeIndex};
 use crate::ids::{CheckpointId, ExecutionAttemptId, JobId};
 
@@ -67,6 +68,8 @@ pub struct OperatorContext {
     pub auto_watermark_interval: Duration,
     /// A directory for temporary files, removed with the subtask's worker.
     pub temporary_dir: PathBuf,
+    /// Where keyed state lives.
+    pub state_backend: StateBackend,
     /// The side outputs that something reads, by tag, with the name of the record type it reads.
     pub side_outputs: BTreeMap<String, &'static str>,
 }

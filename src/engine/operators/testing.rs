@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Operator, OperatorContext, Output};
 use crate::engine::record::{Batch, Key, Keyed, Record, Rows};
+use crate::engine::state::StateBackend;
 use crate::graph::plan::ExecutionMode;
 use crate::graph::task::Failure;
 use crate::ids::{ExecutionAttemptId, JobId, VertexId};
@@ -111,6 +112,7 @@ pub(crate) fn context(execution_mode: ExecutionMode) -> OperatorContext {
         restored_from: None,
         auto_watermark_interval: Duration::from_millis(200),
         temporary_dir: std::env::temp_dir(),
+        state_backend: StateBackend::default(),
         side_outputs: BTreeMap::new(),
     }
 }

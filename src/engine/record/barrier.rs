@@ -26,6 +26,9 @@ pub struct Barrier {
     pub checkpoint: CheckpointId,
     /// Where subtasks write their state: a directory that every node reaches.
     pub directory: String,
+    /// Whether what they write is to stand alone: a savepoint.
+    #[serde(default)]
+    pub savepoint: bool,
     /// What the sources do behind it.
     pub then: Continuation,
     /// When the JobManager began it.

@@ -53,6 +53,25 @@ pub fn key_group(hash: u64, max_parallelism: u32) -> u32 {
     (((hash >> 32) as u32 & 0xffff) * max_parallelism) >> 16
 }
 
+/// Where a hash stands among all where they lie sorted on disk: by the bits that choose the key group, then by the others.
+#[inline]
+pub(crate) fn hash_order(hash: u64) -> u64 {
+    hash.rotate_left(16)
+}
+
+/// The hash that stands there.
+#[inline]
+pub(crate) fn hash_at(order: u64) -> u64 {
+    order.rotate_right(16)
+}
+
+/// The first and the last place among all hashes of those in these key groups, of which there is at least one.
+pub(crate) fn order_range(groups: &Range<u32>, max_parallelism: u32) -> (u64, u64) {
+    let start = |group: u32| (u64::from(group) << 16).div_ceil(u64::from(max_parallelism.max(1)));
+    let last = (u128::from(start(groups.end)) << 48) - 1;
+    (start(groups.start) << 48, u64::try_from(last).unwrap_or(u64::MAX))
+}
+
 /// The subtask that owns a key group: ranges are contiguous, as in Flink.
 #[inline]
 pub fn subtask_of_key_group(key_group: u32, max_parallelism: u32, parallelism: u32) -> u32 {
@@ -119,6 +138,20 @@ mod tests {
         0x0e11b20f4fac34a9,
     ];
     const GOLDEN_GROUPS: [u32; 12] = [11, 62, 47, 72, 87, 97, 110, 69, 7, 85, 75, 89];
+
+    #[test]
+    fn hashes_in_order_are_in_the_order_of_their_key_groups() {
+        for max_parallelism in [1, 2, 5, 128, 1000, 32768] {
+            let mut next = 0;
+            for group in 0..max_parallelism {
+                let (first, last) = order_range(&(group..group + 1), max_parallelism);
+                assert_eq!((first, hash_order(hash_at(first))), (next, first));
+                assert_eq!([first, last].map(|order| key_group(hash_at(order), max_parallelism)), [group; 2]);
+                next = last.wrapping_add(1);
+            }
+            assert_eq!(next, 0, "the last range ends with the last hash");
+        }
+    }
 
     #[test]
     fn a_string_hashes_alike_however_it_is_held() {

@@ -46,6 +46,16 @@ impl<K: Key, V: Record> Keyed<K, V> {
         self
     }
 
+    /// The hashes of the keys.
+    pub fn hashes(&self) -> &[u64] {
+        &self.hashes
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> &KeyColumn<K> {
+        &self.keys
+    }
+
     /// The timestamps.
     pub fn times(&self) -> &Times {
         &self.times

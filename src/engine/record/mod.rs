@@ -49,12 +49,14 @@ pub use element::Element;
 pub use hash::{
     KEY_HASH_SCHEME, key_group, key_group_owners, key_groups_of, key_hash, subtask_of_hash, subtask_of_key_group,
 };
+pub(crate) use hash::{hash_at, hash_order, order_range};
 pub use key::{Key, KeyColumn, KeyRef};
 pub use keyed::{Keyed, KeyedType};
 pub(crate) use open_rows::OpenRows;
 pub(crate) use routed::{Routed, Router};
 pub use rows::{Rows, RowsType};
 pub use table::{FrozenTable, KeyedTable, Swept};
+pub(crate) use table::{Passed, Passing};
 pub use text::Str;
 pub use text_column::TextColumn;
 pub use times::Times;

@@ -17,6 +17,7 @@ use super::subtask::{Flushing, Subtask};
 use crate::engine::checkpoint::{CheckpointStorage, Taker};
 use crate::engine::operators::{AsyncPort, OperatorContext, ProgramCode, ProgramGraph, ProgramOperator, Waker};
 use crate::engine::record::{BatchType, key_groups_of};
+use crate::engine::state::StateBackend;
 use crate::graph::plan::{EdgeId, NodeIndex, Plan, PlanEdge};
 use crate::graph::task::{Failure, TaskDeployment};
 use crate::time::Now;
@@ -32,6 +33,8 @@ pub struct Blueprint {
     pub temporary_dir: PathBuf,
     /// When output is handed on.
     pub flushing: Flushing,
+    /// Where keyed state lives.
+    pub state_backend: StateBackend,
     /// Where checkpoints lie.
     pub storage: Arc<dyn CheckpointStorage>,
     /// How often event time is told.
@@ -128,6 +131,7 @@ impl Blueprint {
                 subtask: task.attempt.subtask,
                 parallelism: task.parallelism,
                 groups: key_groups_of(task.max_parallelism, task.parallelism, task.attempt.subtask),
+                max_parallelism: task.max_parallelism,
             },
             is_restored: task.restored_from.is_some(),
         };
@@ -196,6 +200,7 @@ impl Blueprint {
             restored_from: task.restored_from,
             auto_watermark_interval: self.auto_watermark_interval,
             temporary_dir: self.temporary_dir.clone(),
+            state_backend: self.state_backend.clone(),
             side_outputs,
         })
     }

@@ -206,7 +206,7 @@ impl Chain {
     }
 
     /// Fills the operators, which are open, from a checkpoint if there is one.
-    pub(super) fn restore(&mut self, states: &mut RestoredStates, is_restored: bool) -> Result<(), Failure> {
+    pub(super) fn restore(&mut self, states: &mut RestoredStates<'_>, is_restored: bool) -> Result<(), Failure> {
         for (position, operator) in self.operators.iter_mut().enumerate() {
             self.context.current.set(position);
             let mut restored = states.operator(operator.id, is_restored, self.context.now.get());

@@ -7,6 +7,7 @@ use super::event::TaskEvent;
 use super::panics;
 use crate::engine::checkpoint::{CheckpointStorage, write_states};
 use crate::engine::operators::Snapshot;
+use crate::engine::record::Barrier;
 use crate::graph::checkpoint::{CheckpointTimings, Cut};
 use crate::graph::plan::NodeIndex;
 use crate::graph::task::{Committable, Failure, Split};
@@ -46,8 +47,9 @@ impl Unwritten {
         let name = format!("{vertex}-{subtask}-{attempt}");
         let Self { attempt, aligned, operators, sync } = self;
         let watch = Stopwatch::start();
-        let directory = &aligned.barrier.directory;
-        let written = panics::catch(|| write_states(storage, directory, &name, operators)).map_err(Failure::user);
+        let Barrier { directory, savepoint, .. } = &*aligned.barrier;
+        let written =
+            panics::catch(|| write_states(storage, directory, &name, *savepoint, operators)).map_err(Failure::user);
         let result = written.and_then(|written| written);
         let timings = CheckpointTimings {
             start_delay_ms: millis(aligned.start_delay),

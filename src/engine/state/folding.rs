@@ -43,7 +43,7 @@ impl<V: Record> ReducingState<V> {
         function: impl Fn(V, V) -> V + Send + Sync + 'static,
     ) -> Result<Self, String> {
         Ok(Self {
-            slot: states.register_expiring::<Option<V>, TimedValue<Option<V>>>(name, ttl)?,
+            slot: states.register_expiring::<Option<V>, TimedValue<Option<V>>>(name, ttl, |_| 0)?,
             function: Some(Arc::new(function)),
         })
     }

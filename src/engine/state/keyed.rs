@@ -1,12 +1,14 @@
 //! The keyed state of one subtask.
 
 use std::any::{Any, type_name};
+use std::cell::OnceCell;
 
+use super::disk::{Disk, StateBackend};
 use super::expiring::{ExpiringTable, StateTtlConfig, Timed};
 use super::handle::Slot;
-use super::section::{Section, Times};
 use super::snapshot::{Restore, Snapshot};
-use crate::engine::record::{Key, KeyRef, KeyedTable, Record, key_group, key_groups_of};
+use super::tables::{AnyTable, PartOf, StateTable};
+use crate::engine::record::{Key, KeyColumn, KeyRef, KeyedTable, Record, key_groups_of};
 use crate::graph::task::Failure;
 use crate::time::Now;
 
@@ -17,100 +19,61 @@ pub struct KeyedStates<K> {
     first: u32,
     /// The key groups of the subtask.
     groups: u32,
-    tables: Vec<NamedTable>,
+    tables: Vec<NamedTable<K>>,
     /// Whether any of them expires.
     expire: bool,
     /// The processing time.
     now: Now,
+    backend: StateBackend,
+    /// What went wrong where nobody could be told; it fails the subtask.
+    failed: OnceCell<Failure>,
     key: std::marker::PhantomData<fn() -> K>,
 }
 
-struct NamedTable {
+struct NamedTable<K> {
     name: String,
     type_name: &'static str,
-    table: Box<dyn AnyTable>,
-}
-
-/// A [`StateTable`] or [`ExpiringTable`] of any types.
-trait AnyTable: Any + Send {
-    fn freeze(&mut self, name: &str, max_parallelism: u32, now: Now, into: &mut Snapshot);
-
-    /// Puts a section's entries in; `part` is the table's of the section's key group.
-    fn load(&mut self, part: usize, max_parallelism: u32, section: &Section<'_>, now: Now) -> Result<(), Failure>;
-
-    /// Takes out some of what is not alive, as `records` records pay for.
-    fn clean_up(&mut self, records: usize, now: Now) {
-        let _ = (records, now);
-    }
-}
-
-impl<K: Key, S: Record> AnyTable for StateTable<K, S> {
-    fn freeze(&mut self, name: &str, max_parallelism: u32, _now: Now, into: &mut Snapshot) {
-        let parts = self.parts.iter_mut().filter(|part| !part.is_empty());
-        into.keyed(name, max_parallelism, parts.map(KeyedTable::freeze).collect());
-    }
-
-    fn load(&mut self, part: usize, max_parallelism: u32, section: &Section<'_>, _now: Now) -> Result<(), Failure> {
-        let part = &mut self.parts[part];
-        let mut put = |hash, key, state| part.put(hash, key, state);
-        // A state that expired lives on as one that does not.
-        match section.times() {
-            None => section.each_keyed(max_parallelism, |(key, _)| key, |hash, (key, state)| put(hash, key, state)),
-            Some(Times::One) => section.each_keyed(
-                max_parallelism,
-                |(key, _, _): &(K, S, Now)| key,
-                |hash, (key, state, _)| put(hash, key, state),
-            ),
-            Some(Times::Each) => section.each_keyed(
-                max_parallelism,
-                |(key, _, _): &(K, S, Vec<Now>)| key,
-                |hash, (key, state, _)| put(hash, key, state),
-            ),
-        }
-    }
-}
-
-impl<K: Key, S: Timed> AnyTable for ExpiringTable<K, S> {
-    fn freeze(&mut self, name: &str, max_parallelism: u32, now: Now, into: &mut Snapshot) {
-        ExpiringTable::freeze(self, name, max_parallelism, now, into);
-    }
-
-    fn load(&mut self, part: usize, max_parallelism: u32, section: &Section<'_>, now: Now) -> Result<(), Failure> {
-        ExpiringTable::load(self, part, max_parallelism, section, now)
-    }
-
-    fn clean_up(&mut self, records: usize, now: Now) {
-        ExpiringTable::clean_up(self, records, now);
-    }
-}
-
-/// The entries of one state: a part a key group.
-pub(super) struct StateTable<K, S> {
-    parts: Vec<KeyedTable<K, S>>,
+    table: Box<dyn AnyTable<K>>,
 }
 
 impl<K: Key> KeyedStates<K> {
     /// No states yet, for the key groups that subtask `subtask` of `parallelism` owns.
     pub(crate) fn new(max_parallelism: u32, parallelism: u32, subtask: u32) -> Self {
+        Self::living_in(StateBackend::Hashmap, max_parallelism, parallelism, subtask)
+    }
+
+    /// As [`KeyedStates::new`], with states that live there.
+    pub(crate) fn living_in(backend: StateBackend, max_parallelism: u32, parallelism: u32, subtask: u32) -> Self {
         let groups = key_groups_of(max_parallelism, parallelism, subtask);
         let (first, groups) = (groups.start, groups.end - groups.start);
         let (tables, expire, now) = (Vec::new(), false, Now(0));
-        Self { max_parallelism, first, groups, tables, expire, now, key: std::marker::PhantomData }
+        Self {
+            max_parallelism,
+            first,
+            groups,
+            tables,
+            expire,
+            now,
+            backend,
+            failed: OnceCell::new(),
+            key: std::marker::PhantomData,
+        }
     }
 
-    /// The state of this name, which is made if it is new.
+    /// The state of this name, which is made if it is new. `memory` says what one owns, beside as much as it has bytes when it is
+    /// encoded.
     ///
     /// # Errors
     /// When it was obtained as another kind or type before, in words.
-    pub(super) fn register<S: Record>(&mut self, name: &str) -> Result<Slot<S>, String> {
+    pub(super) fn register<S: Record>(&mut self, name: &str, memory: fn(&S) -> usize) -> Result<Slot<S>, String> {
         if let Some(at) = self.tables.iter().position(|table| table.name == name) {
             return match any(&*self.tables[at].table).is::<StateTable<K, S>>() {
                 true => Ok(Slot::new(at, false)),
                 false => Err(self.held_otherwise::<S>(at, "without a time to live")),
             };
         }
-        let parts = (0..self.groups).map(|_| KeyedTable::new()).collect();
-        self.add::<S>(name, Box::new(StateTable::<K, S> { parts }));
+        let table = StateTable::<K, S>::new(self.groups, &self.backend, memory);
+        self.add::<S>(name, Box::new(table));
         Ok(Slot::new(self.tables.len() - 1, false))
     }
 
@@ -122,8 +85,9 @@ impl<K: Key> KeyedStates<K> {
         &mut self,
         name: &str,
         ttl: Option<StateTtlConfig>,
+        memory: fn(&S) -> usize,
     ) -> Result<Slot<S>, String> {
-        let Some(ttl) = ttl else { return self.register(name) };
+        let Some(ttl) = ttl else { return self.register(name, memory) };
         ttl.check(name)?;
         if let Some(at) = self.tables.iter().position(|table| table.name == name) {
             let known = any(&*self.tables[at].table).downcast_ref::<ExpiringTable<K, E>>();
@@ -132,12 +96,12 @@ impl<K: Key> KeyedStates<K> {
                 false => Err(self.held_otherwise::<S>(at, "with this time to live")),
             };
         }
-        self.add::<S>(name, Box::new(ExpiringTable::<K, E>::new(ttl, self.groups)));
+        self.add::<S>(name, Box::new(ExpiringTable::<K, E>::new(ttl, self.groups, &self.backend)));
         self.expire = true;
         Ok(Slot::new(self.tables.len() - 1, true))
     }
 
-    fn add<S>(&mut self, name: &str, table: Box<dyn AnyTable>) {
+    fn add<S>(&mut self, name: &str, table: Box<dyn AnyTable<K>>) {
         self.tables.push(NamedTable { name: name.to_owned(), type_name: type_name::<S>(), table });
     }
 
@@ -169,6 +133,61 @@ impl<K: Key> KeyedStates<K> {
         }
     }
 
+    /// Nothing needs to be in memory now: gives memory up, if there is too little.
+    ///
+    /// # Errors
+    /// A disk that cannot be written or read.
+    #[inline]
+    pub(crate) fn settle(&mut self) -> Result<(), Failure> {
+        if self.is_on_disk() {
+            self.failed.take().map_or(Ok(()), Err)?;
+            return self.tables.iter_mut().try_for_each(|table| table.table.settle(self.now));
+        }
+        Ok(())
+    }
+
+    /// This is to fail the subtask, of which nobody can be told here.
+    pub(crate) fn note(&self, failure: Failure) {
+        // The first is the cause.
+        let _ = self.failed.set(failure);
+    }
+
+    #[inline]
+    fn is_on_disk(&self) -> bool {
+        matches!(self.backend, StateBackend::Disk(_))
+    }
+
+    /// Before a batch: has the states of its keys in memory.
+    ///
+    /// # Errors
+    /// A disk that cannot be read.
+    #[inline]
+    pub(crate) fn admit(&mut self, hashes: &[u64], keys: &KeyColumn<K>) -> Result<(), Failure> {
+        if !self.is_on_disk() {
+            return Ok(());
+        }
+        let part = self.parts();
+        self.tables.iter_mut().try_for_each(|table| table.table.admit(part, hashes, keys))
+    }
+
+    /// Before a function works with a key: has its states in memory.
+    ///
+    /// # Errors
+    /// A disk that cannot be read.
+    #[inline]
+    pub(crate) fn admit_key(&mut self, at: KeyAt<'_, K>) -> Result<(), Failure> {
+        if !self.is_on_disk() {
+            return Ok(());
+        }
+        let part = self.parts();
+        self.tables.iter_mut().try_for_each(|table| table.table.admit_key(part, at))
+    }
+
+    #[inline]
+    fn parts(&self) -> PartOf {
+        PartOf { max_parallelism: self.max_parallelism, first: self.first }
+    }
+
     /// The table of a state that expires, and which part of it keys of this hash are in.
     #[inline]
     pub(super) fn expiring<E: Timed>(&self, slot: Slot<E>, hash: u64) -> (&ExpiringTable<K, E>, usize) {
@@ -188,7 +207,24 @@ impl<K: Key> KeyedStates<K> {
     /// All keys that have something to show in a state that expires.
     pub(super) fn expiring_keys<E: Timed>(&self, slot: Slot<E>) -> Vec<K> {
         let table = self.tables.get(slot.index()).and_then(|table| any(&*table.table).downcast_ref());
-        ExpiringTable::<K, E>::keys(table.expect(FOREIGN), self.now)
+        let table: &ExpiringTable<K, E> = table.expect(FOREIGN);
+        self.with_those_on_disk(table.keys(self.now), table.disk.as_ref(), &table.parts)
+    }
+
+    fn with_those_on_disk<S: Clone + 'static>(
+        &self,
+        mut keys: Vec<K>,
+        disk: Option<&Disk<K, S>>,
+        parts: &[KeyedTable<K, S>],
+    ) -> Vec<K> {
+        if let Some(disk) = disk {
+            match disk.keys_not_in(parts, |hash| self.part_of(hash)) {
+                Ok(others) => keys.extend(others),
+                // Whoever asks cannot be told; the subtask fails when it settles.
+                Err(failure) => self.note(failure),
+            }
+        }
+        keys
     }
 
     #[inline]
@@ -204,10 +240,14 @@ impl<K: Key> KeyedStates<K> {
     }
 
     /// What all states hold now.
-    pub(crate) fn freeze(&mut self, into: &mut Snapshot) {
-        for NamedTable { name, table, .. } in &mut self.tables {
-            table.freeze(name, self.max_parallelism, self.now, into);
-        }
+    ///
+    /// # Errors
+    /// A disk that cannot be written.
+    pub(crate) fn freeze(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
+        let (max_parallelism, now) = (self.max_parallelism, self.now);
+        self.tables
+            .iter_mut()
+            .try_for_each(|NamedTable { name, table, .. }| table.freeze(name, max_parallelism, now, into))
     }
 
     /// Fills the states that were registered with what a checkpoint holds for them.
@@ -220,9 +260,11 @@ impl<K: Key> KeyedStates<K> {
         self.now = from.now();
         let now = self.now;
         for NamedTable { name, table, .. } in &mut self.tables {
+            table.adopt(name, from)?;
             from.visit(name, &mut |section| match section.group {
                 Some(group) if groups.contains(&group) => {
-                    table.load((group - groups.start) as usize, max_parallelism, &section, now)
+                    table.load((group - groups.start) as usize, max_parallelism, &section, now)?;
+                    table.settle(now)
                 }
                 Some(_) => Ok(()),
                 None => Err(Failure::permanent(format!("state \"{name}\" of the checkpoint is not keyed"))),
@@ -243,12 +285,14 @@ impl<K: Key> KeyedStates<K> {
 
     /// All keys that have an entry in a state.
     pub(super) fn keys<S: Record>(&self, slot: Slot<S>) -> Vec<K> {
-        self.table(slot).parts.iter().flat_map(|part| part.iter().map(|(key, _)| key.clone())).collect()
+        let StateTable { parts, disk } = self.table(slot);
+        let here = parts.iter().flat_map(|part| part.iter().map(|(key, _)| key.clone()));
+        self.with_those_on_disk(here.collect(), disk.as_ref(), parts)
     }
 
     #[inline]
     fn part_of(&self, hash: u64) -> usize {
-        (key_group(hash, self.max_parallelism) - self.first) as usize
+        self.parts().of(hash)
     }
 
     #[inline]
@@ -263,7 +307,7 @@ impl<K: Key> KeyedStates<K> {
     }
 }
 
-fn any(table: &dyn AnyTable) -> &dyn Any {
+fn any<K: 'static>(table: &dyn AnyTable<K>) -> &dyn Any {
     table
 }
 
@@ -327,9 +371,9 @@ mod tests {
     #[test]
     fn a_state_has_one_type() {
         let mut states = KeyedStates::<u64>::new(128, 1, 0);
-        let slot = states.register::<u32>("count").unwrap();
-        assert_eq!(states.register::<u32>("count").unwrap().index(), slot.index());
-        let refused = states.register::<String>("count").err().unwrap();
+        let slot = states.register::<u32>("count", |_| 0).unwrap();
+        assert_eq!(states.register::<u32>("count", |_| 0).unwrap().index(), slot.index());
+        let refused = states.register::<String>("count", |_| 0).err().unwrap();
         assert_eq!(
             refused,
             "state \"count\" holds u32, and was asked for as alloc::string::String; rename one of both"

@@ -22,7 +22,7 @@ impl<V: Record> ListState<V> {
         name: &str,
         ttl: Option<StateTtlConfig>,
     ) -> Result<Self, String> {
-        Ok(Self { slot: states.register_expiring::<Vec<V>, TimedList<V>>(name, ttl)? })
+        Ok(Self { slot: states.register_expiring::<Vec<V>, TimedList<V>>(name, ttl, |_| 0)? })
     }
 
     #[cfg(test)]

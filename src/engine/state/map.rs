@@ -22,7 +22,9 @@ impl<UK: Key, UV: Record> MapState<UK, UV> {
         name: &str,
         ttl: Option<StateTtlConfig>,
     ) -> Result<Self, String> {
-        Ok(Self { slot: states.register_expiring::<KeyedTable<UK, UV>, TimedMap<UK, UV>>(name, ttl)? })
+        Ok(Self {
+            slot: states.register_expiring::<KeyedTable<UK, UV>, TimedMap<UK, UV>>(name, ttl, KeyedTable::bytes)?,
+        })
     }
 
     fn expiring(&self) -> Option<Slot<TimedMap<UK, UV>>> {

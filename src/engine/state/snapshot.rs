@@ -12,15 +12,17 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::disk::FrozenRuns;
 use super::expiring::{Life, Timed};
 use super::schema::Schema;
 use super::section::Section;
+use crate::engine::lsm::Run;
 use crate::engine::record::{FrozenTable, Key, Record, key_group};
 use crate::graph::task::Failure;
 use crate::time::Now;
 
 /// The parts of an entry of keyed state.
-const KEY_AND_VALUE: &[&str] = &["key", "value"];
+pub(super) const KEY_AND_VALUE: &[&str] = &["key", "value"];
 
 /// What the states of one operator held when the barrier came.
 #[derive(Default)]
@@ -42,6 +44,11 @@ pub struct FrozenState {
 
 /// Entries that do not change any more.
 pub trait Frozen: Send {
+    /// The runs that hold all of them, the oldest first, if there are such.
+    fn runs(&self) -> &[Run] {
+        &[]
+    }
+
     /// Writes all of them.
     ///
     /// # Errors
@@ -100,6 +107,16 @@ pub trait Restore {
     /// As [`Restore::visit`].
     fn visit_list(&mut self, state: &str, share: Redistribution, part: TakePart<'_>) -> Result<(), Failure>;
 
+    /// Takes out the runs of a state that concern the subtask, if its entries are as `wanted` says; [`Restore::visit`] gives the
+    /// others then. The oldest first; nobody else has their entries.
+    ///
+    /// # Errors
+    /// As [`Restore::visit`].
+    fn take_runs(&mut self, state: &str, wanted: &dyn Fn(&Schema, &[String]) -> bool) -> Result<Vec<Run>, Failure> {
+        let _ = (state, wanted);
+        Ok(Vec::new())
+    }
+
     /// Gives every section of a state that concerns the subtask: those of its key groups, and those of none.
     ///
     /// # Errors
@@ -123,6 +140,16 @@ impl Snapshot {
     ) {
         let entries = Box::new(FrozenExpiring { max_parallelism, tables, life });
         self.add::<(K, S::Plain, S::Times)>(name, S::PARTS, entries);
+    }
+
+    /// Adds a keyed state that lies on disk.
+    pub(crate) fn on_disk<K: Key, S: Record>(&mut self, name: &str, max_parallelism: u32, runs: FrozenRuns) {
+        self.add::<(K, S)>(name, KEY_AND_VALUE, Box::new(runs.in_groups(max_parallelism)));
+    }
+
+    /// Adds a keyed state that expires and lies on disk.
+    pub(super) fn expiring_on_disk<K: Key, S: Timed>(&mut self, name: &str, max_parallelism: u32, runs: FrozenRuns) {
+        self.add::<(K, S::Plain, S::Times)>(name, S::PARTS, Box::new(runs.in_groups(max_parallelism)));
     }
 
     /// Adds entries of key groups, which are tuples of these parts.
@@ -179,8 +206,13 @@ impl<K: Key, S: Timed> Frozen for FrozenExpiring<K, S> {
         let mut groups = Groups::default();
         for piece in self.tables.iter().flat_map(FrozenTable::pieces) {
             for (hash, (key, state)) in piece {
-                let encode =
-                    |bytes| state.encode(key, self.life, bytes).map_err(|error| unwritable::<S::Plain>(&error));
+                let encode = |bytes: Vec<u8>| {
+                    let len = bytes.len();
+                    let (alive, mut bytes) = state.encode(self.life, postcard::to_extend(key, bytes)?)?;
+                    bytes.truncate(if alive { bytes.len() } else { len });
+                    Ok((alive, bytes))
+                };
+                let encode = |bytes| encode(bytes).map_err(|error| unwritable::<S::Plain>(&error));
                 groups.add_with(key_group(hash, self.max_parallelism), encode)?;
             }
             groups.flush(out)?;

@@ -49,7 +49,7 @@ impl<V: Record> ValueState<V> {
         name: &str,
         ttl: Option<StateTtlConfig>,
     ) -> Result<Self, String> {
-        Ok(Self { slot: states.register_expiring::<V, TimedValue<V>>(name, ttl)? })
+        Ok(Self { slot: states.register_expiring::<V, TimedValue<V>>(name, ttl, |_| 0)? })
     }
 
     #[cfg(test)]

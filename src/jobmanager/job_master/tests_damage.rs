@@ -15,7 +15,7 @@ fn with_checkpoints(numbers: &[u64]) -> Job {
         job.report_all(*number, &[]);
         let mut manifest = (*job.manifests.pop().unwrap()).clone();
         let (path, operators) = (format!("chk-{number}/state"), Vec::new());
-        manifest.operators[0].files[0] = Some(StateFile { path, bytes: 1, operators, union: false });
+        manifest.operators[0].files[0] = Some(StateFile { path, bytes: 1, operators, union: false, runs: Vec::new() });
         job.on(Event::ManifestWritten { manifest: Arc::new(manifest), failure: None });
     }
     job

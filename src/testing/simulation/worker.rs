@@ -13,6 +13,7 @@ use super::network::LinkId;
 use super::world::{Happening, Input, Pid, World};
 use crate::engine::operators::{AsyncPort, NextDiscovery, ProgramCode, SplitEnumerator};
 use crate::engine::runtime::{Blueprint, Connect, Flushing, Mail, Step, Stepped, TaskEvent};
+use crate::engine::state::StateBackend;
 use crate::graph::plan::NodeIndex;
 use crate::graph::task::{Committable, Failure, TaskDeployment};
 use crate::ids::{ExecutionAttemptId, WorkerId};
@@ -54,6 +55,7 @@ impl Worker {
             program: spec.program.clone(),
             auto_watermark_interval: Duration::from_millis(200),
             temporary_dir: PathBuf::new(),
+            state_backend: StateBackend::default(),
             storage: Arc::new(spec.storage.clone()),
             async_port: AsyncPort::at_once(),
         };

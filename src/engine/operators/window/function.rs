@@ -254,10 +254,14 @@ impl<K: Key> WindowCore<K> {
     }
 
     /// What the user's function and event time hold now.
-    pub(super) fn snapshot(&mut self, into: &mut Snapshot) {
-        self.key_states.freeze(into);
-        self.window_states.freeze(into);
+    ///
+    /// # Errors
+    /// As [`KeyedStates::freeze`].
+    pub(super) fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
+        self.key_states.freeze(into)?;
+        self.window_states.freeze(into)?;
         into.unkeyed(WATERMARK, vec![self.watermark]);
+        Ok(())
     }
 
     /// Behind `open`.

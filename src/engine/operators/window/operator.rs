@@ -155,7 +155,7 @@ where
     }
 
     fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
-        self.rules.core.snapshot(into);
+        self.rules.core.snapshot(into)?;
         into.keyed(PANES, self.rules.core.max_parallelism(), vec![self.table.freeze()]);
         Ok(())
     }

@@ -312,7 +312,7 @@ where
     }
 
     fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
-        self.core.snapshot(into);
+        self.core.snapshot(into)?;
         into.unkeyed(EMITTED, vec![self.emitted]);
         into.keyed(SLICES, self.core.max_parallelism(), vec![self.table.freeze()]);
         Ok(())

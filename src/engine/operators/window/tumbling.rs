@@ -180,7 +180,7 @@ where
     }
 
     fn snapshot(&mut self, into: &mut Snapshot) -> Result<(), Failure> {
-        self.core.snapshot(into);
+        self.core.snapshot(into)?;
         let max_parallelism = self.core.max_parallelism();
         let mut entries = Vec::with_capacity(self.panes.values().map(KeyedTable::len).sum());
         for (start, pane) in &self.panes {

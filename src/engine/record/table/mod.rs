@@ -9,13 +9,16 @@
 //! Because a segment is chosen by the bits that choose the key group, it holds one group, or a few whole ones and parts of two.
 
 mod counted;
+mod residence;
 mod segment;
 mod serialized;
 
 use std::sync::Arc;
 
 use counted::Counted;
-use segment::{Place, Segment};
+use residence::Removed;
+pub(crate) use residence::{Passed, Passing};
+use segment::{Place, STORED, Segment};
 
 use super::{Key, KeyRef, key_hash};
 
@@ -35,6 +38,8 @@ pub struct KeyedTable<K, S> {
     segments: Vec<Part<K, S>>,
     len: usize,
     bytes: usize,
+    /// Where entries also lie on disk: those that lie there, and are no more.
+    removed: Option<Box<Removed<K>>>,
 }
 
 /// A segment, and how many bits all its keys agree in.
@@ -134,7 +139,7 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
     /// An empty table. It owns next to no memory.
     pub fn new() -> Self {
         let segments = vec![Part::new(0, Segment::new())];
-        Self { directory: Vec::new(), depth: 0, segments, len: 0, bytes: 0 }
+        Self { directory: Vec::new(), depth: 0, segments, len: 0, bytes: 0, removed: None }
     }
 
     /// Which segment keys of this hash are in.
@@ -226,7 +231,14 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
                 Place::Free(slot) | Place::Found(slot) => slot,
             };
         }
-        self.segments[part].segment.insert(slot, hash, key, state)
+        let was_stored = self.removed.as_mut().is_some_and(|removed| removed.take(hash, &key));
+        let segment = &mut self.segments[part].segment;
+        if was_stored {
+            segment.insert(slot, hash, key, state);
+            segment.mark(slot, STORED);
+            return segment.entry_mut(slot);
+        }
+        segment.insert(slot, hash, key, state)
     }
 
     #[cold]
@@ -295,7 +307,13 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
         match self.segments[part].read().find(hash, key) {
             Place::Found(slot) => {
                 self.len -= 1;
-                Some(self.segments[part].write().remove(slot))
+                let segment = self.segments[part].write();
+                let was_stored = segment.marks(slot) & STORED != 0;
+                let entry = segment.remove(slot);
+                if let Some(removed) = self.removed.as_mut().filter(|_| was_stored) {
+                    removed.add(hash, entry.0.clone());
+                }
+                Some(entry)
             }
             Place::Free(_) => None,
         }
@@ -313,7 +331,8 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
 
     /// Memory of the table, without what keys and states own beside it.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.bytes + self.directory.len() * size_of::<u32>()
+        let removed = self.removed.as_ref().map_or(0, |removed| removed.bytes());
+        size_of::<Self>() + self.bytes + self.directory.len() * size_of::<u32>() + removed
     }
 
     /// All keys and states, in no order that means anything.
@@ -355,8 +374,12 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
             let segment = part.write();
             if shrink(&mut segment.entry_mut(swept.slot).1) {
                 // Another entry may have moved here: the slot is looked at again.
-                segment.remove(swept.slot);
+                let was_stored = segment.marks(swept.slot) & STORED != 0;
+                let (key, _) = segment.remove(swept.slot);
                 self.len -= 1;
+                if let Some(removed) = self.removed.as_mut().filter(|_| was_stored) {
+                    removed.add(key_hash(&key), key);
+                }
             } else {
                 swept.slot += 1;
             }

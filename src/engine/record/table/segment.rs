@@ -21,6 +21,13 @@ const GROUP: usize = 8;
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
+/// Somebody has asked for the entry since the last look.
+pub(super) const USED: u8 = 1;
+/// What lies on disk of the entry, if anything does, is not this.
+pub(super) const CHANGED: u8 = 2;
+/// Something lies on disk of the entry.
+pub(super) const STORED: u8 = 4;
+
 /// Where a key is, or would be.
 pub(super) enum Place {
     Found(usize),
@@ -32,6 +39,8 @@ pub(super) enum Place {
 pub(super) struct Segment<K, S> {
     tags: Vec<u8>,
     slots: Vec<Option<(K, S)>>,
+    /// Of each slot what is known of its entry: where entries also lie on disk.
+    marks: Option<Vec<u8>>,
     len: usize,
     /// Hash bits that do not choose the home: 64 − log2(slots).
     shift: u32,
@@ -40,18 +49,24 @@ pub(super) struct Segment<K, S> {
 impl<K: Key, S> Segment<K, S> {
     /// One without a slot: it owns no memory, and is full.
     pub(super) fn new() -> Self {
-        Self { tags: Vec::new(), slots: Vec::new(), len: 0, shift: u64::BITS - 1 }
+        Self { tags: Vec::new(), slots: Vec::new(), marks: None, len: 0, shift: u64::BITS - 1 }
     }
 
-    fn with_slots(count: usize) -> Self {
+    /// As [`Segment::new`], which keeps marks of its entries.
+    pub(super) fn marked() -> Self {
+        Self { marks: Some(Vec::new()), ..Self::new() }
+    }
+
+    fn with_slots(count: usize, is_marked: bool) -> Self {
         let mut slots = Vec::new();
         slots.resize_with(count, || None);
-        Self { tags: vec![0; count + GROUP], slots, len: 0, shift: u64::BITS - count.trailing_zeros() }
+        let marks = is_marked.then(|| vec![0; count]);
+        Self { tags: vec![0; count + GROUP], slots, marks, len: 0, shift: u64::BITS - count.trailing_zeros() }
     }
 
     /// Memory, without what keys and states own beside it.
     pub(super) fn bytes(&self) -> usize {
-        self.slots.len() * (size_of::<Option<(K, S)>>() + 1)
+        self.slots.len() * (size_of::<Option<(K, S)>>() + 1 + usize::from(self.marks.is_some()))
     }
 
     /// Whether it takes no further key at its size. Three slots in four are used at most: more makes long probes.
@@ -116,9 +131,10 @@ impl<K: Key, S> Segment<K, S> {
         self.tags.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |tags| u64::from_le_bytes(*tags))
     }
 
-    /// The entry in a slot that [`Place::Found`] named.
+    /// The entry in a slot that [`Place::Found`] named, to be changed.
     #[inline]
     pub(super) fn entry_mut(&mut self, slot: usize) -> &mut (K, S) {
+        self.mark(slot, CHANGED);
         self.slots[slot].as_mut().expect("a tagged slot holds an entry")
     }
 
@@ -142,14 +158,37 @@ impl<K: Key, S> Segment<K, S> {
     pub(super) fn insert(&mut self, slot: usize, hash: u64, key: K, state: S) -> &mut (K, S) {
         self.set_tag(slot, tag_of(hash));
         self.len += 1;
+        self.set_marks(slot, USED | CHANGED);
         self.slots[slot].insert((key, state))
     }
 
-    /// Adds a key that is known to be new.
-    pub(super) fn insert_new(&mut self, hash: u64, key: K, state: S) {
+    /// Adds a key that is known to be new, with its marks.
+    fn insert_new(&mut self, hash: u64, marks: u8, (key, state): (K, S)) {
         match self.find_by(hash, |_| false) {
-            Place::Free(slot) | Place::Found(slot) => self.insert(slot, hash, key, state),
+            Place::Free(slot) | Place::Found(slot) => {
+                self.insert(slot, hash, key, state);
+                self.set_marks(slot, marks);
+            }
         };
+    }
+
+    /// What is known of the entry in a slot.
+    pub(super) fn marks(&self, slot: usize) -> u8 {
+        self.marks.as_ref().map_or(0, |marks| marks[slot])
+    }
+
+    #[inline]
+    pub(super) fn set_marks(&mut self, slot: usize, to: u8) {
+        if let Some(marks) = &mut self.marks {
+            marks[slot] = to;
+        }
+    }
+
+    #[inline]
+    pub(super) fn mark(&mut self, slot: usize, with: u8) {
+        if let Some(marks) = &mut self.marks {
+            marks[slot] |= with;
+        }
     }
 
     /// Takes an entry out; those behind it move up where they may.
@@ -163,6 +202,7 @@ impl<K: Key, S> Segment<K, S> {
             if at.wrapping_sub(home) & last >= at.wrapping_sub(free) & last {
                 self.slots.swap(free, at);
                 self.set_tag(free, self.tags[at]);
+                self.set_marks(free, self.marks(at));
                 free = at;
             }
             at = (at + 1) & last;
@@ -183,25 +223,71 @@ impl<K: Key, S> Segment<K, S> {
 
     /// Twice as many slots.
     pub(super) fn double(&mut self) {
-        let larger = Self::with_slots((self.slots.len() * 2).max(SLOTS_MIN));
-        for (key, state) in std::mem::replace(self, larger).into_entries() {
-            self.insert_new(key_hash(&key), key, state);
+        self.rebuild((self.slots.len() * 2).max(SLOTS_MIN));
+    }
+
+    /// As few slots as its entries need.
+    pub(super) fn shrink(&mut self) {
+        match self.len {
+            0 => *self = if self.marks.is_some() { Self::marked() } else { Self::new() },
+            len => self.rebuild((len * 4 / 3 + 1).next_power_of_two().max(SLOTS_MIN)),
+        }
+    }
+
+    fn rebuild(&mut self, slots: usize) {
+        let other = Self::with_slots(slots, self.marks.is_some());
+        for (marks, entry) in std::mem::replace(self, other).into_marked() {
+            self.insert_new(key_hash(&entry.0), marks, entry);
         }
     }
 
     /// Two of the same size, each with the keys whose hash is on its side. One that gets none owns no memory.
     pub(super) fn split(self, is_upper: impl Fn(u64) -> bool) -> (Self, Self) {
-        let slots = self.slots.len();
-        let (mut lower, mut upper) = (Self::new(), Self::new());
-        for (key, state) in self.into_entries() {
-            let hash = key_hash(&key);
+        let (slots, is_marked) = (self.slots.len(), self.marks.is_some());
+        let new = if is_marked { Self::marked } else { Self::new };
+        let (mut lower, mut upper) = (new(), new());
+        for (marks, entry) in self.into_marked() {
+            let hash = key_hash(&entry.0);
             let half = if is_upper(hash) { &mut upper } else { &mut lower };
             if half.slots.is_empty() {
-                *half = Self::with_slots(slots);
+                *half = Self::with_slots(slots, is_marked);
             }
-            half.insert_new(hash, key, state);
+            half.insert_new(hash, marks, entry);
         }
         (lower, upper)
+    }
+
+    /// Takes out the entries that `goes` says of by their marks, which it may change, and the memory that is not needed then.
+    pub(super) fn evict(&mut self, mut goes: impl FnMut(&mut u8) -> bool) -> Vec<(u8, (K, S))> {
+        let mut gone = Vec::new();
+        if let Some(marks) = &mut self.marks {
+            for (slot, marks) in self.slots.iter_mut().zip(marks) {
+                if slot.is_some() && goes(marks) {
+                    gone.extend(slot.take().map(|entry| (*marks, entry)));
+                }
+            }
+        }
+        self.len -= gone.len();
+        if !gone.is_empty() {
+            self.shrink();
+        }
+        gone
+    }
+
+    /// About how many entries have changed.
+    pub(super) fn changed(&self) -> usize {
+        self.marks.iter().flatten().filter(|marks| **marks & CHANGED != 0).count()
+    }
+
+    /// The entries that have changed; from now on they have not, and are stored.
+    pub(super) fn take_changed(&mut self) -> impl Iterator<Item = &(K, S)> {
+        let (slots, marks) = (self.slots.iter(), self.marks.iter_mut().flatten());
+        slots.zip(marks).filter_map(|(slot, marks)| {
+            let changed = *marks & CHANGED != 0;
+            let entry = slot.as_ref().filter(|_| changed)?;
+            *marks = *marks & !CHANGED | STORED;
+            Some(entry)
+        })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -213,11 +299,17 @@ impl<K: Key, S> Segment<K, S> {
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut S)> {
+        self.marks.iter_mut().flatten().for_each(|marks| *marks |= CHANGED);
         self.slots.iter_mut().flatten().map(|entry| (&entry.0, &mut entry.1))
     }
 
     pub(super) fn into_entries(self) -> impl Iterator<Item = (K, S)> {
         self.slots.into_iter().flatten()
+    }
+
+    fn into_marked(self) -> impl Iterator<Item = (u8, (K, S))> {
+        let marks = self.marks.into_iter().flatten().chain(std::iter::repeat(0));
+        marks.zip(self.slots).filter_map(|(marks, entry)| Some((marks, entry?)))
     }
 
     /// Takes everything out; the memory stays.

@@ -11,6 +11,7 @@ use crate::engine::operators::{
     AsyncPort, Operator, OperatorContext, Output, ProgramCode, ProgramGraph, ProgramOperator, Waker,
 };
 use crate::engine::record::{Barrier, Batch, BatchType, Element, Rows, RowsType};
+use crate::engine::state::StateBackend;
 use crate::graph::job_graph::{JobGraph, Settings};
 use crate::graph::plan::{
     Chaining, ExecutionMode, NodeIndex, NodeKind, OperatorCode, PLAN_VERSION, Partitioner, Plan, PlanEdge, PlanNode,
@@ -98,6 +99,7 @@ impl Graph {
             plan: Arc::new(self.plan.clone()),
             program: self.program.clone(),
             temporary_dir: PathBuf::new(),
+            state_backend: StateBackend::default(),
             flushing: Flushing { interval: Some(Duration::from_millis(5)), when_idle: true },
             storage: Arc::new(LocalStorage),
             auto_watermark_interval: Duration::from_millis(200),

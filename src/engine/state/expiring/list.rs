@@ -61,13 +61,13 @@ impl<V: Record> Timed for TimedList<V> {
         self.elements.is_empty()
     }
 
-    fn encode<K: Key>(&self, key: &K, life: Life, bytes: Vec<u8>) -> Result<(bool, Vec<u8>), postcard::Error> {
+    fn encode(&self, life: Life, bytes: Vec<u8>) -> Result<(bool, Vec<u8>), postcard::Error> {
         let expired = self.expired(life);
         let (elements, touched) = (&self.elements[expired..], &self.touched[expired..]);
         if elements.is_empty() {
             return Ok((false, bytes));
         }
-        Ok((true, postcard::to_extend(&(key, elements, touched), bytes)?))
+        Ok((true, postcard::to_extend(&(elements, touched), bytes)?))
     }
 }
 

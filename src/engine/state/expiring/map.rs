@@ -46,6 +46,10 @@ impl<UK: Key, UV: Record> Timed for TimedMap<UK, UV> {
         Ok(Self(table))
     }
 
+    fn memory(&self) -> usize {
+        self.0.bytes()
+    }
+
     fn has_expired(&self, life: Life) -> bool {
         self.0.is_empty() || self.0.iter().any(|(_, held)| held.has_expired(life))
     }
@@ -59,13 +63,13 @@ impl<UK: Key, UV: Record> Timed for TimedMap<UK, UV> {
         self.0.is_empty()
     }
 
-    fn encode<K: Key>(&self, key: &K, life: Life, bytes: Vec<u8>) -> Result<(bool, Vec<u8>), postcard::Error> {
+    fn encode(&self, life: Life, bytes: Vec<u8>) -> Result<(bool, Vec<u8>), postcard::Error> {
         // Chosen once: a reader may touch an entry while another thread writes this.
         let alive: Vec<_> = self.alive(life).collect();
         if alive.is_empty() {
             return Ok((false, bytes));
         }
-        Ok((true, postcard::to_extend(&(key, Values(&alive), Times(&alive)), bytes)?))
+        Ok((true, postcard::to_extend(&(Values(&alive), Times(&alive)), bytes)?))
     }
 }
 

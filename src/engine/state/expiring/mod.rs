@@ -26,6 +26,7 @@ pub(super) use list::TimedList;
 pub(super) use map::TimedMap;
 pub(super) use value::TimedValue;
 
+use super::disk::{Codec, Disk, StateBackend};
 use super::keyed::KeyAt;
 use super::section::Section;
 use super::snapshot::Snapshot;
@@ -34,7 +35,7 @@ use crate::graph::task::Failure;
 use crate::time::Now;
 
 /// What a state holds for a key, with the times when it was touched.
-pub(super) trait Timed: Clone + Send + Sync + 'static {
+pub(crate) trait Timed: Clone + Send + Sync + 'static {
     /// What a state of the kind holds that does not expire.
     type Plain: Record;
 
@@ -50,27 +51,42 @@ pub(super) trait Timed: Clone + Send + Sync + 'static {
     /// What was touched at these times; fewer or more of them than there are parts is a damaged snapshot.
     fn touched_at(plain: Self::Plain, times: Self::Times) -> Result<Self, String>;
 
+    /// What it owns, beside as much as it has bytes when it is encoded.
+    fn memory(&self) -> usize {
+        0
+    }
+
     /// Whether a part of it is not alive any more.
     fn has_expired(&self, life: Life) -> bool;
 
     /// Takes out what is not alive; whether nothing is left.
     fn expire(&mut self, life: Life) -> bool;
 
-    /// The encoded entry `(key, plain, times)` of what is alive, behind `bytes`; as it was, where nothing is.
+    /// What is alive as it is encoded, `(plain, times)`, behind `bytes`; as they were, where nothing is.
     ///
     /// # Errors
     /// What serde cannot write.
-    fn encode<K: Key>(&self, key: &K, life: Life, bytes: Vec<u8>) -> Result<(bool, Vec<u8>), postcard::Error>;
+    fn encode(&self, life: Life, bytes: Vec<u8>) -> Result<(bool, Vec<u8>), postcard::Error>;
 }
 
 /// When state is over, at one moment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Life {
+pub(crate) struct Life {
     now: Now,
     ttl: Duration,
 }
 
 impl Life {
+    /// Of what is never over.
+    pub(super) fn endless() -> Self {
+        Self { now: Now(0), ttl: Duration::MAX }
+    }
+
+    /// The same at another time.
+    pub(super) fn at(self, now: Now) -> Self {
+        Self { now, ..self }
+    }
+
     /// Whether what was touched then is over. As in Flink, it is in the very moment that the time has passed.
     #[inline]
     pub(super) fn is_over(self, touched: Now) -> bool {
@@ -114,16 +130,26 @@ impl Serialize for Touched {
 /// The entries of one state that expires: a part a key group.
 pub(super) struct ExpiringTable<K, S> {
     pub(super) config: StateTtlConfig,
-    parts: Vec<KeyedTable<K, S>>,
+    pub(super) parts: Vec<KeyedTable<K, S>>,
+    /// Where the rest of them lies, if they need not all be in memory.
+    pub(super) disk: Option<Disk<K, S>>,
     /// The part that the sweep is in, and where.
     sweeping: usize,
     swept: Swept,
 }
 
 impl<K: Key, S: Timed> ExpiringTable<K, S> {
-    pub(super) fn new(config: StateTtlConfig, groups: u32) -> Self {
-        let parts = (0..groups).map(|_| KeyedTable::new()).collect();
-        Self { config, parts, sweeping: 0, swept: Swept::default() }
+    pub(super) fn new(config: StateTtlConfig, groups: u32, backend: &StateBackend) -> Self {
+        let (parts, disk) = match backend {
+            StateBackend::Hashmap => ((0..groups).map(|_| KeyedTable::new()).collect(), None),
+            StateBackend::Disk(backend) => {
+                let disk = Disk::new(backend, Codec::expiring(Life { now: Now(0), ttl: config.ttl }));
+                let reading_changes = config.update_type == UpdateType::OnReadAndWrite;
+                let disk = if reading_changes { disk.reading_changes() } else { disk };
+                ((0..groups).map(|_| KeyedTable::resident()).collect(), Some(disk))
+            }
+        };
+        Self { config, parts, disk, sweeping: 0, swept: Swept::default() }
     }
 
     /// The life of its entries, as it stands now.
@@ -197,11 +223,25 @@ impl<K: Key, S: Timed> ExpiringTable<K, S> {
         self.parts.iter().map(KeyedTable::len).sum()
     }
 
-    pub(super) fn freeze(&mut self, name: &str, max_parallelism: u32, now: Now, into: &mut Snapshot) {
+    /// # Errors
+    /// A disk that cannot be written.
+    pub(super) fn freeze(
+        &mut self,
+        name: &str,
+        max_parallelism: u32,
+        now: Now,
+        into: &mut Snapshot,
+    ) -> Result<(), Failure> {
         let life = self.life(now);
+        if let Some(disk) = &mut self.disk {
+            disk.set_now(now);
+            into.expiring_on_disk::<K, S>(name, max_parallelism, disk.save(&mut self.parts)?);
+            return Ok(());
+        }
         let parts = self.parts.iter_mut().filter(|part| !part.is_empty());
         let tables = parts.map(KeyedTable::freeze).collect();
         into.expiring(name, max_parallelism, tables, life);
+        Ok(())
     }
 
     /// Puts a section's entries in that are alive. Those of a state that did not expire begin to live now.

@@ -154,7 +154,7 @@ fn apply(
 
 fn restarted(store: &mut Store<u16>, now: u64, ttl: Option<StateTtlConfig>) -> (Handles, ReducingState<u32>) {
     let mut snapshot = Snapshot::default();
-    store.states.freeze(&mut snapshot);
+    store.states.freeze(&mut snapshot).unwrap();
     // What changes while it is written is not in it.
     let mut kept = Kept::of(snapshot, Now(now));
     *store = Store::new(store.key);
@@ -235,7 +235,7 @@ fn expired_state_gives_its_memory_back_in_passing_and_stands_in_no_checkpoint() 
     let some = held(&store, &all);
     assert!(some[0] < 1000 && some[0] >= 800, "as many as 100 records pay for: {some:?}");
     let mut snapshot = Snapshot::default();
-    store.states.freeze(&mut snapshot);
+    store.states.freeze(&mut snapshot).unwrap();
     let kept = Kept::of(snapshot, Now(10));
     assert_eq!(["value", "list", "map", "reduced"].map(|state| kept.entries(state)), [0; 4]);
     (0..100).for_each(|_| store.states.clean_up(100));

@@ -42,11 +42,11 @@ impl<V: Record> Timed for TimedValue<V> {
         self.has_expired(life)
     }
 
-    fn encode<K: Key>(&self, key: &K, life: Life, bytes: Vec<u8>) -> Result<(bool, Vec<u8>), postcard::Error> {
+    fn encode(&self, life: Life, bytes: Vec<u8>) -> Result<(bool, Vec<u8>), postcard::Error> {
         if self.has_expired(life) {
             return Ok((false, bytes));
         }
-        Ok((true, postcard::to_extend(&(key, &self.value, &self.touched), bytes)?))
+        Ok((true, postcard::to_extend(&(&self.value, &self.touched), bytes)?))
     }
 }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 pub use self::history::{CheckpointRecord, CheckpointStatus, History, SubtaskRecord};
 
 use super::execution::Position;
-use crate::config::CheckpointingConfig;
+use crate::config::{CheckpointingConfig, StateBackendType};
 use crate::engine::checkpoint::{Barrier, Continuation, MANIFEST_NAME, Manifest};
 use crate::graph::checkpoint::{CheckpointTimings, Cut};
 use crate::graph::plan::NodeIndex;
@@ -31,6 +31,8 @@ use crate::time::Now;
 /// How a job's checkpoints are made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckpointSettings {
+    /// Where the states live that they are made of.
+    pub backend: StateBackendType,
     /// From one to the next; none: only on request.
     pub interval: Option<Duration>,
     /// One that takes longer is given up.
@@ -54,6 +56,7 @@ pub struct CheckpointSettings {
 impl Default for CheckpointSettings {
     fn default() -> Self {
         Self {
+            backend: StateBackendType::default(),
             interval: None,
             timeout: Duration::from_secs(600),
             min_pause: Duration::ZERO,
@@ -71,6 +74,7 @@ impl CheckpointSettings {
     /// As configured; `directory` is where they lie.
     pub fn new(interval: Option<Duration>, config: &CheckpointingConfig, directory: String) -> Self {
         Self {
+            backend: config.backend,
             interval,
             timeout: config.timeout,
             min_pause: config.min_pause,
@@ -319,10 +323,10 @@ impl Coordinator {
             None => format!("{}/chk-{checkpoint}", self.settings.directory),
         };
         let then = trigger.as_ref().map(|trigger| trigger.then).unwrap_or_default();
-        let barrier = Barrier { checkpoint, directory, then, triggered: now };
         let parts: BTreeMap<_, _> =
             awaiting.into_iter().map(|(at, attempt)| (at, (attempt, Part::default()))).collect();
         let savepoint = trigger.as_ref().is_some_and(|trigger| trigger.savepoint.is_some());
+        let barrier = Barrier { checkpoint, directory, savepoint, then, triggered: now };
         self.history.begun(&barrier, savepoint, parts.keys().copied());
         self.due = self.settings.interval.map(|interval| now + interval);
         let deadline = now + self.settings.timeout;

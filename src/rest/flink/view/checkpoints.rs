@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::throwable;
+use crate::config::StateBackendType;
 use crate::graph::plan::ExecutionMode;
 use crate::ids::CheckpointId;
 use crate::jobmanager::job_master::{
@@ -59,8 +60,14 @@ pub(in super::super) fn checkpoints_config(job: &JobMaster) -> Option<Value> {
     if !has_any(job) {
         return None;
     }
-    let CheckpointSettings { interval, timeout, min_pause, tolerable_failures, retain_on_cancellation, .. } =
-        job.checkpoint_settings();
+    let CheckpointSettings {
+        backend, interval, timeout, min_pause, tolerable_failures, retain_on_cancellation, ..
+    } = job.checkpoint_settings();
+    // By the names that Flink's dashboard knows.
+    let backend = match backend {
+        StateBackendType::Hashmap => "HashMapStateBackend",
+        StateBackendType::Disk => "EmbeddedRocksDBStateBackend",
+    };
     let interval = interval.map_or(i64::MAX as u128, |interval| interval.as_millis());
     Some(json!({
         "mode": "exactly_once",
@@ -69,7 +76,7 @@ pub(in super::super) fn checkpoints_config(job: &JobMaster) -> Option<Value> {
         "min_pause": min_pause.as_millis() as u64,
         "max_concurrent": 1,
         "externalization": { "enabled": retain_on_cancellation, "delete_on_cancellation": !retain_on_cancellation },
-        "state_backend": "HashMapStateBackend",
+        "state_backend": backend,
         "checkpoint_storage": "FileSystemCheckpointStorage",
         "unaligned_checkpoints": false,
         "tolerable_failed_checkpoints": tolerable_failures.map_or(i32::MAX as u32, |failures| failures),
