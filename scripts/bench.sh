@@ -14,6 +14,7 @@ usage: scripts/bench.sh wordcount FILE [--runs N] [--parallelism P] [--only PATT
        scripts/bench.sh nexmark [--events N] [--file FILE] [--runs N] [--parallelism P] [--only PATTERN] [--no-build]
        scripts/bench.sh budgets [--runs N]
        scripts/bench.sh engine [--text FILE] [--only PATTERN] [--long] [--no-build]
+       scripts/bench.sh ui [--vertices N] [--parallelism P] [--jobs N] [--seconds S] [--runs N] [--pictures DIR] [--no-build]
 
 wordcount  counts the words of FILE (white space separates, case is kept) with flott in one process, flott per-job on a cluster
            of its own, coreutils, DuckDB, the single-purpose counter and a plain one of benches/peers/wordcount; checks that
@@ -31,6 +32,9 @@ engine     what the engine's parts take beside their budgets: keyed sum, chains,
            --text: the file to count (default: 300 MB are made); --only: parts whose name matches (keyed_sum keys chain large_records
            parallelism vertices words two_workers latency idle timers windows metrics size build_time); --long: the keyed sum runs a minute or more;
            --no-build: what target/release has is measured.
+ui         what the Web UI costs in a headless Chromium (scripts/install-browser.sh): a job of N vertices (300) of P subtasks (100)
+           and a list of N jobs (1000), each changing every second for S seconds (20), fed by a stand-in for a JobManager; and how soon
+           the page of a real one is painted, the median of N new browsers (5).
 
 What cannot run says why in its row. Needs bash, cargo, python3.
 Environment: PYTHON (an interpreter which has duckdb, where wanted), FLOTT_BENCH_ARGS (more -D key=value for flott's
@@ -81,7 +85,7 @@ need_value() { [[ $# -ge 2 ]] || fail "$1 wants a value"; }
 
 case "${1:-}" in
   -h | --help | help) usage; exit 0 ;;
-  wordcount | nexmark | budgets | engine | generate) COMMAND="$1"; shift ;;
+  wordcount | nexmark | budgets | engine | generate | ui) COMMAND="$1"; shift ;;
   '') usage >&2; exit 2 ;;
   *) usage >&2; fail "unknown command $1" ;;
 esac
@@ -94,6 +98,15 @@ case "$COMMAND" in
     # shellcheck source=/dev/null
     source "$LIB/bench_$COMMAND.sh"
     "bench_$COMMAND" "$@"
+    ;;
+  ui)
+    make_work_dir
+    if [[ "${*: -1}" == --no-build ]]; then
+      set -- "${@:1:$#-1}"
+    else
+      (cd "$ROOT" && cargo build --release --quiet --bin flott) || fail "flott does not build"
+    fi
+    "$PYTHON" "$LIB/bench_ui.py" "$@"
     ;;
   generate)
     [[ $# -ge 2 ]] || fail "generate wants SIZE and FILE"

@@ -39,6 +39,7 @@ pub(super) const ASSETS: &[(&str, &[u8])] = assets![
     "nodemanager.html",
     "nodemanager/main.js",
     "resourcemanager.html",
+    "resourcemanager/activities.js",
     "resourcemanager/application.js",
     "resourcemanager/applications.js",
     "resourcemanager/capacity.js",

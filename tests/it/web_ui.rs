@@ -64,6 +64,8 @@ fn tour(browser: &Browser, name: &str, base: &str, pages: &[(&str, &str)]) {
             browser.shows(text);
             let shape = "return document.documentElement.scrollWidth - innerWidth";
             assert!(browser.script(shape).as_i64().unwrap() <= 0, "{page} is wider than the window");
+            let unknown = "return document.body.innerText.match(/NaN|undefined|\\[object/)";
+            assert_eq!(browser.script(unknown), serde_json::Value::Null, "{page} says what nobody should read");
             let label: String = page.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).take(60).collect();
             browser.picture(&format!("{name}-{theme}{label}"));
             assert_eq!(browser.script(include_str!("legible.js")), serde_json::json!([]), "{page} in {theme}");
@@ -159,10 +161,12 @@ fn every_page_of_the_cluster_can_be_looked_at_in_both_themes() {
         ("#/applications".to_owned(), id.as_str()),
         (format!("#/applications/{id}"), "Containers of attempt 1"),
         (format!("#/applications/{id}/attempts"), "Master's container"),
-        (format!("#/applications/{id}/waiting"), "Asked for and not granted"),
+        (format!("#/applications/{id}/waiting"), "What the nodes say"),
         ("#/nodes".to_owned(), node.as_str()),
         (format!("#/nodes/{node}"), "Used by containers"),
         ("#/queues".to_owned(), "root.default"),
+        ("#/activities".to_owned(), "What waits"),
+        (format!("#/activities?node={node}"), "does not serve"),
     ];
     let pages: Vec<(&str, &str)> = pages.iter().map(|(page, text)| (page.as_str(), *text)).collect();
     tour(&browser, "resourcemanager", &format!("http://{}/", cluster.resource_manager.address), &pages);

@@ -3,6 +3,7 @@
 mod contract;
 mod exposition;
 mod hostile;
+mod large;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use super::{router, view};
 use crate::config::Origin;
 use crate::graph::accumulator::{AccumulatorResult, AccumulatorValue, Number};
 use crate::graph::job_graph::{self, JobGraph};
+use crate::graph::plan::Plan;
 use crate::graph::task::{ExecutionState, Failure};
 use crate::ids::{ExecutionAttemptId, JobId, TaskManagerId, WorkerId};
 use crate::jobmanager::Setup;
@@ -25,6 +27,7 @@ use crate::jobmanager::core::{Core, Settings};
 use crate::jobmanager::event::{Event, Prepared};
 use crate::jobmanager::fakes::{self, Behaviour};
 use crate::jobmanager::job_master::{CheckpointSettings, RestartStrategy, tests::plan};
+use crate::protocol::task_manager::Register;
 use crate::protocol::worker;
 use crate::rpc::http::Server;
 use crate::time::Now;
@@ -36,8 +39,17 @@ fn core() -> Core {
     core_of(2)
 }
 
+fn worker_id() -> WorkerId {
+    WorkerId { task_manager: TaskManagerId("tm-1".to_owned()), job: JOB, incarnation: 1 }
+}
+
 /// The same with as many subtasks of each vertex, of which the first runs.
 fn core_of(parallelism: u32) -> Core {
+    core_with(&plan(parallelism), 2)
+}
+
+/// A JobManager with one TaskManager of `slots` and one running job after `plan`, and one that could not be planned.
+fn core_with(plan: &Plan, slots: u32) -> Core {
     let settings = Settings {
         attempt: 1,
         job_manager: "jm:1".to_owned(),
@@ -49,11 +61,10 @@ fn core_of(parallelism: u32) -> Core {
         seed: 1,
     };
     let mut core = Core::new(settings);
-    let plan = plan(parallelism);
-    let graph = JobGraph::new(&plan, job_graph::Settings { default_parallelism: 1, chaining: true }).unwrap();
+    let graph = JobGraph::new(plan, job_graph::Settings { default_parallelism: 1, chaining: true }).unwrap();
     let vertex = graph.vertices[0].id;
     let prepared = Prepared {
-        plan: (*plan).clone(),
+        plan: plan.clone(),
         graph,
         configuration: [("parallelism.default".to_owned(), "2".to_owned())].into(),
         restart_strategy: RestartStrategy::None,
@@ -64,7 +75,8 @@ fn core_of(parallelism: u32) -> Core {
         requirements: None,
         recovery: None,
     };
-    let worker = WorkerId { task_manager: TaskManagerId("tm-1".to_owned()), job: JOB, incarnation: 1 };
+    let worker = worker_id();
+    let task_manager = Register { slots, ..fakes::register("tm-1", None, None) };
     let register = worker::Register {
         worker: worker.clone(),
         pid: 1,
@@ -87,7 +99,7 @@ fn core_of(parallelism: u32) -> Core {
     let events = [
         Event::Submitted(Box::new(fakes::submission(JOB))),
         Event::Planned { job: JOB, prepared: Box::new(prepared) },
-        Event::TaskManagerRegistered(Box::new(fakes::register("tm-1", None, None))),
+        Event::TaskManagerRegistered(Box::new(task_manager)),
         Event::WorkerRegistered(register),
         Event::Worker { worker: worker.clone(), message: running },
         Event::Worker { worker, message: counted },

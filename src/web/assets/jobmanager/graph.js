@@ -2,7 +2,7 @@
 import { Graph as Layout, layout } from '../vendor/dagre.js';
 import { Component, html, useEffect, useLayoutEffect, useMemo, useRef, useState } from '../lib/html.js';
 import { Clock, Legend } from '../lib/bits.js';
-import { bytes, count, duration, permille, time } from '../lib/format.js';
+import { bytes, count, duration, eventTime, permille } from '../lib/format.js';
 import { LEGEND, Load, loadOf } from './load.js';
 
 const WIDTH = 236, HEIGHT = 104;
@@ -60,7 +60,7 @@ class Node extends Component {
   }
 }
 
-const watermark = (vertex) => (vertex.watermark === null || vertex.watermark === undefined ? '' : html`<span class=${holds(vertex['held-back']) ? 'late' : ''} title=${heldBack(vertex)}><${Clock} /> ${time(vertex.watermark)}</span>`);
+const watermark = (vertex) => (vertex.watermark === null || vertex.watermark === undefined ? '' : html`<span class=${holds(vertex['held-back']) ? 'late' : ''} title=${heldBack(vertex)}><${Clock} /> ${eventTime(vertex.watermark)}</span>`);
 
 /** Whether it is worth a word: less is a matter of intervals and batches. The threshold is that of the diagnosis. */
 const holds = (held) => held && (held.behind === null || held.behind >= 60000);

@@ -3,7 +3,7 @@ import { html, useMemo, useRef, useState } from '../lib/html.js';
 import { now, usePoll } from '../lib/net.js';
 import { href } from '../lib/route.js';
 import { Empty, Legend, Meter, Pairs, Pending, State, Table, Tabs } from '../lib/bits.js';
-import { bytes, count, duration, exact, percent, permille, time } from '../lib/format.js';
+import { bytes, count, duration, eventTime, exact, isEnd, percent, permille } from '../lib/format.js';
 import { History, Plot } from '../lib/plot.js';
 import { heldBack } from './graph.js';
 import { LEGEND } from './load.js';
@@ -121,7 +121,7 @@ export function Vertex({ job, vertex, part, kept, plan }) {
       ['Parallelism', vertex.parallelism],
       inputs.length ? ['Reads by', [...new Set(inputs.map((input) => (input.ship_strategy || '').toLowerCase()))].join(', ')] : null,
       vertex.rated ? ['Busiest subtask', html`busy ${permille(vertex.busy[1])}, backpressured ${permille(vertex.backpressured[1])}`] : null,
-      vertex.watermark !== null && vertex.watermark !== undefined ? ['Watermark', html`${time(vertex.watermark)} <span class="muted">${duration(now.value - vertex.watermark)} behind the clock</span>`] : null,
+      vertex.watermark !== null && vertex.watermark !== undefined ? ['Watermark', html`${eventTime(vertex.watermark)}${isEnd(vertex.watermark) ? '' : html` <span class="muted">${duration(now.value - vertex.watermark)} behind the clock</span>`}`] : null,
       vertex['held-back'] ? ['Held back', heldBack(vertex)] : null,
       vertex.hot ? ['Hot key', html`${vertex['hot-key'] ? html`<code>${vertex['hot-key']}</code>` : 'one key'} has at least <b>${permille(vertex.hot)}</b> of the latest records`] : null,
       vertex.bad ? ['Malformed', `${exact(vertex.bad)} records repaired or dropped`] : null,

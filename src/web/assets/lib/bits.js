@@ -1,5 +1,5 @@
 // Small pieces that every page is made of.
-import { html, useEffect, useRef, useState } from './html.js';
+import { html, useEffect, useMemo, useRef, useState } from './html.js';
 import { refine, route } from './route.js';
 
 const TONES = {
@@ -72,6 +72,8 @@ export function Filter({ name = 'q', label, width = '220px' }) {
 export const filterText = (name = 'q') => (route.value.query.get(name) || '').toLowerCase();
 
 const ROW_PX = 30;
+/** Rows that are scrolled over before others are drawn; so many and a few more are drawn beyond those in sight. */
+const STEP_ROWS = 8;
 const DRAWN_WHOLE_MAX = 120;
 
 /**
@@ -83,8 +85,10 @@ export function Table({ columns, rows, keyOf, sort = '', height = '60vh', select
   const [top, setTop] = useState(0);
   const box = useRef(null);
   const [descending, by] = order.startsWith('-') ? [true, order.slice(1)] : [false, order];
-  const column = columns.find((it) => it.id === by);
-  const sorted = column ? [...rows].sort((a, b) => compare(column.sort(a), column.sort(b)) * (descending ? -1 : 1)) : rows;
+  const sorted = useMemo(() => {
+    const column = columns.find((it) => it.id === by);
+    return column ? [...rows].sort((a, b) => compare(column.sort(a), column.sort(b)) * (descending ? -1 : 1)) : rows;
+  }, [rows, columns, order]);
   const long = sorted.length > DRAWN_WHOLE_MAX;
   const visible = Math.ceil((box.current?.clientHeight || 700) / ROW_PX) + 20;
   const first = long ? Math.max(0, Math.min(Math.floor(top / ROW_PX) - 10, sorted.length - visible)) : 0;
@@ -95,7 +99,7 @@ export function Table({ columns, rows, keyOf, sort = '', height = '60vh', select
       aria-sort=${it.id === by ? (descending ? 'descending' : 'ascending') : undefined} title=${it.title}>
     ${it.sort ? html`<button onClick=${() => setOrder(it.id === by && !descending ? `-${it.id}` : it.id)}>${it.label}${it.id === by ? (descending ? ' ↓' : ' ↑') : ''}</button>` : it.label}
   </th>`;
-  return html`<div class="table ${fixed ? 'fixed' : ''}" ref=${box} style=${long ? { maxHeight: height } : undefined} onScroll=${long ? (event) => setTop(event.target.scrollTop) : undefined}>
+  return html`<div class="table ${fixed ? 'fixed' : ''}" ref=${box} style=${long ? { maxHeight: height } : undefined} onScroll=${long ? (event) => setTop(Math.floor(event.target.scrollTop / ROW_PX / STEP_ROWS) * STEP_ROWS * ROW_PX) : undefined}>
     <table>
       <thead><tr>${columns.map(head)}</tr></thead>
       <tbody>
@@ -109,9 +113,11 @@ export function Table({ columns, rows, keyOf, sort = '', height = '60vh', select
   </div>`;
 }
 
+const WORDS = new Intl.Collator(undefined, { numeric: true });
+
 function compare(a, b) {
   if (typeof a === 'number' && typeof b === 'number') return a - b;
-  return String(a ?? '').localeCompare(String(b ?? ''), undefined, { numeric: true });
+  return WORDS.compare(String(a ?? ''), String(b ?? ''));
 }
 
 /** What the diagnosis says, worst first; those beyond the second wait behind a button. */

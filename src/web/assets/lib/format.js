@@ -73,3 +73,7 @@ export function percent(value) {
 
 /** "1 container", "2 containers" */
 export const counted = (number, noun) => `${exact(number)}${NBSP}${noun}${Number(number) === 1 ? '' : 's'}`;
+
+/** What the end of the input tells: no moment that a clock shows. */
+export const isEnd = (ms) => ms > 8.64e15;
+export const eventTime = (ms) => (isEnd(ms) ? 'end of time' : time(ms));

@@ -46,17 +46,25 @@ function Attempts({ of }) {
   return html`<${Card} title="Attempts"><${Table} columns=${columns} rows=${of} keyOf=${(it) => it.appAttemptId} empty=${html`<${Empty} title="No attempt has begun" />`} /></${Card}>`;
 }
 
+const NODES = [
+  { id: 'node', label: 'Node', width: '240px', sort: (it) => it.nodeId, cell: (it) => html`<a href=${href(['nodes', it.nodeId])}>${it.nodeId}</a>` },
+  { id: 'why', label: 'Why it does not serve the first request', wrap: true, sort: (it) => it.diagnostic, cell: (it) => it.diagnostic },
+];
+
 function Waiting({ app }) {
+  const { data } = usePoll(app.waitingReason ? `ws/v1/cluster/scheduler/app-activities/${app.id}` : null, 3000);
+  const nodes = [data?.appActivities.allocations || []].flat().flatMap((it) => [it.nodes || []].flat());
   const requests = [app.resourceRequests || []].flat().filter((it) => it.numContainers > 0);
   const columns = [
     { id: 'priority', label: 'Priority', num: true, width: '80px', cell: (it) => it.priority },
     { id: 'count', label: 'Containers', num: true, width: '100px', cell: (it) => exact(it.numContainers) },
-    { id: 'each', label: 'Each', width: '180px', cell: (it) => `${mebibytes(it.capability.memory)}, ${exact(it.capability.vCores)} cores` },
+    { id: 'each', label: 'Each', width: '180px', cell: (it) => `${mebibytes(it.capability.memory)}, ${counted(it.capability.vCores, 'core')}` },
     { id: 'where', label: 'Where', width: '140px', cell: (it) => (it.resourceName === '*' ? 'anywhere' : it.resourceName) },
     { id: 'reason', label: 'Why not yet', wrap: true, cell: (it) => it.reason || '' },
   ];
   return html`${app.waitingReason ? html`<div class="verdict warning"><b>${app.waitingReason}</b></div>` : ''}
-    <${Card} title="Asked for and not granted"><${Table} columns=${columns} rows=${requests} keyOf=${(it) => `${it.priority}/${it.allocationRequestId}/${it.resourceName}`} empty=${html`<${Empty} title="Nothing: it has all it asked for" />`} /></${Card}>`;
+    <${Card} title="Asked for and not granted"><${Table} columns=${columns} rows=${requests} keyOf=${(it) => `${it.priority}/${it.allocationRequestId}/${it.resourceName}`} empty=${html`<${Empty} title="Nothing: it has all it asked for" />`} /></${Card}>
+    ${nodes.length ? html`<${Card} title="What the nodes say"><${Table} fixed columns=${NODES} rows=${nodes} keyOf=${(it) => it.nodeId} sort="node" height="50vh" /></${Card}>` : ''}`;
 }
 
 function Kill({ app, onClose }) {
@@ -85,7 +93,7 @@ export function Application({ id, tab }) {
       ${!ended && app.originalTrackingUrl ? html`<a class="button" href="proxy/${id}/">Open its own interface</a>` : ''}
       ${ended ? '' : html`<button class="danger" onClick=${() => setKilling(true)}>Kill</button>`}</div>
     ${app.diagnostics ? html`<div class="verdict ${state === 'FAILED' || state === 'KILLED' ? 'error' : 'info'}"><b style=${{ whiteSpace: 'pre-wrap' }}>${app.diagnostics}</b></div>` : ''}
-    ${!ended && app.waitingReason ? html`<div class="verdict warning"><div><b>${app.waitingReason}</b></div><a class="more" href=${href(['applications', id, 'waiting'])}>evidence</a></div>` : ''}
+    ${!ended && app.waitingReason && tab !== 'waiting' ? html`<div class="verdict warning"><div><b>${app.waitingReason}</b></div><a class="more" href=${href(['applications', id, 'waiting'])}>evidence</a></div>` : ''}
     <${Facts} of=${[
       ['containers', exact(known(app.runningContainers) ?? 0)],
       ['memory', mebibytes(known(app.allocatedMB) ?? 0)],
@@ -99,7 +107,7 @@ export function Application({ id, tab }) {
     ${tab === 'waiting' ? html`<${Waiting} app=${app} />` : ''}
     <${Card} title="About" pad><${Pairs} of=${[
       ['Id', html`<code>${app.id}</code>`], ['Submitted', time(app.startedTime)], ['Master launched', time(app.launchTime)], ['Ended', time(app.finishedTime)],
-      ['Final status', app.finalStatus.toLowerCase()], ['Priority', app.priority], app.applicationTags ? ['Tags', app.applicationTags] : null,
+      ['Final status', app.finalStatus === 'UNDEFINED' ? 'not told yet' : app.finalStatus.toLowerCase()], ['Priority', app.priority], app.applicationTags ? ['Tags', app.applicationTags] : null,
     ]} /></${Card}>
     ${killing ? html`<${Kill} app=${app} onClose=${() => setKilling(false)} />` : ''}`;
 }

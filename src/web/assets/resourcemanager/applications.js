@@ -6,15 +6,14 @@ import { Card, Empty, Filter, State, Table, filterText } from '../lib/bits.js';
 import { counted, duration, exact, mebibytes, time } from '../lib/format.js';
 
 const COLUMNS = [
-  { id: 'id', label: 'Application', width: '225px', sort: (it) => it.id, cell: (it) => html`<a href=${href(['applications', it.id])}>${it.id}</a>` },
+  { id: 'id', label: 'Application', width: '250px', sort: (it) => it.id, cell: (it) => html`<a href=${href(['applications', it.id])}>${it.id}</a>` },
   { id: 'name', label: 'Name', sort: (it) => it.name, cell: (it) => html`<span title=${it.name}>${it.name}</span>` },
-  { id: 'user', label: 'User', width: '90px', sort: (it) => it.user, cell: (it) => it.user },
+  { id: 'user', label: 'User', width: '80px', sort: (it) => it.user, cell: (it) => it.user },
   { id: 'queue', label: 'Queue', width: '90px', sort: (it) => it.queue, cell: (it) => it.queue },
   { id: 'state', label: 'State', width: '110px', sort: (it) => it.state, cell: (it) => html`<${State} of=${it.state === 'FINISHED' && it.finalStatus === 'FAILED' ? 'FAILED' : it.state} />` },
   { id: 'containers', label: 'Containers', num: true, width: '90px', sort: (it) => it.containers, cell: (it) => exact(it.containers) },
   { id: 'memory', label: 'Memory', num: true, width: '90px', sort: (it) => it.allocated[0], cell: (it) => mebibytes(it.allocated[0]) },
-  { id: 'started', label: 'Started', num: true, width: '90px', sort: (it) => it.started, cell: (it) => html`<span title=${time(it.started)}>${time(it.started)}</span>` },
-  { id: 'for', label: 'For', num: true, width: '90px', sort: (it) => (it.finished || now.value) - it.started, cell: (it) => duration((it.finished || now.value) - it.started) },
+  { id: 'for', label: 'For', num: true, width: '90px', sort: (it) => (it.finished || now.value) - it.started, cell: (it) => html`<span title="Submitted ${time(it.started)}">${duration((it.finished || now.value) - it.started)}</span>` },
   { id: 'why', label: 'Waits for, ended by', cell: (it) => html`<span class="muted" title=${it.waiting || it.diagnostics}>${it.waiting || it.diagnostics}</span>` },
 ];
 

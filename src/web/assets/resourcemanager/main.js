@@ -7,6 +7,7 @@ import { Empty, Pending } from '../lib/bits.js';
 import { Cluster } from './cluster.js';
 import { Node, Nodes } from './nodes.js';
 import { Queues } from './queues.js';
+import { Activities } from './activities.js';
 import { Applications } from './applications.js';
 import { Application } from './application.js';
 
@@ -31,6 +32,8 @@ function page({ parts: [place, id, tab] }) {
         : { crumbs: [['Nodes']], body: html`<${WithCluster} of=${Nodes} />` };
     case 'queues':
       return { crumbs: [['Queues']], body: html`<${Queues} />` };
+    case 'activities':
+      return { crumbs: [['Scheduler activities']], body: html`<${WithCluster} of=${Activities} />` };
     case 'applications':
       return id
         ? { crumbs: [['Applications', href(['applications'])], [id]], body: html`<${Application} key=${id} id=${id} tab=${tab || 'containers'} />` }
@@ -45,6 +48,7 @@ const nav = ({ parts: [place] }) => [['', [
   ['Applications', href(['applications']), place === 'applications'],
   ['Nodes', href(['nodes']), place === 'nodes'],
   ['Queues', href(['queues']), place === 'queues'],
+  ['Activities', href(['activities']), place === 'activities'],
 ]]];
 
 async function entries() {
@@ -52,7 +56,7 @@ async function entries() {
   return [
     ...view.applications.map((it) => ({ text: it.name, kind: `${it.id} · ${it.state.toLowerCase()}`, to: href(['applications', it.id]) })),
     ...view.nodes.map((it) => ({ text: it.id, kind: `node · ${it.state.toLowerCase()}`, to: href(['nodes', it.id]) })),
-    ...[['Cluster', '#/'], ['Applications', href(['applications'])], ['Nodes', href(['nodes'])], ['Queues', href(['queues'])]]
+    ...[['Cluster', '#/'], ['Applications', href(['applications'])], ['Nodes', href(['nodes'])], ['Queues', href(['queues'])], ['Scheduler activities', href(['activities'])]]
       .map(([text, to]) => ({ text, kind: 'page', to })),
   ];
 }
