@@ -1,5 +1,6 @@
 //! Verbs about the cluster: applications and nodes, as the resource manager knows them.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use super::run::user;
 use super::{block_on, command};
 use crate::client::ResourceManager;
 use crate::protocol::yarn_rest::{Application, Container};
+use crate::rpc::http::Client;
 
 impl Settings {
     pub(super) fn resource_manager(&self) -> anyhow::Result<ResourceManager> {
@@ -123,9 +125,15 @@ fn logs(choice: &AppChoice, container: Option<&str>, file: Option<&str>) -> anyh
     let cluster = choice.settings.resource_manager()?;
     block_on(async {
         let containers = cluster.containers(choice.application).await?;
+        let collected: BTreeSet<String> =
+            cluster.collected_logs(choice.application).await?.iter().map(ToString::to_string).collect();
         for found in containers.iter().filter(|found| container.is_none_or(|wanted| wanted == found.container_id)) {
-            // A node that is gone has taken its logs along; the others still have theirs.
-            if let Err(error) = container_logs(&cluster, found, file).await {
+            let (source, base) = match collected.contains(&found.container_id) {
+                true => (cluster.daemon(cluster.authority()), "/ws/v1/applicationhistory"),
+                false => (cluster.daemon(&found.node_http_address), "/ws/v1/node"),
+            };
+            // A node that is gone has taken along what was not collected; the others still have theirs.
+            if let Err(error) = container_logs(&source, base, found, file).await {
                 eprintln!("{} on {}: {error}", found.container_id, found.node_http_address);
             }
         }
@@ -133,12 +141,10 @@ fn logs(choice: &AppChoice, container: Option<&str>, file: Option<&str>) -> anyh
     })
 }
 
-async fn container_logs(cluster: &ResourceManager, container: &Container, file: Option<&str>) -> anyhow::Result<()> {
-    let node = cluster.daemon(&container.node_http_address);
-    let listing: Value = node.get(&format!("/ws/v1/node/containers/{}/logs", container.container_id)).await?;
+async fn container_logs(source: &Client, base: &str, container: &Container, file: Option<&str>) -> anyhow::Result<()> {
+    let listing: Value = source.get(&format!("{base}/containers/{}/logs", container.container_id)).await?;
     for name in log_files(&listing).into_iter().filter(|name| is_wanted(name, file)) {
-        let path = format!("/ws/v1/node/containerlogs/{}/{name}", container.container_id);
-        let text = node.get_text(&path).await?;
+        let text = source.get_text(&format!("{base}/containerlogs/{}/{name}", container.container_id)).await?;
         if text.is_empty() {
             continue;
         }

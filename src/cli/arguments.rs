@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::command::RunCommand;
 use super::diagnose::Diagnose;
 use super::explain::ExplainFormat;
+use super::logs::Logs;
 use super::nodes::{ClusterCommand, Node};
 use super::queues::Queue;
 use super::rescale::Rescale;
@@ -33,6 +34,8 @@ pub(super) enum Verb {
     List(List),
     /// Show one job, running or ended: its times, vertices, failures and checkpoints
     Info(JobChoice),
+    /// Show what a job's processes have written, merged by time; of a running job or one that has ended
+    Logs(Logs),
     /// Cancel a job
     Cancel(JobChoice),
     /// Stop a job in an orderly way: sources end, what is under way is finished

@@ -17,6 +17,7 @@ mod explain;
 mod flink_words;
 mod info;
 mod jobs;
+mod logs;
 mod nodes;
 mod output;
 mod progress;
@@ -69,6 +70,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Run(options) => run::run(options),
         Verb::List(options) => jobs::list(options),
         Verb::Info(options) => info::info(options),
+        Verb::Logs(options) => logs::logs(&options),
         Verb::Cancel(options) => jobs::cancel(options),
         Verb::Stop(options) => checkpoints::stop(options),
         Verb::Savepoint(options) => savepoints::savepoint(options),

@@ -8,15 +8,15 @@ use std::time::Duration;
 use std::{env, fs};
 
 use super::options::{
-    ARCHIVE_RETAINED_JOBS, ARCHIVE_RETAINED_TTL, ConfigOption, HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT,
-    NODEMANAGER_BIND_HOST, NODEMANAGER_CACHE_TARGET_SIZE, NODEMANAGER_DIR, NODEMANAGER_HOST, NODEMANAGER_LABEL,
-    NODEMANAGER_MEMORY, NODEMANAGER_PORT, NODEMANAGER_RACK, NODEMANAGER_RESOURCES, NODEMANAGER_VCORES,
-    RESOURCEMANAGER_ADDRESS, RESOURCEMANAGER_AM_EXPIRY, RESOURCEMANAGER_AM_MAX_ATTEMPTS, RESOURCEMANAGER_AM_SHARE,
-    RESOURCEMANAGER_BIND_HOST, RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY, RESOURCEMANAGER_NODE_EXPIRY,
-    RESOURCEMANAGER_PORT, RESOURCEMANAGER_QUEUES_FILE, RESOURCEMANAGER_STATE_DIR, RESOURCEMANAGER_UPLOADS_ENABLED,
-    RESOURCEMANAGER_UPLOADS_RETENTION,
+    ARCHIVE_RETAINED_JOBS, ARCHIVE_RETAINED_TTL, ConfigOption, HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, LOG_AGGREGATION,
+    LOG_AGGREGATION_RETAIN_SECONDS, NODEMANAGER_BIND_HOST, NODEMANAGER_CACHE_TARGET_SIZE, NODEMANAGER_DIR,
+    NODEMANAGER_HOST, NODEMANAGER_LABEL, NODEMANAGER_MEMORY, NODEMANAGER_PORT, NODEMANAGER_RACK, NODEMANAGER_RESOURCES,
+    NODEMANAGER_VCORES, RESOURCEMANAGER_ADDRESS, RESOURCEMANAGER_AM_EXPIRY, RESOURCEMANAGER_AM_MAX_ATTEMPTS,
+    RESOURCEMANAGER_AM_SHARE, RESOURCEMANAGER_BIND_HOST, RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY,
+    RESOURCEMANAGER_NODE_EXPIRY, RESOURCEMANAGER_PORT, RESOURCEMANAGER_QUEUES_FILE, RESOURCEMANAGER_STATE_DIR,
+    RESOURCEMANAGER_UPLOADS_ENABLED, RESOURCEMANAGER_UPLOADS_RETENTION,
 };
-use super::processes::archive_dir;
+use super::processes::{archive_dir, container_logs_dir};
 use super::security::{require_protection, secret, security};
 use super::{Configuration, Error, Security};
 use crate::resource::MemorySize;
@@ -55,6 +55,10 @@ pub struct ResourceManagerConfig {
     pub archives_max: Option<usize>,
     /// `historyserver.archive.retained-ttl`; default 7 d, none keeps them for ever.
     pub archives_retention: Option<Duration>,
+    /// `yarn.nodemanager.remote-app-log-dir`: where collected logs are found; default: `logs` below `flott.storage.dir`.
+    pub container_logs_dir: PathBuf,
+    /// `yarn.log-aggregation.retain-seconds`; default 7 d, none keeps them for ever.
+    pub container_logs_retention: Option<Duration>,
     /// `heartbeat.interval`; default 1 s.
     pub heartbeat: Duration,
     /// `heartbeat.timeout`; default 5 s.
@@ -88,6 +92,8 @@ impl ResourceManagerConfig {
             archives_max: archives_max(configuration)?,
             archives_retention: Some(configuration.get(&ARCHIVE_RETAINED_TTL)?)
                 .filter(|keep: &Duration| !keep.is_zero()),
+            container_logs_dir: container_logs_dir(configuration)?,
+            container_logs_retention: container_logs_retention(configuration)?,
             heartbeat: configuration.get(&HEARTBEAT_INTERVAL)?,
             frozen_after: configuration.get(&HEARTBEAT_TIMEOUT)?,
             secret: secret(configuration)?,
@@ -143,6 +149,9 @@ pub struct NodeManagerConfig {
     pub rack: Option<String>,
     /// `nodemanager.label`, if it has one.
     pub label: Option<String>,
+    /// `yarn.nodemanager.remote-app-log-dir`: where logs are collected, unless `yarn.log-aggregation-enable` is off; default: `logs` below
+    /// `flott.storage.dir`.
+    pub container_logs_dir: Option<PathBuf>,
     /// `heartbeat.interval`; default 1 s.
     pub heartbeat: Duration,
     /// `heartbeat.timeout`; default 5 s.
@@ -173,6 +182,10 @@ impl NodeManagerConfig {
             resources: resources(configuration)?,
             rack: configuration.find(&NODEMANAGER_RACK)?,
             label: configuration.find(&NODEMANAGER_LABEL)?,
+            container_logs_dir: configuration
+                .get::<bool>(&LOG_AGGREGATION)?
+                .then(|| container_logs_dir(configuration))
+                .transpose()?,
             heartbeat: configuration.get(&HEARTBEAT_INTERVAL)?,
             frozen_after: configuration.get(&HEARTBEAT_TIMEOUT)?,
             secret: secret(configuration)?,
@@ -209,6 +222,15 @@ fn archives_max(configuration: &Configuration) -> Result<Option<usize>, Error> {
             .filter(|jobs| *jobs > 0)
             .map(Some)
             .ok_or_else(|| configuration.invalid(&ARCHIVE_RETAINED_JOBS, "a whole number of at least 1, or -1")),
+    }
+}
+
+fn container_logs_retention(configuration: &Configuration) -> Result<Option<Duration>, Error> {
+    match configuration.get::<i64>(&LOG_AGGREGATION_RETAIN_SECONDS)? {
+        -1 => Ok(None),
+        seconds => u64::try_from(seconds)
+            .map(|seconds| Some(Duration::from_secs(seconds)))
+            .map_err(|_| configuration.invalid(&LOG_AGGREGATION_RETAIN_SECONDS, "a number of seconds, or -1")),
     }
 }
 

@@ -8,11 +8,12 @@ use super::cluster::{advertised, dir, require_heartbeats};
 use super::kind::Ports;
 use super::options::{
     ARCHIVE_DIR, ConfigOption, HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, JOBMANAGER_BIND_HOST, JOBMANAGER_MEMORY,
-    JOBMANAGER_RPC_ADDRESS, JOBMANAGER_RPC_PORT, JOBSTORE_MAX_CAPACITY, PROGRAM_PLAN_MEMORY, PROGRAM_PLAN_TIMEOUT,
-    REST_ADDRESS, REST_BIND_ADDRESS, REST_BIND_PORT, REST_MAX_CONTENT_LENGTH, REST_PORT, SLOT_IDLE_TIMEOUT,
-    SLOT_REQUEST_TIMEOUT, SLOTS_MAX, STORAGE_DIR, TASKMANAGER_BIND_HOST, TASKMANAGER_DATA_PORT, TASKMANAGER_HOST,
-    TASKMANAGER_MEMORY, TASKMANAGER_RESOURCE_ID, TASKMANAGER_SLOTS, TASKMANAGER_TIMEOUT, TMP_DIRS, WEB_CANCEL_ENABLE,
-    WEB_EXCEPTION_HISTORY_SIZE, WEB_REFRESH_INTERVAL, WEB_SUBMIT_ENABLE, WEB_UPLOAD_MAX_COUNT, YARN_CONTAINERS_VCORES,
+    JOBMANAGER_RPC_ADDRESS, JOBMANAGER_RPC_PORT, JOBSTORE_MAX_CAPACITY, LOG_AGGREGATION_DIR, PROGRAM_PLAN_MEMORY,
+    PROGRAM_PLAN_TIMEOUT, REST_ADDRESS, REST_BIND_ADDRESS, REST_BIND_PORT, REST_MAX_CONTENT_LENGTH, REST_PORT,
+    SLOT_IDLE_TIMEOUT, SLOT_REQUEST_TIMEOUT, SLOTS_MAX, STORAGE_DIR, TASKMANAGER_BIND_HOST, TASKMANAGER_DATA_PORT,
+    TASKMANAGER_HOST, TASKMANAGER_MEMORY, TASKMANAGER_RESOURCE_ID, TASKMANAGER_SLOTS, TASKMANAGER_TIMEOUT, TMP_DIRS,
+    WEB_CANCEL_ENABLE, WEB_EXCEPTION_HISTORY_SIZE, WEB_REFRESH_INTERVAL, WEB_SUBMIT_ENABLE, WEB_UPLOAD_MAX_COUNT,
+    YARN_CONTAINERS_VCORES,
 };
 use super::security::{require_protection, secret, security};
 use super::{Configuration, Error, Security};
@@ -249,12 +250,13 @@ pub(super) fn archive_dir(configuration: &Configuration) -> Result<PathBuf, Erro
     below_storage(configuration, &ARCHIVE_DIR, "history")
 }
 
+/// Where nodes collect the logs of containers.
+pub(super) fn container_logs_dir(configuration: &Configuration) -> Result<PathBuf, Error> {
+    below_storage(configuration, &LOG_AGGREGATION_DIR, "logs")
+}
+
 /// The directory of `option`, else `name` below `flott.storage.dir`.
-pub(super) fn below_storage(
-    configuration: &Configuration,
-    option: &'static ConfigOption,
-    name: &str,
-) -> Result<PathBuf, Error> {
+fn below_storage(configuration: &Configuration, option: &'static ConfigOption, name: &str) -> Result<PathBuf, Error> {
     match configuration.find::<PathBuf>(option)? {
         Some(path) => std::path::absolute(&path).map_err(|source| Error::File { path, source }),
         None => Ok(storage_dir(configuration)?.join(name)),

@@ -34,6 +34,7 @@ use crate::process::Platform;
 use crate::protocol::roles::SecurityEnvironment;
 use crate::resource::Resource;
 use crate::rpc::Credentials;
+use crate::storage::ContainerLogs;
 use crate::storage::meta::{MetaWriter, Outcome};
 use crate::time::{Clock, Now};
 
@@ -79,6 +80,8 @@ pub struct Service {
     core: Core,
     launcher: Launcher,
     localiser: Localiser,
+    /// Where what containers wrote is collected, if it is.
+    collected: Option<ContainerLogs>,
     platform: Platform,
     incarnation: u64,
     started_at: Now,
@@ -157,6 +160,7 @@ pub fn start(
             security: SecurityEnvironment::of(&config.security),
         },
         localiser: Localiser::new(directories.clone(), &config.resource_manager, &credentials),
+        collected: config.container_logs_dir.clone().map(ContainerLogs::new),
         platform: Platform::local(),
         incarnation: recovered.incarnation,
         started_at: now,

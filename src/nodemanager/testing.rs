@@ -82,6 +82,7 @@ impl Cluster {
         let mut config = NodeManagerConfig::from_configuration(&Configuration::new()).unwrap();
         config.resource_manager = address;
         config.dir = dir.path().join("nm");
+        config.container_logs_dir = Some(dir.path().join("collected"));
         let mut cluster = Self {
             dir,
             handle: None,

@@ -10,6 +10,7 @@ use super::core::Core;
 use super::error::{Refused, RequestError};
 use super::event::{Answer, Event, Exclusion, Registering, RequestId};
 use super::report::{ApplicationReport, AttemptReport, ClusterSummary, ContainerReport, NodeSummary, QueueReport};
+use super::retention::Retention;
 use super::scheduler::{Access, NodeReason};
 use crate::config::Security;
 use crate::ids::{ApplicationAttemptId, ApplicationId, NodeId};
@@ -22,7 +23,7 @@ use crate::protocol::submission::Submission;
 use crate::resource::Resource;
 use crate::rpc::ClusterSecret;
 use crate::rpc::token::Token;
-use crate::storage::{BlobStore, History};
+use crate::storage::{BlobStore, ContainerLogs, History};
 use crate::time::{Clock, Now};
 
 /// Longest wait of one request.
@@ -58,7 +59,7 @@ pub(super) enum Request {
 pub struct Handle {
     requests: mpsc::Sender<Request>,
     blobs: Option<BlobStore>,
-    history: History,
+    retention: Retention,
     secret: Option<ClusterSecret>,
     security: Arc<Security>,
     address: Arc<str>,
@@ -70,7 +71,7 @@ impl Handle {
     pub(super) fn new(
         requests: mpsc::Sender<Request>,
         blobs: Option<BlobStore>,
-        history: History,
+        retention: Retention,
         (secret, security): (Option<ClusterSecret>, Security),
         address: &str,
         clock: Arc<dyn Clock>,
@@ -80,7 +81,7 @@ impl Handle {
         let operator =
             std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "root".to_owned());
         let (address, operator) = (address.into(), operator.into());
-        Self { requests, blobs, history, secret, security, address, operator, clock }
+        Self { requests, blobs, retention, secret, security, address, operator, clock }
     }
 
     /// What clients that change something must show; none on a cluster without.
@@ -115,7 +116,12 @@ impl Handle {
 
     /// Archives of jobs that have ended.
     pub fn history(&self) -> &History {
-        &self.history
+        &self.retention.history
+    }
+
+    /// What nodes have collected of containers that have ended.
+    pub fn logs(&self) -> &ContainerLogs {
+        &self.retention.logs
     }
 
     /// `host:port` that others reach the ResourceManager at.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::info;
 
 use crate::config::ResourceManagerConfig;
-use crate::storage::History;
+use crate::storage::{ContainerLogs, History};
 use crate::time::Now;
 
 /// Between sweeps. In between there may be more than is kept: as much as ends in a minute.
@@ -17,6 +17,8 @@ pub(super) struct Retention {
     pub(super) history: History,
     archives_max: Option<usize>,
     archives_kept: Option<Duration>,
+    pub(super) logs: ContainerLogs,
+    logs_kept: Option<Duration>,
 }
 
 impl Retention {
@@ -25,6 +27,8 @@ impl Retention {
             history: History::new(config.archive_dir.clone()),
             archives_max: config.archives_max,
             archives_kept: config.archives_retention,
+            logs: ContainerLogs::new(config.container_logs_dir.clone()),
+            logs_kept: config.container_logs_retention,
         }
     }
 
@@ -33,6 +37,10 @@ impl Retention {
         let removed = self.history.sweep(self.archives_max, self.archives_kept, now);
         if removed > 0 {
             info!(removed, "archives of ended jobs deleted");
+        }
+        let removed = self.logs_kept.map_or(0, |keep| self.logs.sweep(keep));
+        if removed > 0 {
+            info!(removed, "collected logs of old applications deleted");
         }
     }
 }

@@ -83,8 +83,7 @@ pub fn start(config: &ResourceManagerConfig, address: &str, clock: Arc<dyn Clock
     let protection = (config.secret.clone(), config.security.clone());
     let uploads = blobs.clone().map(|blobs| Uploads { blobs, retention: config.uploads_retention });
     let retention = Retention::new(config);
-    let handle =
-        Handle::new(requests_sender, blobs, retention.history.clone(), protection, address, Arc::clone(&clock));
+    let handle = Handle::new(requests_sender, blobs, retention.clone(), protection, address, Arc::clone(&clock));
     let cancel = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let options = LinkOptions {

@@ -5,6 +5,7 @@ pub mod cluster;
 mod exposition;
 pub mod flink;
 mod live;
+mod log_files;
 pub mod node;
 pub mod task_manager;
 

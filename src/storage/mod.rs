@@ -3,6 +3,7 @@
 //! ```text
 //! anyone ──► files: write_atomic, create_new ──► a directory, possibly shared by several machines
 //! uploads, caches ──► BlobStore ──► <dir>/<sha256>
+//! an ended container's logs ──► ContainerLogs ──► <dir>/<application>/<container>/<file>
 //! an ended job's archive ──► History ──► <dir>/<application>/<job>.json
 //! a service's Persist effects ──► MetaWriter (a thread) ──► MetaStore ──► completion, an event for the service
 //! ```
@@ -11,11 +12,13 @@
 //! until it is opened anew; a blob is what its name says. It does not know what is stored.
 
 mod blobs;
+mod container_logs;
 mod error;
 pub mod files;
 mod history;
 pub mod meta;
 
 pub use self::blobs::{BlobId, BlobStore, BlobWriter, InvalidBlobId};
+pub use self::container_logs::ContainerLogs;
 pub use self::error::Error;
 pub use self::history::{ARCHIVE_BYTES_MAX, Archived, History};

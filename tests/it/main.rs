@@ -17,6 +17,7 @@ mod golden;
 mod golden_2;
 mod history;
 mod kills;
+mod logs;
 mod matrix;
 mod per_job;
 mod processes;

@@ -167,6 +167,12 @@ options! { honoured: true;
     // Web
     ARCHIVE_DIR: Text, "jobmanager.archive.fs.dir",
         "Where JobManagers of applications archive jobs that have ended and the ResourceManager finds them; by default history below flott.storage.dir." aka ["historyserver.archive.fs.dir"];
+    LOG_AGGREGATION: Flag, "yarn.log-aggregation-enable" = "true",
+        "Whether nodes collect what containers have written when they have ended, so that it outlives the node.";
+    LOG_AGGREGATION_DIR: Text, "yarn.nodemanager.remote-app-log-dir",
+        "Where nodes collect it and the ResourceManager finds it; by default logs below flott.storage.dir.";
+    LOG_AGGREGATION_RETAIN_SECONDS: Integer, "yarn.log-aggregation.retain-seconds" = "604800",
+        "How long collected logs of an application are kept; -1 keeps them for ever.";
     ARCHIVE_RETAINED_JOBS: Integer, "historyserver.archive.retained-jobs" = "1000",
         "Ended jobs whose archives the ResourceManager keeps, the newest; -1 keeps all.";
     ARCHIVE_RETAINED_TTL: Duration, "historyserver.archive.retained-ttl" = "7 d",

@@ -211,7 +211,16 @@ impl TaskExecutor {
         // Entered before the thread runs, so that it finds itself there when it ends.
         self.tasks.lock().running.insert(attempt, task);
         let spawned = thread::Builder::new().name(name).spawn(move || {
+            // Whatever is logged here, by us or by the user's functions, says of which task it is.
+            let ExecutionAttemptId { vertex, subtask, attempt: number } = attempt;
+            let _task = tracing::info_span!("task", %vertex, subtask, attempt = number).entered();
+            tracing::info!("begins");
             let outcome = panics::catch(|| driver.run()).unwrap_or_else(|told| Outcome::Failed(Failure::user(told)));
+            match &outcome {
+                Outcome::Failed(failure) => tracing::warn!(%failure, "has failed"),
+                Outcome::Finished(_) => tracing::info!("is done"),
+                Outcome::Canceled => tracing::info!("was stopped"),
+            }
             connect.release(attempt);
             tasks.remove(attempt);
             events.send(driver::terminal(attempt, outcome, &counters));

@@ -114,6 +114,7 @@ impl Service {
                 link.report(statuses);
             }
             Effect::DeleteContainer { container, user } => {
+                self.collect_logs(container);
                 let directories = self.launcher.directories.clone();
                 self.delete(vec![directories.work(&user, container), directories.private(container)]);
             }

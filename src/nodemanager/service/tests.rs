@@ -193,3 +193,26 @@ async fn the_resource_manager_being_away_stops_nothing_and_its_successor_hears_e
     cluster.running(3).await;
     cluster.stop_node().await.unwrap();
 }
+
+#[tokio::test]
+async fn what_a_container_wrote_is_collected_when_it_has_ended_also_while_no_node_manager_was_there() {
+    let mut cluster = Cluster::new().await;
+    let collected = crate::storage::ContainerLogs::new(cluster.dir.path().join("collected"));
+    let read = |count: u64| {
+        let directory = collected.find(container(count))?;
+        Some(fs::read_to_string(directory.join("stdout")).unwrap())
+    };
+    let gate = cluster.dir.path().join("gate");
+    cluster.start(1, shell("echo one"));
+    cluster.start(2, shell(&format!("echo two; while [ ! -e {} ]; do sleep 0.02; done; echo end", gate.display())));
+    cluster.exit(1).await;
+    cluster.poll(|_| read(1).is_some()).await;
+    cluster.running(2).await;
+    assert_eq!((read(1).unwrap().as_str(), read(2)), ("one\n", None), "who still writes is not collected");
+    cluster.crash_node().await;
+    fs::write(gate, "").unwrap();
+    cluster.start_node().await;
+    cluster.exit(2).await;
+    cluster.poll(|_| read(2).is_some()).await;
+    assert_eq!(read(2).unwrap(), "two\nend\n");
+}

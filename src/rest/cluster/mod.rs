@@ -14,6 +14,7 @@
 mod activities;
 mod applications;
 mod blobs;
+mod container_logs;
 mod convert;
 mod error;
 mod exclusion;
@@ -115,7 +116,14 @@ pub fn router(handle: Handle) -> Router {
         .route("/application-master/allocate", post(master::allocate))
         .route("/application-master/finish", post(master::finish))
         .fallback(not_found);
+    let past = Router::new()
+        .route("/apps/{id}/containers", get(container_logs::containers))
+        .route("/containers/{id}/logs", get(container_logs::list))
+        .route("/containers/{id}/logs/{file}", get(container_logs::content))
+        .route("/containerlogs/{id}/{file}", get(container_logs::content))
+        .fallback(not_found);
     Router::new()
+        .nest("/ws/v1/applicationhistory", past)
         .route("/ws/v1/cluster", get(overview::info))
         .nest("/ws/v1/cluster/", cluster)
         .route("/metrics", get(exposition::metrics))

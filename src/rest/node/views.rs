@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::nodemanager::{ApplicationView, ContainerView, Handle, NodeView};
 use crate::protocol::container::ExitCause;
+use crate::rest::log_files::files;
 
 /// YARN's exit code of a container that has not ended.
 const NOT_ENDED: i32 = -1000;
@@ -78,7 +79,7 @@ pub(super) fn container_json(container: &ContainerView, node: &Handle) -> Value 
         "executionType": "GUARANTEED",
         "containerLogsLink": format!("{}://{}/ws/v1/node/containers/{id}/logs", node.scheme(), node.node()),
         "nodeId": node.node(),
-        "containerLogFiles": super::logs::names(&node.logs_of(id)),
+        "containerLogFiles": files(&node.logs_of(id)).into_iter().map(|(name, ..)| name).collect::<Vec<_>>(),
         // Ours.
         "startedTime": container.accepted_at,
         "memoryUsedMB": container.rss_bytes >> 20,
