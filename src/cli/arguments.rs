@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::command::RunCommand;
+use super::completion::{Completion, Ids};
 use super::diagnose::Diagnose;
+use super::doctor::Doctor;
 use super::explain::ExplainFormat;
 use super::logs::Logs;
 use super::nodes::{ClusterCommand, Node};
@@ -60,6 +62,13 @@ pub(super) enum Verb {
     Queue(Queue),
     /// The cluster as a whole
     Cluster(ClusterCommand),
+    /// Check this machine and the cluster: limits, disks, ports, clocks, versions, nodes; with what to do
+    Doctor(Doctor),
+    /// Print what a shell needs to complete verbs, options and ids
+    Completion(Completion),
+    /// What completions ask
+    #[command(hide = true)]
+    Ids(Ids),
     /// Show the configuration
     Config(Config),
     /// Certificates, the cluster's secret and tokens

@@ -11,8 +11,10 @@ mod applications;
 mod arguments;
 mod checkpoints;
 mod command;
+mod completion;
 mod daemons;
 mod diagnose;
+mod doctor;
 mod explain;
 mod flink_words;
 mod info;
@@ -83,6 +85,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Node(options) => nodes::node(options),
         Verb::Queue(options) => queues::queue(options),
         Verb::Cluster(options) => nodes::cluster(options),
+        Verb::Doctor(options) => doctor::doctor(&options),
+        Verb::Completion(options) => completion::completion(&options),
+        Verb::Ids(options) => completion::ids(&options),
         Verb::Config(options) => settings::config(options),
         Verb::Shellmaster => command::shell_master(),
         Verb::Security(options) => security::security(options),

@@ -28,6 +28,7 @@ use crate::nodemanager::{ContainerView, Handle, NodeView, Refused};
 use crate::protocol::node::{CONTAINERS_PATH, StartContainer, Started, StopContainers};
 use crate::protocol::yarn_rest::RemoteException;
 use crate::rpc::ErrorKind;
+use crate::time::{Clock, SystemClock};
 
 /// How strangers are met.
 pub const FACE: Face = Face {
@@ -56,6 +57,7 @@ pub fn router(handle: Handle) -> Router {
         .route("/metrics", get(exposition::metrics))
         .route(NODE, get(info))
         .route(&under("/info"), get(info))
+        .route(&under("/time"), get(time))
         .route(&under("/apps"), get(applications))
         .route(&under("/apps/{application}"), get(application))
         .route(CONTAINERS_PATH, get(all_containers).post(start))
@@ -124,6 +126,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Content<T> {
 async fn info(State(node): State<Handle>) -> Result<Response, Failure> {
     let view = node.view().await?;
     Ok(Json(info_json(&view)).into_response())
+}
+
+/// An extension: this machine's clock, for who compares clocks.
+async fn time() -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "now": SystemClock::new().now() }))
 }
 
 #[derive(Deserialize)]
