@@ -60,12 +60,23 @@ fn fail(out: &mut impl Write, seed: u64, violation: &str, run: &Run, shown: bool
 }
 
 fn summary(seeds: u64, seconds: f64, total: &Stats) -> String {
-    let Stats { kills, broken_links, isolations, failures, finished, drained, unfinished, events, lasted_ms, illegal } =
-        total;
+    let Stats {
+        kills,
+        broken_links,
+        isolations,
+        freezes,
+        failures,
+        finished,
+        drained,
+        unfinished,
+        events,
+        lasted_ms,
+        illegal,
+    } = total;
     let simulated = lasted_ms / 1000;
     format!(
         "{seeds} seeds passed in {seconds:.1} s: {simulated} s simulated, {events} events; jobs finished {finished} (drained {drained}), failed or \
-         cancelled {unfinished}; faults injected: kills {kills}, broken links {broken_links}, hosts cut off {isolations}, \
+         cancelled {unfinished}; faults injected: kills {kills}, broken links {broken_links}, hosts cut off {isolations}, frozen {freezes}, \
          small failures {failures}; stale or refused events {illegal}"
     )
 }
@@ -76,6 +87,7 @@ impl Stats {
         self.kills += other.kills;
         self.broken_links += other.broken_links;
         self.isolations += other.isolations;
+        self.freezes += other.freezes;
         self.failures += other.failures;
         self.illegal += other.illegal;
         self.finished += other.finished;

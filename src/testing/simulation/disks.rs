@@ -116,6 +116,13 @@ impl JobFiles {
         latest
     }
 
+    /// The one before that, for a planted mistake.
+    pub(super) fn earlier_checkpoint(&self) -> Option<Arc<Manifest>> {
+        let latest = self.checkpoints.last().and_then(|entry| entry.1.as_ref())?.checkpoint;
+        let complete = self.checkpoints.iter().rev().filter_map(|entry| entry.1.clone());
+        complete.into_iter().find(|manifest| manifest.checkpoint < latest)
+    }
+
     /// Makes a checkpoint the one to go on from, unless a later attempt has entered.
     pub(super) fn publish_checkpoint(&mut self, attempt: u32, manifest: Arc<Manifest>) -> Result<(), WrittenBy> {
         match self.checkpoints.last() {

@@ -44,6 +44,10 @@ pub(super) enum Fault {
     LoseNode {
         down_ms: u64,
     },
+    /// A process stands still and goes on.
+    Freeze {
+        for_ms: u64,
+    },
     /// The answer to an HTTP request gets lost, after it has been carried out.
     LoseAnswer,
 }
@@ -72,7 +76,7 @@ impl Faults {
 fn draw(rng: &mut Rng) -> Fault {
     let down_ms = if rng.u32(0..5) == 0 { rng.u64(12_000..25_000) } else { rng.u64(100..5_000) };
     let notice_ms = if rng.u32(0..3) == 0 { 5_000 } else { 10 };
-    match rng.u32(0..20) {
+    match rng.u32(0..23) {
         0..=2 => Fault::KillWorker,
         3..=4 => Fault::KillTaskManager,
         5..=6 => Fault::KillJobManager,
@@ -82,6 +86,7 @@ fn draw(rng: &mut Rng) -> Fault {
         16..=17 => Fault::Isolate { for_ms: down_ms, notice_ms },
         18 if rng.bool() => Fault::LoseNode { down_ms: down_ms.min(8_000) },
         18 => Fault::CrashNode { down_ms },
+        19..=21 => Fault::Freeze { for_ms: rng.u64(500..30_000) },
         _ => Fault::LoseAnswer,
     }
 }
@@ -173,6 +178,7 @@ impl World {
                 self.stats.isolations += 1;
                 self.isolate(&host, self.now + Duration::from_millis(for_ms), notice_ms);
             }
+            Fault::Freeze { for_ms } => self.freeze_one(for_ms),
             Fault::LoseAnswer => self.net.answers_to_lose += 1,
         }
     }

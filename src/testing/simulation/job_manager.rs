@@ -309,12 +309,13 @@ impl JobManager {
 
     fn manifest_written(&mut self, manifest: Arc<Manifest>, counts: bool, me: Pid, world: &mut World) {
         // A job's last one comes once in a run, and what follows it is the hardest to get right.
-        let one_in = if manifest.drained { 2 } else { DIES_WRITING_A_MANIFEST_ONE_IN };
+        let one_in = if manifest.drained { 1 } else { DIES_WRITING_A_MANIFEST_ONE_IN };
         let dies = world.faults.strikes(&mut world.rng, one_in);
         if dies && world.rng.bool() {
             return world.die(me, "with half of a manifest written");
         }
         world.check_manifest(&self.submission.program.name, &manifest);
+        let manifest = damaged(manifest, world.planted);
         if counts {
             let files = world.disks.job(self.attempt.application, manifest.job);
             if let Err(WrittenBy(other)) = files.publish_checkpoint(self.attempt.attempt, Arc::clone(&manifest)) {
@@ -325,6 +326,10 @@ impl JobManager {
         world.note(&self.name, format!("checkpoint {} is complete", manifest.checkpoint));
         if dies {
             return world.die(me, "with a manifest written that it does not know of");
+        }
+        if world.planted == Some(Bug::LatestIsCollected) {
+            self.pending
+                .push_back(Effect::DiscardCheckpoint { job: manifest.job, directory: manifest.directory.clone() });
         }
         self.apply(Event::ManifestWritten { manifest, failure: None }, me, world);
     }
@@ -382,6 +387,9 @@ impl JobManager {
         let settings = job_graph::Settings { default_parallelism: spec.parallelism, chaining: true };
         let requirements = world.disks.job(self.attempt.application, job).requirements(self.attempt.attempt).cloned();
         let mut restore = world.disks.job(self.attempt.application, job).begin_checkpoints(self.attempt.attempt);
+        if world.planted == Some(Bug::GoesOnFromAnEarlierCheckpoint) {
+            restore = world.disks.job(self.attempt.application, job).earlier_checkpoint();
+        }
         if world.planted == Some(Bug::DrainedJobGoesOn) {
             restore = restore.map(|manifest| Arc::new(Manifest { drained: false, ..Manifest::clone(&manifest) }));
         }
@@ -406,6 +414,17 @@ impl JobManager {
         self.writing = Some((job, JobWrite::Plan(Box::new(plan))));
         world.flush(me);
     }
+}
+
+/// A manifest without what a planted mistake forgets of it.
+fn damaged(mut manifest: Arc<Manifest>, planted: Option<Bug>) -> Arc<Manifest> {
+    if planted == Some(Bug::ManifestWithoutAFile) {
+        let files = Arc::make_mut(&mut manifest).operators.iter_mut().flat_map(|operator| &mut operator.files);
+        if let Some(file) = files.into_iter().find(|file| file.is_some()) {
+            *file = None;
+        }
+    }
+    manifest
 }
 
 /// What an effect does, if it is of the coordinator, the split queue or the sinks.

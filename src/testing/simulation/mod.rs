@@ -22,6 +22,7 @@ mod client;
 mod command;
 mod disks;
 mod faults;
+mod freezes;
 mod invariants;
 mod job_manager;
 mod master_link;
@@ -72,6 +73,16 @@ pub(crate) enum Bug {
     CutWithoutOutput,
     /// A split that is being read at a barrier is read from its beginning by whoever goes on from there.
     CutForgetsPositions,
+    /// Output that is to be removed is published.
+    DiscardedOutputIsPublished,
+    /// The state of one subtask is not in the manifest.
+    ManifestWithoutAFile,
+    /// A job goes on from the checkpoint before the latest.
+    GoesOnFromAnEarlierCheckpoint,
+    /// The directory of a checkpoint is removed as it becomes complete.
+    LatestIsCollected,
+    /// A worker says that it has published what it has not.
+    CommitNotDone,
     /// A resumed link has lost what was under way.
     LinkForgetsOnResume,
 }
@@ -83,6 +94,8 @@ pub(crate) struct Stats {
     pub(crate) kills: u64,
     pub(crate) broken_links: u64,
     pub(crate) isolations: u64,
+    /// Processes stopped for a while.
+    pub(crate) freezes: u64,
     /// Small failures: downloads, starts, publications.
     pub(crate) failures: u64,
     /// Events that a core refused.

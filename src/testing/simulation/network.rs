@@ -140,6 +140,12 @@ impl Net {
         up.filter_map(|(id, link)| Some(LinkEnds { link: *id, client: link.client, server: link.server? })).collect()
     }
 
+    /// Links that a process is an end of.
+    pub(super) fn links_of(&self, pid: Pid) -> Vec<LinkId> {
+        let of = |link: &Link| link.client == pid || link.server == Some(pid);
+        self.links.iter().filter(|(_, link)| of(link)).map(|(id, _)| *id).collect()
+    }
+
     fn reaches(&self, from: &str, to: &str, now: Now) -> bool {
         let isolated = |host: &str| self.isolated.get(host).is_some_and(|until| now < *until);
         from == to || !(isolated(from) || isolated(to))

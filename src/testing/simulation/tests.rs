@@ -21,7 +21,7 @@ fn the_same_seed_gives_the_same_trace() {
 }
 
 fn is_found(bug: Bug) {
-    assert!((0..1000).any(|seed| run(seed, Some(bug), false).violation.is_some()), "{bug:?} is not found");
+    assert!((0..200).any(|seed| run(seed, Some(bug), false).violation.is_some()), "{bug:?} is not found");
 }
 
 #[test]
@@ -67,6 +67,31 @@ fn output_forgotten_at_a_barrier_is_found() {
 #[test]
 fn positions_forgotten_at_a_barrier_are_found() {
     is_found(Bug::CutForgetsPositions);
+}
+
+#[test]
+fn removed_output_that_is_published_is_found() {
+    is_found(Bug::DiscardedOutputIsPublished);
+}
+
+#[test]
+fn a_manifest_without_a_file_is_found() {
+    is_found(Bug::ManifestWithoutAFile);
+}
+
+#[test]
+fn a_job_that_goes_on_from_an_earlier_checkpoint_is_found() {
+    is_found(Bug::GoesOnFromAnEarlierCheckpoint);
+}
+
+#[test]
+fn a_latest_checkpoint_that_is_collected_is_found() {
+    is_found(Bug::LatestIsCollected);
+}
+
+#[test]
+fn output_said_to_be_published_and_not_is_found() {
+    is_found(Bug::CommitNotDone);
 }
 
 #[test]

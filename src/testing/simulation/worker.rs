@@ -324,7 +324,8 @@ impl Worker {
         let failure = if world.faults.strikes(&mut world.rng, 8) {
             Some(Failure::transient("the store does not answer"))
         } else {
-            self.sink(operator, |sink| sink.commit(payloads(committables))).err()
+            let done = if world.planted == Some(Bug::CommitNotDone) { Vec::new() } else { committables };
+            self.sink(operator, |sink| sink.commit(payloads(done))).err()
         };
         let how = failure.as_ref().map(|failure| format!(": {failure}")).unwrap_or_default();
         world.note(&self.name, format!("publishes the output of operator {operator}{how}"));
@@ -334,7 +335,11 @@ impl Worker {
     fn discard(&mut self, operator: NodeIndex, committables: Vec<Committable>, world: &mut World) {
         world.note(&self.name, format!("removes {} files of operator {operator}", committables.len()));
         // Nobody waits for it, as in the runtime.
-        let _ = self.sink(operator, |sink| sink.discard(payloads(committables)));
+        let publishes = world.planted == Some(Bug::DiscardedOutputIsPublished);
+        let _ = self.sink(operator, |sink| match payloads(committables) {
+            payloads if publishes => sink.commit(payloads),
+            payloads => sink.discard(payloads),
+        });
     }
 
     fn sink(

@@ -9,6 +9,7 @@ use fastrand::Rng;
 use super::actors::{Actor, Done};
 use super::disks::Disks;
 use super::faults::{Fault, Faults};
+use super::freezes::Frozen;
 use super::invariants::Ledger;
 use super::messages::{Answer, LinkEvent, Request};
 use super::network::{HttpId, LinkId, Net, NetEvent};
@@ -56,7 +57,26 @@ pub(super) enum Happening {
         host: String,
         down_ms: u64,
     },
+    /// Others have not heard of a frozen process for long.
+    SilenceNoticed(Pid),
     FaultsEnd,
+}
+
+impl Happening {
+    /// The process that has to run for it.
+    fn needs(&self) -> Option<Pid> {
+        match self {
+            Self::Process(pid, _) | Self::Signal(pid, Signal::Terminate | Signal::Quit) => Some(*pid),
+            Self::Signal(_, Signal::Kill)
+            | Self::Net(_)
+            | Self::Fault(_)
+            | Self::StartResourceManager
+            | Self::StartNode(_)
+            | Self::LoseNode { .. }
+            | Self::SilenceNoticed(_)
+            | Self::FaultsEnd => None,
+        }
+    }
 }
 
 /// A simulated process.
@@ -79,6 +99,7 @@ pub(super) struct World {
     pub(super) ledger: Ledger,
     pub(super) scenario: Arc<Scenario>,
     pub(super) faults: Faults,
+    pub(super) frozen: Frozen,
     pub(super) stats: Stats,
     pub(super) planted: Option<Bug>,
     pub(super) trace: Trace,
@@ -102,6 +123,7 @@ impl World {
             disks: Disks::default(),
             ledger: Ledger::default(),
             faults: Faults::default(),
+            frozen: Frozen::default(),
             stats: Stats::default(),
             planted,
             trace: Trace::new(keep_trace),
@@ -271,6 +293,10 @@ impl World {
         let Some(((at, _), happening)) = self.queue.pop_first() else { return false };
         self.now = at;
         self.stats.events += 1;
+        if let Some(until) = happening.needs().and_then(|pid| self.frozen.until(pid, at)) {
+            self.schedule(until, happening); // In the order it came.
+            return true;
+        }
         match happening {
             Happening::Process(pid, input) => self.act(pid, |actor, pid, world| actor.handle(input, pid, world)),
             Happening::Net(event) => self.network(event),
@@ -282,6 +308,7 @@ impl World {
             Happening::StartResourceManager => self.start_resource_manager(),
             Happening::StartNode(index) => self.start_node(index),
             Happening::LoseNode { host, down_ms } => self.lose_node(host, down_ms),
+            Happening::SilenceNoticed(pid) => self.silence_noticed(pid),
             Happening::FaultsEnd => self.faults_end(),
         }
         self.step_woken_subtasks();
