@@ -22,5 +22,9 @@ step "examples run"
 scripts/run-examples.sh
 step "Nexmark answers as DuckDB does"
 "${PYTHON:-python3}" scripts/nexmark_check.py --fast
+step "chaos: at least 30 kills of real processes, and nothing lost or doubled"
+"${PYTHON:-python3}" scripts/chaos/selftest.py
+"${PYTHON:-python3}" scripts/chaos --target target/debug --seed 7 --count 22 --freeze 6 --faults \
+  kill-worker,kill-taskmanager,kill-jobmanager,kill-nodemanager,kill-resourcemanager,kill-two,kill-all,crash-node,rescale-kill-worker,savepoint-kill-jobmanager,freeze-worker
 step "tests and doc tests"
 cargo test
