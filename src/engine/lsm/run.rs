@@ -131,15 +131,18 @@ impl Run {
     /// # Errors
     /// A place that cannot be written, or a file that cannot be read.
     pub(crate) fn put_at(&self, path: &Path) -> Result<bool, Failure> {
-        match std::fs::hard_link(&self.file.path, path) {
-            Ok(()) => Ok(false),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(unwritable(path, &error)),
-            // Another file system, or one without links.
-            Err(_) => {
-                std::fs::copy(&self.file.path, path).map_err(|error| unwritable(path, &error))?;
-                Ok(true)
-            }
+        let link = || std::fs::hard_link(&self.file.path, path);
+        let linked = link().or_else(|error| match error.kind() {
+            // What somebody has begun who is no more.
+            io::ErrorKind::AlreadyExists => std::fs::remove_file(path).and_then(|()| link()),
+            _ => Err(error),
+        });
+        if linked.is_ok() {
+            return Ok(false);
         }
+        // Another file system, or one without links.
+        std::fs::copy(&self.file.path, path).map_err(|error| unwritable(path, &error))?;
+        Ok(true)
     }
 
     /// Makes its file durable.

@@ -158,12 +158,12 @@ impl Drop for Tree {
 }
 
 /// Which runs should be merged, by their sizes: the newest ones that are about alike and enough; or all, once those behind the
-/// oldest are as large as it.
+/// oldest are as large as it, or there are too many.
 fn due(sizes: &[u64]) -> Option<Range<usize>> {
     if sizes.len() < ALIKE {
         return None;
     }
-    if sizes[1..].iter().sum::<u64>() >= sizes[0] {
+    if sizes[1..].iter().sum::<u64>() >= sizes[0] || sizes.len() > RUNS_MAX {
         return Some(0..sizes.len());
     }
     let (mut sum, mut start) = (0, sizes.len());
@@ -264,6 +264,21 @@ mod tests {
         }
         assert!(most <= 16, "{most} runs");
         assert!(written <= 100 * 1000 * 8, "{written} bytes");
+        let adopted: Vec<u64> = (0..=RUNS_MAX as u32).rev().map(|size| 3u64.pow(size)).collect();
+        assert_eq!((due(&adopted), due(&adopted[1..])), (Some(0..RUNS_MAX + 1), None));
+    }
+
+    #[test]
+    fn a_file_that_somebody_has_left_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut tree = Tree::new(directory.path().join("state"));
+        let entries: Model = [((1, vec![7]), Some(vec![8]))].into();
+        write(&mut tree, &entries);
+        let (place, run) = (directory.path().join("chk-1"), tree.runs()[0].clone());
+        fs::write(&place, "cut o").unwrap();
+        assert!(!run.put_at(&place).unwrap());
+        drop((tree, run));
+        assert_eq!(Run::open(&place, false).unwrap().entries(), 1);
     }
 
     #[test]
