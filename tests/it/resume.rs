@@ -21,10 +21,16 @@ enum Ending {
 
 const ENDINGS: [Ending; 3] = [Ending::Killed, Ending::Stopped, Ending::Cancelled];
 
+/// Settings of a job whose state lies on disk.
+const ON_DISK: [&str; 2] = ["state.backend.type=disk", "taskmanager.memory.managed.size=512kb"];
+
 /// One case: a directory that files are moved into, and every new count of every word that is in them.
 struct Case<'a> {
     cluster: &'a Standalone,
     dir: PathBuf,
+    /// Words a file, and how many different ones there are.
+    words: (u32, u32),
+    settings: &'a [&'a str],
     files: u32,
     expected: BTreeMap<String, Vec<u64>>,
 }
@@ -33,7 +39,12 @@ impl<'a> Case<'a> {
     fn new(cluster: &'a Standalone, name: &str) -> Self {
         let dir = cluster.dir.path().join(name);
         fs::create_dir_all(dir.join("incoming")).unwrap();
-        Self { cluster, dir, files: 0, expected: BTreeMap::new() }
+        Self { cluster, dir, words: (100, 17), settings: &[], files: 0, expected: BTreeMap::new() }
+    }
+
+    /// With so much state that it lies in runs of its own, and does not fit into memory.
+    fn on_disk(self) -> Self {
+        Self { words: (24_000, 24_007), settings: &ON_DISK, ..self }
     }
 
     fn place(&self, name: &str) -> String {
@@ -42,7 +53,8 @@ impl<'a> Case<'a> {
 
     fn feed(&mut self) {
         self.files += 1;
-        let words: Vec<String> = (0..100).map(|i| format!("w{}", i * self.files % 17)).collect();
+        let (count, distinct) = self.words;
+        let words: Vec<String> = (0..count).map(|i| format!("w{}", i * self.files % distinct)).collect();
         for word in &words {
             let counts = self.expected.entry(word.clone()).or_default();
             counts.push(counts.len() as u64 + 1);
@@ -62,6 +74,7 @@ impl<'a> Case<'a> {
         ];
         let mut options = vec!["run", "-d", "--output", "json", "-p", &parallelism];
         options.extend(defines.iter().flat_map(|define| ["-D", define.as_str()]));
+        options.extend(self.settings.iter().flat_map(|define| ["-D", define]));
         options.extend(from.iter().flat_map(|from| ["-s", from]));
         let (program, input, output) = (example("wordcount"), self.place("incoming"), self.place("counts"));
         let program =
@@ -154,6 +167,36 @@ fn resumes_from(kind: &str) {
             case.settle(&job);
             case.end(&job, Ending::Cancelled);
         }
+    }
+}
+
+#[test]
+fn a_job_with_state_on_disk_resumes_from_its_checkpoint_and_any_job_from_its_savepoint() {
+    let cluster = Standalone::start(1, 4);
+    for (before, after, ending) in [(1, 3, Ending::Killed), (3, 2, Ending::Cancelled)] {
+        let mut case = Case::new(&cluster, &format!("disk-{before}-{after}")).on_disk();
+        case.feed();
+        let job = case.submit(before, None);
+        case.settle(&job);
+        case.feed();
+        case.settle(&job);
+        let taken = case.dir.join("taken");
+        copy(&case.latest_checkpoint(&job), &taken);
+        let runs =
+            fs::read_dir(&taken).unwrap().flatten().filter(|entry| entry.path().extension() == Some("run".as_ref()));
+        assert!(runs.count() >= before as usize, "{}", taken.display());
+        case.end(&job, ending);
+        case.feed();
+        let job = case.submit(after, Some(&taken.to_string_lossy()));
+        case.settle(&job);
+        let savepoint = case.savepoint(&["savepoint"], &[&job, &case.place("savepoints")]);
+        case.end(&job, Ending::Cancelled);
+        // In memory from here on.
+        case.settings = &[];
+        case.feed();
+        let job = case.submit(before, Some(&savepoint));
+        case.settle(&job);
+        case.end(&job, Ending::Cancelled);
     }
 }
 
