@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::cause::Cause;
 use super::checkpoints::{Standing, Trigger};
 use super::event::{Decision, Effect, Illegal};
 use super::execution::Position;
 use super::output::{Progress, Publication};
-use super::unwinding::Cause;
 use super::{JobMaster, Phase};
 use crate::engine::checkpoint::{Continuation, MANIFEST_VERSION, Manifest, OperatorState};
 use crate::graph::checkpoint::{CheckpointTimings, Cut};

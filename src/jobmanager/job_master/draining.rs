@@ -11,8 +11,9 @@
 
 use std::sync::Arc;
 
+use super::cause::Cause;
 use super::event::{Effect, Illegal};
-use super::unwinding::{Cause, Goal};
+use super::unwinding::Goal;
 use super::{JobMaster, Phase};
 use crate::engine::checkpoint::Manifest;
 use crate::graph::task::{ExecutionState, Failure};

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::cause::Cause;
 use super::deployment::{Addresses, Assignment, deployments};
 use super::event::{Decision, Effect, Illegal, Outcome, Record};
 use super::output::{Progress, Publication};
-use super::unwinding::{Cause, Goal};
+use super::unwinding::Goal;
 use super::workers::WorkerState;
 use super::{JobMaster, Phase};
 use crate::graph::task::{Committable, ExecutionState, Failure};

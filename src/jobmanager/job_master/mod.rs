@@ -18,6 +18,7 @@
 //! tasks of one and the same run of the job have finished and the decision is durable; after that the job only rolls forward.
 //! It knows neither containers nor links nor files, and nothing of other jobs.
 
+mod cause;
 mod checkpointing;
 mod checkpoints;
 mod deployment;
@@ -26,6 +27,7 @@ mod event;
 mod execution;
 mod failover;
 mod lifecycle;
+mod losses;
 mod output;
 mod regions;
 mod reports;

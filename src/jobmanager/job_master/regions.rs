@@ -20,9 +20,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::cause::Cause;
 use super::deployment::{Addresses, Assignment, deployments};
 use super::event::Effect;
-use super::unwinding::{Cause, Goal};
+use super::unwinding::Goal;
 use super::workers::WorkerState;
 use super::{JobMaster, Phase};
 use crate::engine::checkpoint::Continuation;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::cause::Cause;
 use super::event::{Effect, Illegal};
 use super::execution::{Execution, Position};
 use super::splits::Answer;
-use super::unwinding::Cause;
 use super::{JobMaster, Phase};
 use crate::graph::task::{Committable, ExecutionState, Failure, TaskMetrics};
 use crate::ids::{ExecutionAttemptId, WorkerId};
