@@ -13,6 +13,7 @@ mod tests;
 
 pub use rolling::RollingPolicy;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -151,11 +152,14 @@ impl<T: Record> Sink for FileSink<T> {
     }
 
     fn commit(&self, committables: Vec<serde_json::Value>) -> Result<(), Failure> {
+        // Of a job that goes on from a savepoint with another directory, parts become visible where they were written.
+        let mut dirs = BTreeSet::new();
         for committable in committables {
-            Pending::parse(committable)?.publish()?;
+            let pending = Pending::parse(committable)?;
+            pending.publish()?;
+            dirs.extend(pending.dir().map(Path::to_owned));
         }
-        // Makes the renames durable.
-        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(|error| unwritable(&self.dir, &error))
+        dirs.iter().try_for_each(|dir| make_renames_durable(dir))
     }
 
     fn discard(&self, committables: Vec<serde_json::Value>) -> Result<(), Failure> {
@@ -163,6 +167,14 @@ impl<T: Record> Sink for FileSink<T> {
             Pending::parse(committable)?.remove()?;
         }
         Ok(())
+    }
+}
+
+/// What is in no directory any more needs no durability.
+fn make_renames_durable(dir: &Path) -> Result<(), Failure> {
+    match File::open(dir).and_then(|dir| dir.sync_all()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|error| unwritable(dir, &error)),
     }
 }
 

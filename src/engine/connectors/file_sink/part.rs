@@ -36,6 +36,11 @@ impl Pending {
             .map_err(|error| Failure::permanent(format!("cannot write to {}: {error}", self.to.display())))
     }
 
+    /// Where it becomes visible.
+    pub(super) fn dir(&self) -> Option<&Path> {
+        self.to.parent()
+    }
+
     /// Renames; what was renamed before is done.
     pub(super) fn publish(&self) -> Result<(), Failure> {
         match fs::rename(&self.from, &self.to) {

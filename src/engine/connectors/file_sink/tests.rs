@@ -61,6 +61,21 @@ fn parts_are_hidden_until_committed_and_committing_again_is_harmless() {
 }
 
 #[test]
+fn parts_of_a_savepoint_become_visible_where_they_were_written_whatever_the_directory_is_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = dir.path().join("before");
+    let mut writer = writer(&sink(&before));
+    writer.write(rows()).unwrap();
+    let committables = writer.prepare().unwrap();
+    // No writer has made the directory of now yet.
+    let now = sink(&dir.path().join("now"));
+    now.commit(committables.clone()).unwrap();
+    assert_eq!(names(&before), ["part-0-0-0"]);
+    fs::remove_dir_all(&before).unwrap();
+    now.commit(committables).unwrap();
+}
+
+#[test]
 fn dropped_discarded_and_empty_parts_leave_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let sink = sink(dir.path()).with_rolling_policy(RollingPolicy::never().max_part_size(8));
