@@ -111,6 +111,8 @@ struct Outgoing {
     asked: BTreeSet<ApplicationAttemptId>,
     stops: Vec<(NodeId, ContainerId, ExitCause)>,
     acknowledged: BTreeMap<NodeId, Vec<ContainerId>>,
+    /// Nodes that started something of an application after its end.
+    finished: BTreeMap<NodeId, BTreeSet<ApplicationId>>,
     changed: BTreeSet<ApplicationId>,
 }
 

@@ -21,6 +21,10 @@ impl Core {
             let message = Box::new(ToNode::CompletionsAcknowledged { containers });
             out.push(Effect::ToNode { node, message });
         }
+        for (node, applications) in std::mem::take(&mut self.outgoing.finished) {
+            let applications = applications.into_iter().collect();
+            out.push(Effect::ToNode { node, message: Box::new(ToNode::ApplicationsFinished { applications }) });
+        }
         for application in std::mem::take(&mut self.outgoing.changed) {
             if let Some(version) = self.applications.get(&application).map(|application| application.version) {
                 out.push(Effect::ApplicationChanged { application, version });

@@ -366,6 +366,8 @@ impl Core {
         let (Some(owner), Some(app)) = (owner, app) else {
             let application = self.applications.get(&id.attempt.application);
             let cause = if application.is_none_or(|application| application.has_ended()) {
+                // Started by a master that was frozen when it ended: the node keeps directories for it, perhaps anew.
+                self.outgoing.finished.entry(node.clone()).or_default().insert(id.attempt.application);
                 ExitCause::KilledAfterApplicationEnd
             } else {
                 let why = "the ResourceManager had given it up".to_owned();

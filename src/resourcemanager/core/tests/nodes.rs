@@ -37,6 +37,21 @@ fn a_broken_link_is_no_lost_node_and_a_lost_node_loses_each_container_once() {
     assert_eq!(rm.core.nodes[&n1].containers.len(), 1);
 }
 
+#[test]
+fn a_node_where_a_forgotten_master_starts_something_hears_of_the_end_again() {
+    let mut rm = Rm::new();
+    let n1 = rm.node("n1", 1024);
+    let (attempt, master) = rm.running(|_| {});
+    let worker = rm.worker(attempt, 100);
+    rm.finish(attempt);
+    rm.exit(master, ExitCause::Completed { code: 0 });
+    rm.sent_to_node(&n1);
+    // A master that was frozen comes back and uses a token which is still good; the node has deleted everything, and begins anew.
+    rm.report(&n1, worker, ContainerState::New, None);
+    let stop = format!("stop {worker}: {}", ExitCause::KilledAfterApplicationEnd);
+    assert_eq!(rm.sent_to_node(&n1), [stop, format!("finished {}", attempt.application)]);
+}
+
 fn running(container: ContainerId) -> ContainerStatus {
     ContainerStatus { container, state: ContainerState::Running, resource: mb(512), priority: 1, exit: None }
 }
