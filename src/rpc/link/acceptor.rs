@@ -147,7 +147,8 @@ where
 {
     let (upgrades, incoming) = mpsc::channel(UPGRADES_LEN_MAX);
     let (events, receiver) = mpsc::channel(options.events_len_max);
-    let host = Arc::new(Host { options, sessions: Sessions::default(), events, cancel, answers: PhantomData });
+    let (sessions, server) = (Sessions::default(), fastrand::u64(..));
+    let host = Arc::new(Host { options, sessions, server, events, cancel, answers: PhantomData });
     tasks.spawn(host.run(incoming));
     (Acceptor { upgrades }, receiver)
 }
@@ -155,6 +156,8 @@ where
 struct Host<H, W, In, Out> {
     options: LinkOptions,
     sessions: Sessions,
+    /// Names this acceptor among those of all times.
+    server: u64,
     events: mpsc::Sender<PeerEvent<H, W, In, Out>>,
     cancel: CancellationToken,
     answers: PhantomData<fn() -> (W, Out)>,
@@ -209,20 +212,22 @@ where
             Err(refusal) => return self.turn_away(&mut connection, refusal).await,
         };
         let number = opening.session;
-        let (entry, _turn) = self.enter(number, opening.last_received_seq).await;
+        let (entry, _turn) = self.enter(number, opening.last_received_seq, opening.accepted_by).await;
         self.attend(&mut connection, number, &entry, opening.hello).await;
         entry.session.leave(&entry.superseded);
     }
 
     /// Finds or begins the session, waiting until the connection before has let go of it.
-    async fn enter(&self, number: u64, received: u64) -> (Entry, OwnedMutexGuard<()>) {
+    async fn enter(&self, number: u64, received: u64, accepted_by: Option<u64>) -> (Entry, OwnedMutexGuard<()>) {
+        // Our welcome got lost: what the client has received, and what it believes to be known here, another process sent and knew.
+        let of_another = accepted_by.is_some_and(|server| server != self.server);
         loop {
             let entry = self.sessions.enter(number, &self.options);
             let turn = Arc::clone(&entry.session.turn).lock_owned().await;
             if !self.sessions.holds(number, &entry.session) {
                 continue; // Given up while we waited.
             }
-            if entry.resumed && !entry.session.outbox.resume_from(received) {
+            if entry.resumed && (of_another || !entry.session.outbox.resume_from(received)) {
                 let lost = Refusal::new(Refusal::CLOSED, "the session could not be resumed");
                 self.sessions.forget(number, &entry.session, lost);
                 continue;
@@ -267,7 +272,7 @@ where
         };
         let accepted = verdict.and_then(|welcome| {
             let last_received_seq = session.inbound.received();
-            encode(&Reply::Accepted { resumed: *resumed, last_received_seq, welcome }, "welcome")
+            encode(&Reply::Accepted { resumed: *resumed, last_received_seq, server: self.server, welcome }, "welcome")
         });
         let reply = match accepted {
             Ok(reply) => reply,

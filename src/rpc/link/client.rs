@@ -113,7 +113,7 @@ where
         outbox: Arc::clone(&outbox),
         inbound: Inbound::default(),
         session: fastrand::u64(..),
-        known: false,
+        accepted_by: None,
         opened: None,
         events,
         cancel,
@@ -129,8 +129,8 @@ struct Client<H, W, In> {
     outbox: Arc<Outbox>,
     inbound: Inbound,
     session: u64,
-    /// Whether a server has ever accepted us.
-    known: bool,
+    /// The server process that accepted us last, if one ever has.
+    accepted_by: Option<u64>,
     /// Set while the present connection is past its handshake.
     opened: Option<Stopwatch>,
     events: mpsc::Sender<LinkEvent<W, In>>,
@@ -230,8 +230,10 @@ where
         let mut connection = Connection::new(connect(&self.target, limit).await?);
         let late = || End::Broken(format!("{} did not answer the hello within {limit:?}", self.target.authority()));
         let reply = timeout(limit, self.greet(&mut connection)).await.map_err(|_| late())??;
-        let (resumed, last_received_seq, welcome) = match reply {
-            Reply::Accepted { resumed, last_received_seq, welcome } => (resumed, last_received_seq, welcome),
+        let (resumed, last_received_seq, server, welcome) = match reply {
+            Reply::Accepted { resumed, last_received_seq, server, welcome } => {
+                (resumed, last_received_seq, server, welcome)
+            }
             Reply::Refused(refusal) => return Err(End::Ended(refusal)),
         };
         if resumed && !self.outbox.resume_from(last_received_seq) {
@@ -241,12 +243,12 @@ where
         if !resumed {
             self.inbound.restart();
             // What was sent before the first connection has nobody who could have dropped it.
-            if self.known || !self.outbox.resume_from(0) {
+            if self.accepted_by.is_some() || !self.outbox.resume_from(0) {
                 self.outbox.restart();
             }
         }
-        let resumed = resumed && self.known;
-        self.known = true;
+        let resumed = resumed && self.accepted_by.is_some();
+        self.accepted_by = Some(server);
         let opened = LinkEvent::Opened { welcome, resumed };
         self.events.send(opened).await.map_err(|_| End::Unwanted)?;
         Ok(connection)
@@ -258,6 +260,7 @@ where
             speaker: self.options.name.clone(),
             session: self.session,
             last_received_seq: self.inbound.received(),
+            accepted_by: self.accepted_by,
             hello: self.hello.get()?,
         };
         let sent = connection.send(encode(&opening, "hello").map_err(End::Ended)?).await;

@@ -28,6 +28,9 @@ pub(super) struct Opening<H> {
     pub(super) session: u64,
     /// The last message of the server that the client has; 0 = none.
     pub(super) last_received_seq: u64,
+    /// The server process that the client knows to have accepted it last. Numbers mean nothing to another one.
+    #[serde(default)]
+    pub(super) accepted_by: Option<u64>,
     pub(super) hello: H,
 }
 
@@ -48,6 +51,8 @@ pub(super) enum Reply<W> {
         resumed: bool,
         /// The last message of the client that the server has; 0 = none.
         last_received_seq: u64,
+        /// Drawn by the server when it starts.
+        server: u64,
         welcome: W,
     },
     Refused(Refusal),

@@ -11,8 +11,8 @@ mod progress;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::job_manager::LOST_AFTER;
-use super::messages::{Answer, Hello, Message, Request, Welcome};
-use super::world::{Happening, Pid, World};
+use super::messages::{Answer, Hello, LinkEvent, Message, Request, Welcome};
+use super::world::{Happening, Input, Pid, World};
 use crate::time::Now;
 
 /// Names a link.
@@ -60,8 +60,8 @@ struct Link {
     give_up_after_ms: Option<u64>,
     /// Who knows the session.
     server: Option<Pid>,
-    /// Whether a server has ever accepted the client.
-    known: bool,
+    /// The server that the client knows to have accepted it last.
+    accepted_by: Option<Pid>,
     /// Grows with each connection and each break: what belongs to an older one is void.
     connection: u64,
     resuming: bool,
@@ -146,6 +146,14 @@ impl Net {
         self.links.iter().filter(|(_, link)| of(link)).map(|(id, _)| *id).collect()
     }
 
+    /// The process that has to run for it: what has been sent arrives by itself, but nobody connects for a process that is frozen.
+    pub(super) fn needs(&self, event: &NetEvent) -> Option<Pid> {
+        match event {
+            NetEvent::Connect(link) => self.links.get(link).map(|link| link.client),
+            _ => None,
+        }
+    }
+
     fn reaches(&self, from: &str, to: &str, now: Now) -> bool {
         let isolated = |host: &str| self.isolated.get(host).is_some_and(|until| now < *until);
         from == to || !(isolated(from) || isolated(to))
@@ -194,7 +202,7 @@ impl World {
             hello,
             give_up_after_ms,
             server: None,
-            known: false,
+            accepted_by: None,
             connection: 0,
             resuming: false,
             client_up: false,
@@ -237,13 +245,17 @@ impl World {
     }
 
     /// Lets a caller in. What is sent from now on follows.
-    pub(super) fn accept(&mut self, caller: Caller, welcome: Welcome) {
+    pub(super) fn accept(&mut self, server: Pid, caller: Caller, welcome: Welcome) {
         let delay = self.message_delay();
         let now = self.now;
-        let Some(link) = self.net.links.get_mut(&caller.link).filter(|link| link.connection == caller.connection)
-        else {
-            return;
+        let Some(link) = self.net.links.get_mut(&caller.link) else {
+            // Gone while its hello waited here: the welcome meets a reset.
+            let why = "connection reset".to_owned();
+            return self.hand(server, Input::Link(caller.link, LinkEvent::Broken { why, resumable: true }));
         };
+        if link.connection != caller.connection {
+            return;
+        }
         (link.server_up, link.server_told) = (true, false);
         let at = now + std::time::Duration::from_millis(delay);
         link.to_client.last_at = link.to_client.last_at.max(at);
@@ -267,11 +279,12 @@ impl World {
     /// The client closes its link, after what it has sent.
     pub(super) fn say_goodbye(&mut self, client: Pid, id: LinkId) {
         let Some(link) = self.net.links.get_mut(&id) else { return };
-        link.leaving = true;
         if link.client_up {
+            link.leaving = true;
             self.push(client, id, Item::Goodbye);
         } else {
-            self.net.links.remove(&id);
+            // Nobody hears it: the server notices the broken connection, if it has not yet.
+            self.client_gone(client, id, true);
         }
     }
 

@@ -210,7 +210,7 @@ impl ResourceManager {
                     Peer::Master(attempt) => drop(self.masters.insert(*attempt, caller.link)),
                 }
                 self.peers.insert(caller.link, peer);
-                world.accept(caller, welcome);
+                world.accept(me, caller, welcome);
             }
             (Some(Asker::Link(caller, peer)), Err(refused)) => {
                 world.note(NAME, format!("refuses {peer:?}: {refused}"));
@@ -218,7 +218,6 @@ impl ResourceManager {
             }
             (None, _) => {}
         }
-        let _ = me;
     }
 
     fn ask(&mut self, asker: Asker) -> RequestId {

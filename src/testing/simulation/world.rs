@@ -293,7 +293,11 @@ impl World {
         let Some(((at, _), happening)) = self.queue.pop_first() else { return false };
         self.now = at;
         self.stats.events += 1;
-        if let Some(until) = happening.needs().and_then(|pid| self.frozen.until(pid, at)) {
+        let needed = match &happening {
+            Happening::Net(event) => self.net.needs(event),
+            other => other.needs(),
+        };
+        if let Some(until) = needed.and_then(|pid| self.frozen.until(pid, at)) {
             self.schedule(until, happening); // In the order it came.
             return true;
         }

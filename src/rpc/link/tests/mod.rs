@@ -262,6 +262,36 @@ async fn a_restarted_server_begins_afresh() {
 }
 
 #[tokio::test]
+async fn a_server_whose_welcome_got_lost_is_not_taken_for_the_one_before() {
+    let mut host = Host::start(options("host"));
+    let port = host.authority.rsplit(':').next().unwrap().parse().unwrap();
+    let proxy = Proxy::start(&host.authority).await;
+    let (mut guest, _, sender) = pair(&mut host, &proxy.authority).await;
+    for message in [1, 2] {
+        sender.send(message).unwrap();
+        assert_eq!(guest.next().await, LinkEvent::Message(message));
+    }
+    host.stop().await;
+    guest.broken().await;
+
+    let mut host = Host::start_at(port, options("host"));
+    let PeerEvent::Hello { answer, resumed: false, .. } = host.next().await else { panic!("a new one knows nobody") };
+    proxy.freeze(true);
+    let sender = answer.accept("welcome".to_owned());
+    (10..15).for_each(|message| sender.send(message).unwrap());
+    host.broken().await;
+    proxy.cut();
+    proxy.freeze(false);
+
+    // The guest has two messages, of a server that is gone: they are not the first two of this one.
+    let (_, resumed, sender) = host.accept().await;
+    assert!(!resumed);
+    assert!(!guest.opened().await);
+    sender.send(20).unwrap();
+    assert_eq!(guest.next().await, LinkEvent::Message(20));
+}
+
+#[tokio::test]
 async fn a_refusal_is_final() {
     let mut host = Host::start(options("host"));
     let mut guest = Guest::start(&host.authority, options("program"));
@@ -286,6 +316,7 @@ async fn another_protocol_version_is_refused_by_name() {
         speaker: "program".into(),
         session: 1,
         last_received_seq: 0,
+        accepted_by: None,
         hello: ["new", "shape"],
     };
     connection.send(encode(&opening, "hello").unwrap()).await.unwrap();

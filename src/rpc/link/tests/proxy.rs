@@ -70,6 +70,7 @@ async fn carry(near: TcpStream, upstream: String, state: Arc<State>, budget: usi
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
     tokio::select! {
+        biased; // What waits to be carried is cut off with the rest.
         _ = cut.changed() => {}
         () = copy(near_read, far_write, &state, &budget) => {}
         () = copy(far_read, near_write, &state, &budget) => {}

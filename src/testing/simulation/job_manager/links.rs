@@ -82,7 +82,7 @@ impl JobManager {
             Hello::TaskManager(register) => {
                 let id = register.task_manager.clone();
                 let known = matches!(self.peers.get(&link), Some(Peer::TaskManager(known)) if *known == id);
-                world.accept(caller, Welcome::TaskManager);
+                world.accept(me, caller, Welcome::TaskManager);
                 let how = if resumed && known { "is back" } else { "registers" };
                 world.note(&self.name, format!("{id} {how}"));
                 if resumed && known {
@@ -98,7 +98,7 @@ impl JobManager {
                 if !self.core.admits(&register.worker) {
                     return world.refuse(caller, "fenced");
                 }
-                world.accept(caller, Welcome::Worker);
+                world.accept(me, caller, Welcome::Worker);
                 self.peers.insert(link, Peer::Worker(register.worker.clone()));
                 self.workers.insert(register.worker.clone(), link);
                 self.apply(Event::WorkerRegistered(register), me, world);

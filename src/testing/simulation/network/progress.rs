@@ -59,7 +59,8 @@ impl World {
             Hello::TaskManager(_) | Hello::Worker(_) => LOST_AFTER.as_millis(),
         };
         let kept = link.server_up || now.since(link.server_down_since).as_millis() <= kept_ms;
-        let resumed = link.server == Some(server) && kept;
+        let of_another = link.accepted_by.is_some_and(|by| by != server);
+        let resumed = link.server == Some(server) && kept && !of_another;
         let tell_first = link.server == Some(server) && !link.server_told;
         (link.server_told, link.server_up) = (true, false);
         if !resumed {
@@ -82,11 +83,11 @@ impl World {
     pub(super) fn accepted(&mut self, id: LinkId, connection: u64, welcome: Welcome) {
         let now = self.now;
         let Some(link) = self.net.links.get_mut(&id).filter(|link| link.connection == connection) else { return };
-        if !link.resuming && link.known {
+        if !link.resuming && link.accepted_by.is_some() {
             link.to_server.queue.clear();
         }
-        let resumed = link.resuming && link.known;
-        (link.known, link.client_up, link.client_told) = (true, true, false);
+        let resumed = link.resuming && link.accepted_by.is_some();
+        (link.accepted_by, link.client_up, link.client_told) = (link.server, true, false);
         link.pause_ms = RECONNECT_FIRST_MS;
         link.to_server.last_at = link.to_server.last_at.max(now);
         let (client, queued) = (link.client, link.to_server.queue.len());
