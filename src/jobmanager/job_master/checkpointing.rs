@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use super::cause::Cause;
 use super::checkpoints::{Standing, Trigger};
-use super::event::{Decision, Effect, Illegal};
+use super::event::{Effect, Illegal};
 use super::execution::Position;
-use super::output::{Progress, Publication};
 use super::{JobMaster, Phase};
 use crate::engine::checkpoint::{Continuation, MANIFEST_VERSION, Manifest, OperatorState};
 use crate::graph::checkpoint::{CheckpointTimings, Cut};
 use crate::graph::plan::{ExecutionMode, NodeIndex, NodeKind};
-use crate::graph::task::{Committable, ExecutionState, Failure, RestoredFile, StateFile};
+use crate::graph::task::{ExecutionState, Failure, RestoredFile, StateFile};
 use crate::ids::{CheckpointId, ExecutionAttemptId, OperatorId, WorkerId};
 use crate::protocol::worker::ToWorker;
 use crate::time::Now;
@@ -225,61 +224,9 @@ impl JobMaster {
         self.checkpoint_if_due(now, out);
     }
 
-    fn node_of(&self, operator: OperatorId) -> Option<NodeIndex> {
+    pub(super) fn node_of(&self, operator: OperatorId) -> Option<NodeIndex> {
         let at = self.plan.nodes.iter().position(|node| node.operator_id == operator)?;
         u32::try_from(at).ok().map(NodeIndex)
-    }
-
-    /// Publishes what a complete checkpoint had prepared.
-    fn begin_committing(&mut self, manifest: &Manifest, now: Now, out: &mut Vec<Effect>) {
-        let decision = self.output_of(manifest);
-        if decision.committables.is_empty() {
-            return self.committed(now, out);
-        }
-        self.committing = Some(self.publication(decision));
-        self.place_checkpoint_commits(now, out);
-    }
-
-    /// What belongs to a checkpoint of the sinks that the job has.
-    pub(super) fn output_of(&self, manifest: &Manifest) -> Decision {
-        let of_sink = |(operator, payloads): (&OperatorId, &Vec<serde_json::Value>)| {
-            let operator = self.node_of(*operator)?;
-            let committable = |payload: &serde_json::Value| Committable { operator, payload: payload.clone() };
-            Some((operator, payloads.iter().map(committable).collect()))
-        };
-        Decision { committables: manifest.committables.iter().filter_map(of_sink).collect() }
-    }
-
-    fn place_checkpoint_commits(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let Some(committing) = &mut self.committing else { return };
-        let ready: Vec<WorkerId> = self.workers.ready().map(|(worker, _)| worker).collect();
-        let orders = committing.place(&ready, now).into_iter();
-        out.extend(orders.map(|(worker, message)| Effect::ToWorker { worker, message }));
-    }
-
-    /// How a commit of a checkpoint's output went.
-    pub(super) fn checkpoint_commit_progress(&mut self, progress: Progress, now: Now, out: &mut Vec<Effect>) {
-        match progress {
-            Progress::Stale => self.stale += 1,
-            Progress::Pending => self.place_checkpoint_commits(now, out),
-            Progress::RetryAt(at) => out.push(Effect::Wake { at }),
-            Progress::Done => {
-                self.committing = None;
-                self.committed(now, out);
-            }
-            Progress::Failed(failure) => self.fail(Cause::task(failure, None, None), now, out),
-        }
-    }
-
-    fn committed(&mut self, now: Now, out: &mut Vec<Effect>) {
-        if self.drained().is_some() {
-            return self.end_sources(out);
-        }
-        if let Some(goal) = self.stopping.take() {
-            let ran_for = std::time::Duration::ZERO;
-            return self.begin_unwinding(goal, ran_for, now, out);
-        }
-        self.checkpoint_if_due(now, out);
     }
 
     /// The checkpoint under way has come to nothing.
@@ -437,10 +384,5 @@ impl JobMaster {
         };
         let own = manifests.into_iter().filter(is_own);
         out.extend(own.map(|manifest| Effect::DiscardCheckpoint { directory: manifest.directory.clone() }));
-    }
-
-    /// What the end of the job publishes besides what its finished subtasks prepared: what a complete checkpoint has begun to.
-    pub(super) fn uncommitted(&self) -> BTreeMap<NodeIndex, Vec<Committable>> {
-        self.committing.as_ref().map(Publication::committables).unwrap_or_default()
     }
 }

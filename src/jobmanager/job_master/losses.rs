@@ -63,9 +63,16 @@ impl JobMaster {
     }
 
     fn worker_gone(&mut self, worker: &WorkerId, cause: Cause, now: Now, out: &mut Vec<Effect>) {
+        let why = cause.failure.message.clone();
         if self.is_for_rescale(worker) {
-            return self.worker_for_rescale_gone(&cause.failure.message, now, out);
+            self.worker_for_rescale_gone(&why, now, out);
+        } else {
+            self.worker_with_tasks_gone(worker, cause, now, out);
         }
+        self.hand_checkpoint_commits_on(worker, &why, now, out);
+    }
+
+    fn worker_with_tasks_gone(&mut self, worker: &WorkerId, cause: Cause, now: Now, out: &mut Vec<Effect>) {
         self.fail_tasks_of(worker, &cause.failure, now);
         match &self.phase {
             Phase::StartingWorkers { .. } | Phase::Running { .. } => self.fail(cause, now, out),
@@ -99,6 +106,9 @@ impl JobMaster {
             Phase::Running { .. } if worker.as_ref().is_none_or(|worker| self.is_for_rescale(worker)) => {
                 self.rescale_if_ready(now, out);
                 self.go_on_with_regions(now, out);
+                if let Some(worker) = &worker {
+                    self.hand_checkpoint_commits_on(worker, &failure.message, now, out);
+                }
             }
             Phase::Running { .. } | Phase::Unwinding(_) => {
                 if let Some(worker) = &worker {

@@ -21,6 +21,7 @@
 mod cause;
 mod checkpointing;
 mod checkpoints;
+mod committing;
 mod deployment;
 mod draining;
 mod event;

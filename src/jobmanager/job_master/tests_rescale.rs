@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::tests::{JOB, plan, report, tm, worker};
+use super::tests::{JOB, SINK, plan, report, tm, worker};
 use super::*;
 use crate::engine::checkpoint::Continuation;
 use crate::graph::checkpoint::{CheckpointTimings, Cut};
@@ -361,4 +361,40 @@ fn a_worker_that_ends_before_it_has_joined_ends_the_change_and_not_the_job() {
     let failure = job.last().failure.clone().unwrap();
     assert_eq!(failure, "worker on c exited: exited with code 1: no such file");
     assert_eq!((job.master.status(), job.deployed), (JobStatus::Running, 4));
+}
+
+#[test]
+fn output_that_a_worker_without_tasks_was_publishing_when_it_ended_is_published_by_another() {
+    let exited = Event::WorkerExited {
+        worker: worker("c", 1),
+        cause: ExitCause::Signal { signal: 9 },
+        diagnostics: String::new(),
+    };
+    let lost = Event::SlotsLost { task_manager: tm("c"), why: "killed".to_owned() };
+    for end in [exited, lost] {
+        let mut job = Job::running();
+        job.rescale(3).unwrap();
+        job.offer("c", 1);
+        job.report_all(1, &[Committable { operator: SINK, payload: serde_json::json!("part-0") }]);
+        let manifest = job.manifests.pop().unwrap();
+        job.on(Event::ManifestWritten { manifest, failure: None });
+        for asked in ["a", "b", "c"] {
+            let (at, operator, publication) = job.commits.pop().unwrap();
+            assert_eq!(at, worker(asked, 1));
+            if asked != "c" {
+                let failure = Some(Failure::transient("the store does not answer"));
+                job.on(Event::Worker {
+                    worker: at,
+                    message: ToJobManager::Committed { operator, publication, failure },
+                });
+                job.now = job.now + Duration::from_secs(1);
+                job.on(Event::Wake);
+            }
+        }
+        job.on(end);
+        let (at, operator, publication) = job.commits.pop().expect("it is handed on");
+        job.on(Event::Worker { worker: at, message: ToJobManager::Committed { operator, publication, failure: None } });
+        job.offer("d", 1);
+        assert_eq!((job.last().status, job.parallelism()), (RescaleStatus::Completed, vec![3, 3]));
+    }
 }
