@@ -97,15 +97,15 @@ impl<K: Key, I: Record, V: View<K, I>> KeyedProcessFunction<K, I, V::Row> for Ma
     fn process_element(&mut self, record: I, ctx: &mut KeyedContext<'_, K>, out: &mut Collector<'_, V::Row>) {
         let Self { view, changelog, state, .. } = self;
         let key = ctx.current_key().clone();
-        if state.value(ctx).is_none() {
-            let first = view.first(record);
+        let mut record = Some(record);
+        let held = state.get_or_insert_with(ctx, || view.first(record.take().expect("a key is new once")));
+        let Some(record) = record else {
             match changelog.final_only {
                 true => call_at_the_end(ctx),
-                false => out.collect(view.row(&key, &first, Op::Insert)),
+                false => out.collect(view.row(&key, held, Op::Insert)),
             }
-            return state.update(ctx, first);
-        }
-        let held = state.get_or_insert_with(ctx, || unreachable!("the key has a state"));
+            return;
+        };
         if changelog.final_only {
             view.add(held, record);
             return;
