@@ -36,7 +36,6 @@ fn resource_manager() -> u64 {
 type Events = PeerEvents<Register, Registered, ToResourceManager, ToNode>;
 
 pub(crate) struct Cluster {
-    pub(crate) dir: tempfile::TempDir,
     pub(crate) handle: Option<Handle>,
     pub(crate) registrations: Vec<Register>,
     pub(crate) statuses: BTreeMap<ContainerId, ContainerStatus>,
@@ -48,6 +47,8 @@ pub(crate) struct Cluster {
     node: JoinSet<Result<(), Error>>,
     cancel: CancellationToken,
     resource_manager: JoinSet<()>,
+    /// Removed last: what still runs writes into it.
+    pub(crate) dir: tempfile::TempDir,
 }
 
 pub(crate) fn application() -> ApplicationId {

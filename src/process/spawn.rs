@@ -8,12 +8,17 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
 use super::huge_pages::with_huge_pages;
 use super::{Identity, SpawnError};
+use crate::time::Deadline;
+
+/// How long somebody else may hold a program that is to run.
+const WRITTEN_WITHIN: Duration = Duration::from_millis(200);
 
 /// What a started process leads, so that everything it starts can be found and ended with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,11 +149,25 @@ impl Command {
         }
         let mut command = tokio::process::Command::from(command);
         let failed = |source| SpawnError::new(&self.program, self.directory.as_deref(), source);
-        let mut child = with_huge_pages(|| command.spawn()).map_err(failed)?;
+        let mut child = with_huge_pages(|| spawn_when_written(&mut command)).map_err(failed)?;
         let pid = child.id().expect("a child that nobody has waited for has a process id");
         let identity = Identity::of(pid).map_err(failed)?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         Ok(Child { identity, stdin, stdout, stderr, child })
+    }
+}
+
+/// Starts a program that may have been written a moment ago. A child that another thread of this process forks meanwhile holds the file
+/// open for writing until it becomes its own program, and a file that is open for writing cannot be run.
+fn spawn_when_written(command: &mut tokio::process::Command) -> io::Result<tokio::process::Child> {
+    let deadline = Deadline::after(WRITTEN_WITHIN);
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && !deadline.passed() => {
+                std::thread::yield_now();
+            }
+            outcome => return outcome,
+        }
     }
 }
 
@@ -266,6 +285,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_program_that_another_child_still_holds_is_waited_for() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("program");
+        std::fs::copy("/bin/true", &program).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let held = std::fs::OpenOptions::new().append(true).open(&program).unwrap();
+        let holder = std::thread::spawn(move || {
+            let deadline = Deadline::after(Duration::from_millis(20));
+            while !deadline.passed() {
+                std::thread::yield_now();
+            }
+            drop(held);
+        });
+        assert_eq!(Command::new(&program).spawn().unwrap().wait().await.unwrap(), Ended::Code(0));
+        holder.join().unwrap();
+    }
+
+    #[tokio::test]
     async fn a_process_has_huge_pages_though_we_forgo_them() {
         crate::process::forgo_huge_pages();
         let mut child = sh("grep -qx 'THP_enabled:.1' /proc/self/status").spawn().unwrap();
@@ -280,7 +318,7 @@ mod tests {
         let mut child = command.spawn().unwrap();
         let pid = child.identity().pid;
         // The exec of `setsid` comes after the spawn; its effect shows when the shell reads.
-        let deadline = crate::time::Deadline::after(std::time::Duration::from_secs(10));
+        let deadline = Deadline::after(Duration::from_secs(10));
         while !super::super::Table::read().unwrap().get(pid).is_some_and(|it| it.session == pid && it.group == pid) {
             assert!(!deadline.passed(), "never led a session");
             tokio::task::yield_now().await;

@@ -44,7 +44,8 @@ pub(super) fn client(tls: &Tls) -> reqwest::Client {
         .tls_backend_preconfigured(tls.request_config())
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(5))
-        .pool_idle_timeout(Duration::from_secs(30));
+        // Sooner than the other end closes it: a request on a connection that is being closed is lost.
+        .pool_idle_timeout(Duration::from_secs(10));
     builder.build().expect("a client with its TLS given needs nothing from the system")
 }
 

@@ -96,11 +96,11 @@ fn a_page_of_a_job_of_30_000_subtasks_costs_little_and_no_more_to_send_than_one_
     let (few, many) = (running(300, 1), running(300, 100));
     let (of_few, of_many) = (size(&few), size(&many));
     assert!(of_many < of_few * 5 / 4, "{of_many} bytes instead of {of_few}");
-    // Once a second. Optimised, it takes a tenth of what it takes here.
+    // Once a second, for which 50 ms are allowed. Optimised, it takes a tenth of what it takes here; machines differ by a half.
     let before = cpu();
     for _ in 0..10 {
         size(&many);
     }
     let each = (cpu() - before) / 10;
-    assert!(each < Duration::from_millis(50), "{each:?}");
+    assert!(each < Duration::from_millis(250), "{each:?}");
 }
