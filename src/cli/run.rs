@@ -125,7 +125,11 @@ pub(super) fn run(options: Run) -> anyhow::Result<ExitCode> {
             Target::Remote | Target::Local => standalone(&options, &client, submit).await?,
         };
         announce(&options, target, &submitted)?;
-        if options.detached { Ok(ExitCode::SUCCESS) } else { attached(&options, &submitted, &follower).await }
+        if options.detached {
+            detached(&options, &follower).await
+        } else {
+            attached(&options, &submitted, &follower).await
+        }
     })
 }
 
@@ -219,6 +223,16 @@ fn announce(options: &Run, target: Target, submitted: &Submitted) -> anyhow::Res
             say(&format!("Job has been submitted with JobID {}", submitted.job))
         }
     }
+}
+
+/// What is to be known of a job is said to who leaves it alone, too.
+async fn detached(options: &Run, follower: &Follower) -> anyhow::Result<ExitCode> {
+    if options.output.output == OutputFormat::Text {
+        for note in follower.notes_when_planned().await {
+            eprintln!("{note}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn attached(options: &Run, submitted: &Submitted, follower: &Follower) -> anyhow::Result<ExitCode> {

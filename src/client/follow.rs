@@ -15,6 +15,10 @@ use crate::rpc::http::Error;
 
 /// Pause before asking again somebody who does not answer.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long who does not stay for a job waits for its JobManager to find room; where there is some, that is milliseconds.
+const QUEUED_MAX: Duration = Duration::from_secs(1);
+/// And then for it to start and to plan the job: a tenth of a second on a machine that is not busy.
+const STARTING_MAX: Duration = Duration::from_secs(5);
 
 /// How a job stands, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,8 +31,22 @@ pub struct Progress {
     pub tasks: (u64, u64),
     /// Records read and written by its tasks.
     pub records: (u64, u64),
+    /// How soon it is known what the job promises.
+    pub stage: Stage,
     /// What people should know: that records may be lost, and why checkpoints fail.
     pub notes: Vec<String>,
+}
+
+/// How far a job is from being planned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// Its JobManager waits for room in the cluster, which may take for ever.
+    #[default]
+    Queued,
+    /// Its JobManager starts, or plans it.
+    Starting,
+    /// The JobManager has its plan.
+    Planned,
 }
 
 /// How a job ended.
@@ -63,8 +81,9 @@ enum Home {
 impl Progress {
     /// Of an application whose master does not run yet.
     pub fn waiting(application: &Application) -> Self {
+        let stage = if application.running_containers > 0 { Stage::Starting } else { Stage::Queued };
         let state = application.state.to_string();
-        Self { state, waiting: application.waiting_reason.clone(), ..Self::default() }
+        Self { state, waiting: application.waiting_reason.clone(), stage, ..Self::default() }
     }
 }
 
@@ -96,6 +115,24 @@ impl Follower {
             Home::Own(cluster, id) | Home::Session(cluster, id) => {
                 self.follow_application(cluster, *id, &mut progress).await
             }
+        }
+    }
+
+    /// Waits until the job is planned; what people should know of it then. Nothing if its JobManager finds no room soon, or does not
+    /// get that far within some seconds.
+    pub async fn notes_when_planned(&self) -> Vec<String> {
+        let (send, mut seen) = tokio::sync::watch::channel(Progress::default());
+        let follow = self.follow(|progress| drop(send.send_replace(progress.clone())));
+        let planned = async {
+            let starting = seen.wait_for(|progress| progress.stage != Stage::Queued);
+            tokio::time::timeout(QUEUED_MAX, starting).await.ok()?.ok()?;
+            let planned = seen.wait_for(|progress| progress.stage == Stage::Planned);
+            Some(tokio::time::timeout(STARTING_MAX, planned).await.ok()?.ok()?.notes.clone())
+        };
+        tokio::select! {
+            biased;
+            notes = planned => notes.unwrap_or_default(),
+            _ = follow => Vec::new(), // It has ended, or nobody knows of it; whoever wants to know asks.
         }
     }
 
@@ -186,6 +223,8 @@ fn running(details: &JobDetails) -> Progress {
     let mut progress =
         Progress { state: details.state.to_string(), waiting: details.waiting_reason.clone(), ..Progress::default() };
     let delivery = details.progress.delivery.iter().filter(|delivery| delivery.starts_with("at-most-once"));
+    let is_planned = details.state != JobStatus::Initializing;
+    progress.stage = if is_planned { Stage::Planned } else { Stage::Starting };
     progress.notes.extend(delivery.map(|delivery| format!("Delivery is {delivery}")));
     progress.notes.extend(details.progress.checkpoint_failure.clone());
     for vertex in &details.vertices {

@@ -21,7 +21,7 @@ mod submit;
 
 pub use checkpoints::Operation;
 pub use command::{CommandOptions, Written, follow_command, submit_command};
-pub use follow::{Follower, Outcome, Progress};
+pub use follow::{Follower, Outcome, Progress, Stage};
 pub use job_manager::{Accumulated, JobManager, JobOverview};
 pub use live::{Live, LiveJob, LiveVertex};
 pub use logs::{Found, JobLogs, LogFile, Stream};

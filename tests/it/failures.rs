@@ -49,6 +49,20 @@ fn jobs_that_fail_say_why() {
 }
 
 #[test]
+fn who_submits_a_job_that_may_lose_records_is_told_even_if_nobody_stays() {
+    let yarn = Yarn::start(1);
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port().to_string();
+    let program = example("socket_window_wordcount");
+    let submitted =
+        yarn.flott(&["run", "-t", "yarn-per-job", "-d"], &[program.to_str().unwrap(), "--port", &port]).succeeded();
+    assert!(submitted.stderr.contains("Delivery is at-most-once: "), "{}", submitted.stderr);
+    let job = submitted.stdout.trim().rsplit(' ').next().unwrap();
+    yarn.flott(&["cancel"], &[job]).succeeded();
+    yarn.wait_empty();
+}
+
+#[test]
 fn a_second_execute_is_refused_where_the_program_runs_by_itself() {
     let mut command = std::process::Command::new(flott());
     command.args(["run", "-t", "local"]).arg(example("faulty")).arg("execute-twice");

@@ -13,8 +13,9 @@ const HELD_BACK_MS: u64 = 200;
 const HOT_KEY_PERMILLE: u64 = 250;
 /// A subtask that gets so many times the mean is skewed.
 const SKEW_FACTOR: u64 = 2;
-/// Below so many records a second a vertex has no skew worth a word.
+/// Below so many records a second, or while its subtasks work less of a second, a vertex has no skew worth a word.
 const SKEW_RATE_MIN: u64 = 100;
+const SKEW_BUSY_MS: u64 = 300;
 
 /// One vertex in numbers, of its running subtasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ struct Load {
     id: VertexId,
     name: String,
     parallelism: u32,
+    /// Its records come from no other vertex.
+    is_source: bool,
     /// Of the busiest subtask, of a second.
     busy_ms: u64,
     /// Of the most held back one, of a second.
@@ -45,6 +48,7 @@ impl Load {
             id: vertex.id,
             name: vertex.name.clone(),
             parallelism: vertex.parallelism,
+            is_source: upstream(master.graph(), index).next().is_none(),
             busy_ms: rates().map(|rates| rates.busy_ms).max().unwrap_or(0),
             backpressured_ms: rates().map(|rates| rates.backpressured_ms).max().unwrap_or(0),
             rates: rates().map(|rates| rates.records_in).collect(),
@@ -59,7 +63,8 @@ impl Load {
         let total: u64 = self.rates.iter().sum();
         let count = self.rates.len() as u64;
         let (subtask, most) = self.rates.iter().enumerate().max_by_key(|(_, rate)| **rate)?;
-        let skewed = count > 1 && total >= SKEW_RATE_MIN && most * count >= SKEW_FACTOR * total;
+        let matters = total >= SKEW_RATE_MIN && self.busy_ms >= SKEW_BUSY_MS;
+        let skewed = count > 1 && matters && most * count >= SKEW_FACTOR * total;
         skewed.then(|| (subtask, most * 100 / total.max(1)))
     }
 
@@ -124,9 +129,22 @@ fn hot_key(load: &Load, holds_back: bool) -> Option<Verdict> {
 fn skew(load: &Load, holds_back: bool) -> Option<Verdict> {
     let (subtask, share) = load.skew()?;
     Some(Verdict {
-        cause: format!("subtask {subtask} of {} gets {share} % of the records of {}", load.name, load.rates.len()),
-        evidence: format!("{} of {} records a second", load.rates[subtask], load.rates.iter().sum::<u64>()),
-        remedy: "rebalance before it, or choose keys that spread more evenly".to_owned(),
+        cause: format!(
+            "subtask {subtask} of {} gets {share} % of what its {} subtasks get",
+            load.name,
+            load.rates.len()
+        ),
+        evidence: format!(
+            "{} of {} records a second, busy {} %",
+            load.rates[subtask],
+            load.rates.iter().sum::<u64>(),
+            percent(load.busy_ms)
+        ),
+        remedy: if load.is_source {
+            "what it reads comes in few parts: more and smaller files or partitions, or rebalance behind it".to_owned()
+        } else {
+            "rebalance before it, or choose keys that spread more evenly".to_owned()
+        },
         ..load.verdict(severity(holds_back), "skew")
     })
 }
@@ -150,6 +168,7 @@ mod tests {
             id: VertexId(1),
             name: name.to_owned(),
             parallelism: 2,
+            is_source: name.starts_with("Source"),
             busy_ms,
             backpressured_ms,
             rates: vec![],
@@ -173,8 +192,10 @@ mod tests {
 
     #[test]
     fn skew_is_told_where_one_subtask_has_twice_its_part() {
-        let with = |rates: &[u64]| Load { rates: rates.to_vec(), ..load("sum", 0, 0) };
+        let with = |rates: &[u64]| Load { rates: rates.to_vec(), ..load("sum", 400, 0) };
         assert_eq!(with(&[1000, 10, 10, 10]).skew(), Some((0, 97)));
+        let idle = Load { busy_ms: 10, ..with(&[1000, 10, 10, 10]) };
+        assert_eq!(idle.skew(), None, "none is short of time");
         assert_eq!(with(&[1000, 900, 800]).skew(), None);
         assert_eq!(with(&[10, 0]).skew(), None, "too few to matter");
         assert_eq!(with(&[1000]).skew(), None, "one subtask cannot be skewed");

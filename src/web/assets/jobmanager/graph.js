@@ -53,9 +53,9 @@ class Node extends Component {
     return html`<button class="node load-${loadOf(vertex)} ${selected ? 'selected' : ''}" style=${style} onClick=${() => onPick(vertex.id)} aria-pressed=${selected}
         title="${vertex.name}\n${vertex.status.toLowerCase()}, parallelism ${vertex.parallelism}">
       <span class="name">${vertex.name}</span>
-      <span class="line"><span>${vertex.rated ? `busy ${permille(vertex.busy[1])}` : vertex.status.toLowerCase()}</span>${watermark(vertex) || html`<span></span>`}<span>×${vertex.parallelism}</span></span>
+      <span class="line"><span>${vertex.rated ? `busy ${permille(vertex.busy[1])}` : vertex.status.toLowerCase()}</span>${watermark(vertex)}</span>
       <${Load} of=${vertex} thin />
-      <span class="line"><span>${vertex.rated ? `${count(vertex.rate[0])}/s in` : `${count(vertex.records[0])} in`}</span><span>${vertex.rated ? `${count(vertex.rate[1])}/s out` : `${count(vertex.records[1])} out`}</span></span>
+      <span class="line"><span>${vertex.rated ? `${count(vertex.rate[0])}/s in` : `${count(vertex.records[0])} in`}</span><span>×${vertex.parallelism}</span><span>${vertex.rated ? `${count(vertex.rate[1])}/s out` : `${count(vertex.records[1])} out`}</span></span>
     </button>`;
   }
 }

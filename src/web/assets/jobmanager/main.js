@@ -12,11 +12,17 @@ import { JobManager } from './jobmanager.js';
 
 /** Whether these are the archived jobs of an application that has ended: nothing runs, and nothing can be submitted. */
 const past = signal(false);
+/** Whether programs can be uploaded: not to the JobManager of a single job. */
+const takesPrograms = signal(true);
 
 function Version() {
   const { data } = usePoll('config', 0);
-  const isPast = Boolean(data?.features?.['web-history']);
-  useEffect(() => { past.value = isPast; }, [isPast]);
+  const features = data?.features || {};
+  const isPast = Boolean(features['web-history']), takes = features['web-submit'] !== false;
+  useEffect(() => {
+    past.value = isPast;
+    takesPrograms.value = takes;
+  }, [isPast, takes]);
   return data ? html`${data['flink-revision'].replace(/^flott /, 'version ')}` : '';
 }
 
@@ -46,7 +52,7 @@ function nav({ parts }) {
   if (past.value) return [['', [['Archived jobs', '#/', place === 'jobs']]]];
   return [['', [
     ['Jobs', '#/', place === 'jobs'],
-    ['Submit', href(['submit']), place === 'submit'],
+    ...(takesPrograms.value ? [['Submit', href(['submit']), place === 'submit']] : []),
     ['TaskManagers', href(['taskmanagers']), place === 'taskmanagers'],
     ['JobManager', href(['jobmanager']), place === 'jobmanager'],
   ]]];
@@ -54,7 +60,7 @@ function nav({ parts }) {
 
 async function entries() {
   const [jobs, managers] = await Promise.all([get('jobs/overview'), get('taskmanagers')]);
-  const pages = past.value ? [['Jobs', '#/']] : [['Jobs', '#/'], ['Submit a program', href(['submit'])], ['TaskManagers', href(['taskmanagers'])],
+  const pages = past.value ? [['Jobs', '#/']] : [['Jobs', '#/'], ...(takesPrograms.value ? [['Submit a program', href(['submit'])]] : []), ['TaskManagers', href(['taskmanagers'])],
     ...['configuration', 'log', 'stdout', 'metrics'].map((tab) => [`JobManager ${tab}`, href(['jobmanager', tab])])];
   return [
     ...jobs.jobs.map((job) => ({ text: `${job.name}`, kind: `job ${job.jid.slice(0, 8)} · ${job.state.toLowerCase()}`, to: href(['jobs', job.jid]) })),

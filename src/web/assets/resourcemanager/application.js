@@ -15,9 +15,16 @@ function exit(container) {
   return container.diagnosticsInfo || EXIT[container.containerExitStatus] || `exit code ${container.containerExitStatus}`;
 }
 
+/** Ends that somebody wanted: preempted, or stopped by the master, the ResourceManager, a user, the application's end. */
+const WANTED = new Set([-102, -105, -106, -107]);
+function state({ containerState, containerExitStatus }) {
+  if (containerState !== 'COMPLETE' || containerExitStatus === 0) return containerState;
+  return WANTED.has(containerExitStatus) ? 'KILLED' : 'FAILED';
+}
+
 const CONTAINERS = [
   { id: 'id', label: 'Container', sort: (it) => it.containerId, cell: (it) => html`<a class="mono" href=${it.logUrl} target="_blank" rel="noopener" title="Its logs, at its node">${it.containerId}</a>` },
-  { id: 'state', label: 'State', sort: (it) => it.containerState, cell: (it) => html`<${State} of=${it.containerState === 'COMPLETE' && it.containerExitStatus !== 0 ? 'FAILED' : it.containerState} />` },
+  { id: 'state', label: 'State', sort: state, cell: (it) => html`<${State} of=${state(it)} />` },
   { id: 'node', label: 'Node', sort: (it) => it.assignedNodeId, cell: (it) => html`<a href=${href(['nodes', it.assignedNodeId])}>${it.assignedNodeId}</a>` },
   { id: 'memory', label: 'Memory', num: true, sort: (it) => it.allocatedMB, cell: (it) => mebibytes(it.allocatedMB) },
   { id: 'cores', label: 'Cores', num: true, cell: (it) => exact(it.allocatedVCores) },

@@ -23,7 +23,7 @@ export function Machine({ node, containers }) {
     <${Used} used=${node.used} total=${node.total[0]} format=${mebibytes} />
     <div class="spread muted num" style=${{ fontSize: '11px' }}><span>${mebibytes(node.allocated[0])} of ${mebibytes(node.total[0])}</span><span>${exact(node.allocated[1])} of ${exact(node.total[1])} cores</span></div>
     <div class="leases">${containers.map((it) => html`<a class="lease" key=${it.id} href=${href(['applications', it.application])} title="${it.id}, ${mebibytes(it.resource[0])}, ${it.resource[1]} cores, ${it.state.toLowerCase()}"
-      style=${{ background: tint(it.application), width: `${Math.max(14, Math.min(120, (it.resource[0] / node.total[0]) * 226))}px` }}>${it.priority === 0 ? 'AM' : ''}</a>`)}</div>
+      style=${{ background: tint(it.application), width: `${Math.max(it.priority === 0 ? 22 : 14, Math.min(120, (it.resource[0] / node.total[0]) * 226))}px` }}>${it.priority === 0 ? 'AM' : ''}</a>`)}</div>
   </div>`;
 }
 
