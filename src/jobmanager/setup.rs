@@ -162,6 +162,7 @@ impl Setup {
             secret,
             lost_after: config.frozen_after,
             idle_after: config.taskmanager_timeout,
+            slot_timeout: config.slot_request_timeout,
             containers: shape,
             ended_jobs_max: config.ended_jobs_max as usize,
             seed: fastrand::u64(..),

@@ -5,6 +5,7 @@
 mod task_managers;
 #[cfg(test)]
 mod tests_random;
+mod waiting;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub lost_after: Duration,
     /// How long a container's TaskManager may be without any job.
     pub idle_after: Duration,
+    /// How long a job may wait for slots before that counts as a failure of it.
+    pub slot_timeout: Duration,
     /// What containers it asks for; absent standalone, where TaskManagers are started by hand.
     pub containers: Option<Shape>,
     /// Ended jobs that are remembered, with all their data.
@@ -171,6 +174,7 @@ impl Core {
             attempt: self.settings.attempt,
             restart_strategy: prepared.restart_strategy,
             cancel_timeout: prepared.cancel_timeout,
+            slot_timeout: self.settings.slot_timeout,
             seed: self.settings.seed,
             checkpoints: prepared.checkpoints,
             ..job_master::Settings::default()
@@ -347,6 +351,7 @@ impl Core {
             let seconds = self.settings.lost_after.as_secs_f64();
             self.task_manager_lost(&id, &format!("{why}; no sign of life for {seconds} s"), now, out);
         }
+        self.fail_late(now, out);
         let running: Vec<JobId> = self.jobs.values().filter(|job| job.master().is_some()).map(|job| job.id()).collect();
         for job in running {
             let _ = self.of_job(job, job_master::Event::Wake, now, out); // A planned job refuses no wake.
@@ -398,35 +403,5 @@ impl Core {
     /// Whether a worker that opens its link now is one a job waits for.
     pub fn admits(&self, worker: &WorkerId) -> bool {
         self.job(worker.job).and_then(Job::master).is_some_and(|master| master.admits(worker))
-    }
-
-    /// Why a job does not run, while it does not and could: which slots it lacks, or after which failure it restarts.
-    pub fn why_waiting(&self, job: JobId) -> Option<String> {
-        let Some((wanted, held)) = self.pool.shortage(job) else {
-            let master = self.job(job)?.master()?;
-            let last = master.failures().last().filter(|_| master.status() == JobStatus::Restarting)?;
-            return Some(format!("restarting after: {}", last.failure));
-        };
-        let (offered, _) = self.pool.totals();
-        let mut why = format!("needs {}", counted(wanted, "slot"));
-        if held > 0 {
-            why.push_str(&format!(" and holds {held}"));
-        }
-        why.push_str(&match self.task_managers.len() {
-            1 => format!(", 1 TaskManager offers {offered}"),
-            count => format!(", {count} TaskManagers offer {offered}"),
-        });
-        match &self.containers {
-            None => why.push_str("; start more with flott taskmanager, or lower the parallelism"),
-            Some(containers) => {
-                let (asked, starting) = containers.pending();
-                why.push_str(&format!("; {} asked for, {starting} starting", counted(asked, "container")));
-                for reason in &self.pending {
-                    why.push_str("; ");
-                    why.push_str(reason);
-                }
-            }
-        }
-        Some(why)
     }
 }

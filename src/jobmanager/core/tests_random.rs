@@ -65,6 +65,7 @@ impl World {
             secret: String::new(),
             lost_after: Duration::from_secs(5),
             idle_after: Duration::from_secs(30),
+            slot_timeout: Duration::from_secs(300),
             ended_jobs_max: 50,
             containers: Some(Shape { slots: 2, capability: Resource::new(256, 2) }),
             seed: 1,

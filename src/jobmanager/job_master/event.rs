@@ -37,6 +37,8 @@ pub enum Event {
     },
     /// The slots asked for will never come.
     SlotsRefused(Failure),
+    /// The slots asked for have not come within [`Settings::slot_timeout`](super::Settings::slot_timeout); the failure says what is missing.
+    SlotsLate(Failure),
     /// A TaskManager started a worker's process.
     WorkerStarted {
         /// Which.

@@ -22,7 +22,7 @@ const PUBLISHING_WORKER_FAILURES_MAX: u32 = 10;
 
 impl JobMaster {
     pub(super) fn start(&mut self, now: Now, out: &mut Vec<Effect>) {
-        match std::mem::replace(&mut self.phase, Phase::WaitingForSlots) {
+        match std::mem::replace(&mut self.phase, Phase::WaitingForSlots { since: now }) {
             Phase::New { decided: None } => {
                 self.set_status(JobStatus::Created, now, out);
                 if !self.publish_drained(now, out) {
@@ -41,11 +41,15 @@ impl JobMaster {
     /// Wants all slots the graph needs, and goes on as soon as they are there.
     pub(super) fn wait_for_slots(&mut self, now: Now, out: &mut Vec<Effect>) {
         self.mark_all(ExecutionState::Scheduled, now);
-        self.phase = Phase::WaitingForSlots;
+        let since = if let Phase::WaitingForSlots { since } = self.phase { since } else { now };
+        self.phase = Phase::WaitingForSlots { since };
         if self.workers.total_slots() < self.slots_needed() {
             out.push(Effect::RequestSlots { count: self.slots_needed() });
         }
         self.start_workers_if_assigned(now, out);
+        if matches!(self.phase, Phase::WaitingForSlots { .. }) {
+            out.push(Effect::Wake { at: since + self.settings.slot_timeout });
+        }
     }
 
     pub(super) fn mark_all(&mut self, state: ExecutionState, now: Now) {
@@ -64,7 +68,7 @@ impl JobMaster {
     pub(super) fn slots_offered(&mut self, task_manager: TaskManagerId, slots: u32, now: Now, out: &mut Vec<Effect>) {
         match &self.phase {
             Phase::Closing { .. } | Phase::Closed => out.push(Effect::ReleaseSlots { task_manager, slots }),
-            Phase::WaitingForSlots => {
+            Phase::WaitingForSlots { .. } => {
                 self.workers.add_slots(task_manager, slots);
                 self.start_workers_if_assigned(now, out);
             }
@@ -152,7 +156,7 @@ impl JobMaster {
                 self.rescale_if_ready(now, out);
             }
             Phase::New { .. }
-            | Phase::WaitingForSlots
+            | Phase::WaitingForSlots { .. }
             | Phase::Unwinding(_)
             | Phase::Backoff { .. }
             | Phase::Closing { .. }
@@ -351,7 +355,7 @@ impl JobMaster {
                 self.wake_checkpoints(now, out);
             }
             Phase::New { .. }
-            | Phase::WaitingForSlots
+            | Phase::WaitingForSlots { .. }
             | Phase::Backoff { .. }
             | Phase::Closing { .. }
             | Phase::Closed => {}
@@ -427,7 +431,7 @@ impl JobMaster {
                 Ok(())
             }
             Phase::New { .. }
-            | Phase::WaitingForSlots
+            | Phase::WaitingForSlots { .. }
             | Phase::StartingWorkers { .. }
             | Phase::Running { .. }
             | Phase::Backoff { .. } => {

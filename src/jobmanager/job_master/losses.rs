@@ -87,7 +87,7 @@ impl JobMaster {
                     self.closed_if_empty(out);
                 }
             }
-            Phase::New { .. } | Phase::WaitingForSlots | Phase::Backoff { .. } | Phase::Closed => {}
+            Phase::New { .. } | Phase::WaitingForSlots { .. } | Phase::Backoff { .. } | Phase::Closed => {}
         }
     }
 
@@ -98,7 +98,7 @@ impl JobMaster {
         }
         let failure = Failure::transient(format!("TaskManager {task_manager} lost: {why}"));
         match &self.phase {
-            Phase::WaitingForSlots | Phase::StartingWorkers { .. } => self.wait_for_slots(now, out),
+            Phase::WaitingForSlots { .. } | Phase::StartingWorkers { .. } => self.wait_for_slots(now, out),
             Phase::Publishing { .. } => match worker {
                 Some(worker) => self.publishing_worker_gone(&worker, &failure.message, now, out),
                 None => self.place_commits(now, out),
@@ -120,9 +120,16 @@ impl JobMaster {
         }
     }
 
+    /// The slots are not there in time: a failure, after which the job may wait once more.
+    pub(super) fn slots_late(&mut self, failure: Failure, now: Now, out: &mut Vec<Effect>) {
+        if self.waits_too_long(now) {
+            self.fail(Cause::own(failure), now, out);
+        }
+    }
+
     pub(super) fn slots_refused(&mut self, failure: Failure, now: Now, out: &mut Vec<Effect>) {
         match &self.phase {
-            Phase::WaitingForSlots => {
+            Phase::WaitingForSlots { .. } => {
                 self.set_status(JobStatus::Failing, now, out);
                 let goal = Goal::GiveUp { why: None, cause: Cause::task(failure, None, None) };
                 self.begin_unwinding(goal, Duration::ZERO, now, out);

@@ -49,6 +49,8 @@ mod tests_random;
 mod tests_regions;
 #[cfg(test)]
 mod tests_rescale;
+#[cfg(test)]
+mod tests_waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -95,6 +97,8 @@ pub struct Settings {
     pub cancel_timeout: Duration,
     /// How long a worker may take to join.
     pub worker_timeout: Duration,
+    /// How long all slots may take to be there. Whoever gives them says then that they are not, and what is missing.
+    pub slot_timeout: Duration,
     /// For jitter.
     pub seed: u64,
     /// When checkpoints are made, and where they lie.
@@ -108,6 +112,7 @@ impl Default for Settings {
             restart_strategy: RestartStrategy::None,
             cancel_timeout: Duration::from_secs(30),
             worker_timeout: Duration::from_secs(60),
+            slot_timeout: Duration::from_secs(300),
             seed: 0,
             checkpoints: CheckpointSettings::default(),
         }
@@ -159,7 +164,7 @@ pub struct JobMaster {
 #[derive(Debug)]
 enum Phase {
     New { decided: Option<Decision> },
-    WaitingForSlots,
+    WaitingForSlots { since: Now },
     StartingWorkers { assignment: Assignment },
     Running { since: Now },
     Publishing { publication: Publication, worker_failures: u32 },
@@ -255,6 +260,7 @@ impl JobMaster {
             Event::SlotsOffered { task_manager, slots } => self.slots_offered(task_manager, slots, now, out),
             Event::SlotsLost { task_manager, why } => self.slots_lost(&task_manager, &why, now, out),
             Event::SlotsRefused(failure) => self.slots_refused(failure, now, out),
+            Event::SlotsLate(failure) => self.slots_late(failure, now, out),
             Event::WorkerStarted { .. } => {} // Its link says the same and more.
             Event::WorkerRegistered { worker, pid, data_address, plan_hash } => {
                 return self.worker_registered(worker, pid, data_address, &plan_hash, now, out);
@@ -285,6 +291,7 @@ impl JobMaster {
             | Event::SlotsOffered { .. }
             | Event::SlotsLost { .. }
             | Event::SlotsRefused(_)
+            | Event::SlotsLate(_)
             | Event::Cancel
             | Event::Stop
             | Event::Trigger(_)
@@ -409,6 +416,11 @@ impl JobMaster {
     /// How it ended, once it has.
     pub fn outcome(&self) -> Option<&Outcome> {
         self.outcome.as_ref()
+    }
+
+    /// Whether it has waited for slots as long as it may.
+    pub fn waits_too_long(&self, now: Now) -> bool {
+        matches!(self.phase, Phase::WaitingForSlots { since } if since + self.settings.slot_timeout <= now)
     }
 
     /// Slots it wants to hold in all.

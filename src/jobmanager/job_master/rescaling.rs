@@ -182,7 +182,7 @@ impl JobMaster {
         self.rescaling.stage = Stage::Slots(graph);
         match &self.phase {
             Phase::Running { .. } => self.rescale_if_ready(now, out),
-            Phase::WaitingForSlots | Phase::StartingWorkers { .. } => {
+            Phase::WaitingForSlots { .. } | Phase::StartingWorkers { .. } => {
                 self.adopt_rescaled(now, out);
                 self.wait_for_slots(now, out);
             }
@@ -200,9 +200,10 @@ impl JobMaster {
             Phase::Running { .. } if self.restarting.is_some() => {
                 return Err(Illegal::new("a part of the job restarts this moment; try again when it runs"));
             }
-            Phase::Running { .. } | Phase::WaitingForSlots | Phase::StartingWorkers { .. } | Phase::Backoff { .. } => {
-                true
-            }
+            Phase::Running { .. }
+            | Phase::WaitingForSlots { .. }
+            | Phase::StartingWorkers { .. }
+            | Phase::Backoff { .. } => true,
             Phase::Unwinding(unwinding) => unwinding.restarts(),
             Phase::New { .. } | Phase::Publishing { .. } | Phase::Closing { .. } | Phase::Closed => false,
         };

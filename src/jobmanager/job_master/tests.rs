@@ -62,20 +62,20 @@ pub(super) fn worker(name: &str, incarnation: u32) -> WorkerId {
 }
 
 /// A job and the time.
-struct Job {
-    master: JobMaster,
+pub(super) struct Job {
+    pub(super) master: JobMaster,
     now: Now,
 }
 
 impl Job {
-    fn new(parallelism: u32, restart_strategy: RestartStrategy) -> Self {
+    pub(super) fn new(parallelism: u32, restart_strategy: RestartStrategy) -> Self {
         let plan = plan(parallelism);
         let graph = JobGraph::new(&plan, job_graph::Settings { default_parallelism: 1, chaining: true }).unwrap();
         let settings = Settings { restart_strategy, ..Settings::default() };
         Self { master: JobMaster::new(JOB, plan, graph, settings, Now(0)), now: Now(0) }
     }
 
-    fn on(&mut self, event: Event) -> Vec<Effect> {
+    pub(super) fn on(&mut self, event: Event) -> Vec<Effect> {
         self.try_on(event).unwrap()
     }
 
@@ -85,12 +85,12 @@ impl Job {
         Ok(out)
     }
 
-    fn at(&mut self, milliseconds: u64) -> &mut Self {
+    pub(super) fn at(&mut self, milliseconds: u64) -> &mut Self {
         self.now = Now(milliseconds);
         self
     }
 
-    fn offer(&mut self, name: &str, slots: u32) -> Vec<Effect> {
+    pub(super) fn offer(&mut self, name: &str, slots: u32) -> Vec<Effect> {
         self.on(Event::SlotsOffered { task_manager: tm(name), slots })
     }
 
@@ -166,7 +166,8 @@ const FIXED: RestartStrategy = RestartStrategy::FixedDelay { attempts: 3, delay:
 fn a_job_asks_for_its_slots_starts_a_worker_a_task_manager_and_deploys_once_all_have_joined() {
     let mut job = Job::new(2, RestartStrategy::None);
     let created = status(JobStatus::Initializing, JobStatus::Created);
-    assert_eq!(job.on(Event::Start), [created, Effect::RequestSlots { count: 2 }]);
+    let late = Effect::Wake { at: Now(300_000) };
+    assert_eq!(job.on(Event::Start), [created, Effect::RequestSlots { count: 2 }, late]);
     assert_eq!(job.offer("a", 1), []);
     assert_eq!(
         job.offer("b", 1),
@@ -308,7 +309,8 @@ fn a_lost_task_manager_is_replaced() {
     job.on(Event::SlotsLost { task_manager: tm("a"), why: "no sign of life for 5 s".into() });
     job.task(&worker("b", 1), source, ExecutionState::Canceled);
     job.task(&worker("b", 1), sink, ExecutionState::Canceled);
-    assert_eq!(job.at(1000).on(Event::Wake), [Effect::RequestSlots { count: 2 }]);
+    let late = Effect::Wake { at: Now(301_000) };
+    assert_eq!(job.at(1000).on(Event::Wake), [Effect::RequestSlots { count: 2 }, late]);
     let out = job.offer("c", 1);
     assert_eq!(out[0], Effect::StartWorker { worker: worker("c", 1), slots: 1 });
     job.register(worker("c", 1));

@@ -102,7 +102,7 @@ impl JobMaster {
         let ran_for = match &mut self.phase {
             Phase::Unwinding(unwinding) => return unwinding.amend(cause, now),
             Phase::Running { since } => now.since(*since),
-            Phase::WaitingForSlots | Phase::StartingWorkers { .. } => Duration::ZERO,
+            Phase::WaitingForSlots { .. } | Phase::StartingWorkers { .. } => Duration::ZERO,
             Phase::New { .. }
             | Phase::Publishing { .. }
             | Phase::Backoff { .. }
@@ -147,7 +147,7 @@ impl JobMaster {
                 self.begin_unwinding(Goal::Restart { at: now, cause }, ran_for, now, out);
             }
             Phase::New { .. }
-            | Phase::WaitingForSlots
+            | Phase::WaitingForSlots { .. }
             | Phase::StartingWorkers { .. }
             | Phase::Publishing { .. }
             | Phase::Backoff { .. }

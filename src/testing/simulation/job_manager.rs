@@ -88,6 +88,7 @@ impl JobManager {
             lost_after: LOST_AFTER,
             containers: Some(shape.clone()),
             idle_after: Duration::from_secs(2),
+            slot_timeout: Duration::from_secs(300),
             ended_jobs_max: 50,
             seed: u64::from(pid.0),
         };
