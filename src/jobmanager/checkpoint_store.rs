@@ -1,4 +1,4 @@
-//! Which checkpoint a job goes on from, as a list that only grows and of whose entries each is written once.
+//! Which checkpoint a job goes on from, as a list of whose entries each is written once.
 //!
 //! ```text
 //! <job>/checkpoints/00000001.json   attempt 1 begins
@@ -10,32 +10,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
+use super::checkpoint_list::{self, Entry, Place};
 use super::error::Error;
 use super::event::Event;
 use super::preparation::blocking;
 use crate::engine::checkpoint::{Manifest, check_files, discard_checkpoint, read_manifest, write_manifest};
 use crate::graph::task::Failure;
 use crate::ids::JobId;
-use crate::storage::files::{self, Creation};
+use crate::storage::files::Creation;
 
 /// The list of each job. Blocking: called off the control runtime.
 #[derive(Clone, Debug)]
 pub(super) struct CheckpointStore {
     dir: PathBuf,
     attempt: u32,
-    /// The last entry of each job that this JobManager knows of.
-    last: Arc<Mutex<BTreeMap<JobId, u64>>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Entry {
-    attempt: u32,
-    /// The directory of the checkpoint the job goes on from.
-    checkpoint: Option<String>,
+    /// Where this JobManager is in each job's list.
+    places: Arc<Mutex<BTreeMap<JobId, Place>>>,
 }
 
 /// Why a checkpoint is not complete.
@@ -49,7 +41,7 @@ pub(super) enum Unpublished {
 
 impl CheckpointStore {
     pub(super) fn new(dir: PathBuf, attempt: u32) -> Self {
-        Self { dir, attempt, last: Arc::default() }
+        Self { dir, attempt, places: Arc::default() }
     }
 
     /// Where a job's checkpoints lie, unless the configuration says.
@@ -67,12 +59,14 @@ impl CheckpointStore {
     pub(super) fn begin(&self, job: JobId, retained: usize, directory: &str) -> Result<Vec<Manifest>, Error> {
         let list = self.list(job);
         loop {
-            let entries = entries(&list)?;
-            let last = entries.last().map_or(0, |(number, _)| *number);
+            let entries = checkpoint_list::entries(&list)?;
+            let next = entries.last().map_or(0, |last| *last) + 1;
             let kept = latest_whole(&list, &entries, retained.max(1), job)?;
             let checkpoint = kept.last().map(|manifest| manifest.directory.clone());
-            if self.enter(&list, last + 1, checkpoint)? == Creation::Created {
-                self.note(job, last + 1);
+            if checkpoint_list::append(&list, next, &Entry { attempt: self.attempt, checkpoint })? {
+                let place = Place::begun(next, retained);
+                checkpoint_list::tidy(&list, &place)?;
+                self.places().insert(job, place);
                 remove_others(Path::new(directory), &kept);
                 return Ok(kept);
             }
@@ -86,15 +80,17 @@ impl CheckpointStore {
             return Ok(());
         }
         let (job, list) = (manifest.job, self.list(manifest.job));
-        let number = self.last.lock().unwrap_or_else(PoisonError::into_inner).get(&job).copied().unwrap_or(0) + 1;
-        match self.enter(&list, number, Some(manifest.directory.clone())) {
+        let mut place = self.places().get(&job).copied().unwrap_or(Place::begun(0, 1));
+        let entry = Entry { attempt: self.attempt, checkpoint: Some(manifest.directory.clone()) };
+        match checkpoint_list::create(&list, place.next(), &entry) {
             Ok(Creation::Created) => {
-                self.note(job, number);
+                place.advance(&list);
+                self.places().insert(job, place);
                 Ok(())
             }
             Ok(Creation::AlreadyExists) => Err(Unpublished::Fenced(format!(
                 "a later attempt of this JobManager has written {}; this is attempt {}",
-                list.join(name_of(number)).display(),
+                checkpoint_list::path_of(&list, place.next()).display(),
                 self.attempt
             ))),
             Err(error) => Err(Unpublished::Failed(Failure::transient(error.to_string()))),
@@ -123,35 +119,24 @@ impl CheckpointStore {
 
     /// Forgets the list of a job that ended long ago. Checkpoints that were retained stay, to be named by hand.
     pub(super) fn forget(&self, job: JobId) {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
-        let list = self.list(job);
-        for (_, name) in entries(&list).unwrap_or_default() {
-            let _ = std::fs::remove_file(list.join(name)); // Left behind, it only costs space.
-        }
-        let _ = std::fs::remove_dir(list); // It may hold checkpoints.
+        self.places().remove(&job);
+        checkpoint_list::forget(&self.list(job));
     }
 
-    fn enter(&self, list: &Path, number: u64, checkpoint: Option<String>) -> Result<Creation, Error> {
-        let path = list.join(name_of(number));
-        let entry = Entry { attempt: self.attempt, checkpoint };
-        let json = serde_json::to_vec(&entry)
-            .map_err(|error| Error::Damaged { path: path.clone(), cause: error.to_string() })?;
-        files::create_new(&path, &json).map_err(Error::Storage)
-    }
-
-    fn note(&self, job: JobId, number: u64) {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(job, number);
+    fn places(&self) -> MutexGuard<'_, BTreeMap<JobId, Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The latest checkpoints of the list that are whole, the latest last.
-fn latest_whole(list: &Path, entries: &[(u64, String)], count: usize, job: JobId) -> Result<Vec<Manifest>, Error> {
+fn latest_whole(list: &Path, entries: &[u64], count: usize, job: JobId) -> Result<Vec<Manifest>, Error> {
     let (mut kept, mut seen) = (Vec::<Manifest>::new(), BTreeSet::new());
-    for (_, name) in entries.iter().rev() {
+    for number in entries.iter().rev() {
         if kept.len() == count {
             break;
         }
-        let Some(directory) = read_entry(&list.join(name))?.checkpoint.filter(|known| seen.insert(known.clone()))
+        let entry = checkpoint_list::read(list, *number)?;
+        let Some(directory) = entry.and_then(|entry| entry.checkpoint).filter(|known| seen.insert(known.clone()))
         else {
             continue;
         };
@@ -176,25 +161,6 @@ fn remove_others(directory: &Path, kept: &[Manifest]) {
             CheckpointStore::discard(&path.to_string_lossy());
         }
     }
-}
-
-fn name_of(number: u64) -> String {
-    format!("{number:08}.json")
-}
-
-/// The list's entries by number, in order.
-fn entries(list: &Path) -> Result<Vec<(u64, String)>, Error> {
-    let names = files::list(list, "").map_err(Error::Storage)?;
-    let number = |name: &String| name.strip_suffix(".json")?.parse().ok();
-    let mut entries: Vec<(u64, String)> = names.into_iter().filter_map(|name| Some((number(&name)?, name))).collect();
-    entries.sort_unstable();
-    Ok(entries)
-}
-
-fn read_entry(path: &Path) -> Result<Entry, Error> {
-    let damaged = |cause: String| Error::Damaged { path: path.to_owned(), cause };
-    let bytes = files::read(path).map_err(Error::Storage)?.ok_or_else(|| damaged("it has vanished".to_owned()))?;
-    serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))
 }
 
 #[cfg(test)]
@@ -248,6 +214,26 @@ mod tests {
         second.publish(&manifest(&second, 3), true).unwrap();
         let third = CheckpointStore::new(dir.path().to_owned(), 3);
         assert_eq!(begin(&third, 1), [manifest(&second, 3)]);
+    }
+
+    #[test]
+    fn a_replaced_attempt_is_fenced_after_hundreds_of_checkpoints_of_both_and_the_list_stays_short() {
+        let dir = tempfile::tempdir().unwrap();
+        let stores = [1, 2].map(|attempt| CheckpointStore::new(dir.path().to_owned(), attempt));
+        for store in &stores {
+            begin(store, 2);
+            for checkpoint in 1..=150 {
+                store.publish(&manifest(store, checkpoint), true).unwrap();
+                if let Some(old) = checkpoint.checked_sub(2) {
+                    CheckpointStore::discard(&manifest(store, old).directory);
+                }
+            }
+        }
+        assert!(matches!(stores[0].publish(&manifest(&stores[0], 151), true), Err(Unpublished::Fenced(_))));
+        let left = checkpoint_list::entries(&stores[0].list(JOB)).unwrap().len();
+        assert!(left < 150, "{left} entries");
+        let third = CheckpointStore::new(dir.path().to_owned(), 3);
+        assert_eq!(begin(&third, 2), [149, 150].map(|checkpoint| manifest(&stores[1], checkpoint)));
     }
 
     #[test]

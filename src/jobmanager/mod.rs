@@ -17,6 +17,7 @@
 //! worker, execution or attempt) is not heard. Deliberately unknown here: what an operator does, how records travel.
 
 mod archive;
+mod checkpoint_list;
 mod checkpoint_store;
 pub mod containers;
 pub mod core;
