@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::follow::Progress;
 use super::job_manager::JobManager;
 use super::resource_manager::{APPLICATION_TYPE, ResourceManager, is_ours};
-use super::submit::{SubmitError, master};
+use super::submit::{SubmitError, master, secret};
 use crate::ids::ApplicationId;
 use crate::protocol::roles::JobManagerEnvironment;
 use crate::protocol::submission::{ApplicationState, Submission};
@@ -43,11 +43,7 @@ pub struct SessionOptions {
 /// [`SubmitError`]; nothing runs then.
 pub async fn start_session(cluster: &ResourceManager, options: SessionOptions) -> Result<ApplicationId, SubmitError> {
     let application: ApplicationId = cluster.new_application().await?.application_id.parse()?;
-    let environment = JobManagerEnvironment {
-        job: None,
-        configuration: options.configuration,
-        secret: String::new(), // The JobManager makes its own.
-    };
+    let environment = JobManagerEnvironment { job: None, configuration: options.configuration, secret: secret()? };
     let environment = serde_json::to_string(&environment).expect("text and keys of text are JSON");
     let submission = Submission {
         application,
@@ -61,7 +57,7 @@ pub async fn start_session(cluster: &ResourceManager, options: SessionOptions) -
         resource: options.job_manager,
         max_attempts: options.attempts,
         attempt_failures_validity_ms: u64::try_from(FAILURES_COUNT_FOR.as_millis()).ok(),
-        keep_containers_across_attempts: false,
+        keep_containers_across_attempts: true,
         lifetime_ms: None,
         is_command: false,
     };

@@ -12,7 +12,7 @@ use crate::protocol::job::{JobSubmission, Program};
 use crate::protocol::roles::{FLOTT_BIN, JOB_MANAGER, JobManagerEnvironment};
 use crate::protocol::submission::Submission;
 use crate::resource::Resource;
-use crate::rpc::http;
+use crate::rpc::{ClusterSecret, http};
 
 /// What is submitted.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +58,9 @@ pub enum SubmitError {
         /// The name.
         name: String,
     },
+    /// No secret for the application can be made.
+    #[error("the system has no randomness to give: {0}")]
+    Randomness(#[source] std::io::Error),
     /// The cluster.
     #[error(transparent)]
     Http(#[from] http::Error),
@@ -69,6 +72,12 @@ pub enum SubmitError {
 /// A fresh job id.
 pub fn new_job_id() -> JobId {
     JobId(fastrand::u128(..))
+}
+
+/// What the processes of one application know each other by. Made here and not by the JobManager, since its later attempts take over what
+/// the first has started.
+pub(super) fn secret() -> Result<String, SubmitError> {
+    ClusterSecret::generate().map(|secret| secret.reveal().to_owned()).map_err(SubmitError::Randomness)
 }
 
 /// Submits a program with a cluster of its own. `uploading` is told each file before it goes.
@@ -105,7 +114,7 @@ pub async fn submit_per_job(
     let environment = JobManagerEnvironment {
         job: Some(JobSubmission { job, program, configuration: options.configuration.clone() }),
         configuration: options.configuration,
-        secret: String::new(), // The JobManager makes its own.
+        secret: secret()?,
     };
     let environment = serde_json::to_string(&environment).expect("a submission is plain data with text keys");
     let submission = Submission {
@@ -120,7 +129,7 @@ pub async fn submit_per_job(
         resource: options.job_manager,
         max_attempts: None,
         attempt_failures_validity_ms: None,
-        keep_containers_across_attempts: false,
+        keep_containers_across_attempts: true,
         lifetime_ms: None,
         is_command: false,
     };

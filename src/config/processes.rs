@@ -8,12 +8,12 @@ use super::cluster::{advertised, dir, require_heartbeats};
 use super::kind::Ports;
 use super::options::{
     ARCHIVE_DIR, ConfigOption, HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, JOBMANAGER_BIND_HOST, JOBMANAGER_MEMORY,
-    JOBMANAGER_RPC_ADDRESS, JOBMANAGER_RPC_PORT, JOBSTORE_MAX_CAPACITY, LOG_AGGREGATION_DIR, PROGRAM_PLAN_MEMORY,
-    PROGRAM_PLAN_TIMEOUT, REST_ADDRESS, REST_BIND_ADDRESS, REST_BIND_PORT, REST_MAX_CONTENT_LENGTH, REST_PORT,
-    SLOT_IDLE_TIMEOUT, SLOT_REQUEST_TIMEOUT, SLOTS_MAX, STORAGE_DIR, TASKMANAGER_BIND_HOST, TASKMANAGER_DATA_PORT,
-    TASKMANAGER_HOST, TASKMANAGER_MEMORY, TASKMANAGER_RESOURCE_ID, TASKMANAGER_SLOTS, TASKMANAGER_TIMEOUT, TMP_DIRS,
-    WEB_CANCEL_ENABLE, WEB_EXCEPTION_HISTORY_SIZE, WEB_REFRESH_INTERVAL, WEB_SUBMIT_ENABLE, WEB_UPLOAD_MAX_COUNT,
-    YARN_CONTAINERS_VCORES,
+    JOBMANAGER_RPC_ADDRESS, JOBMANAGER_RPC_PORT, JOBSTORE_MAX_CAPACITY, LOG_AGGREGATION_DIR, PREVIOUS_WORKER_TIMEOUT,
+    PROGRAM_PLAN_MEMORY, PROGRAM_PLAN_TIMEOUT, REGISTRATION_TIMEOUT, REST_ADDRESS, REST_BIND_ADDRESS, REST_BIND_PORT,
+    REST_MAX_CONTENT_LENGTH, REST_PORT, SLOT_IDLE_TIMEOUT, SLOT_REQUEST_TIMEOUT, SLOTS_MAX, STORAGE_DIR,
+    TASKMANAGER_BIND_HOST, TASKMANAGER_DATA_PORT, TASKMANAGER_HOST, TASKMANAGER_MEMORY, TASKMANAGER_RESOURCE_ID,
+    TASKMANAGER_SLOTS, TASKMANAGER_TIMEOUT, TMP_DIRS, WEB_CANCEL_ENABLE, WEB_EXCEPTION_HISTORY_SIZE,
+    WEB_REFRESH_INTERVAL, WEB_SUBMIT_ENABLE, WEB_UPLOAD_MAX_COUNT, YARN_CONTAINERS_VCORES,
 };
 use super::security::{require_protection, secret, security};
 use super::{Configuration, Error, Security};
@@ -45,6 +45,9 @@ pub struct JobManagerConfig {
     pub slot_idle_timeout: Duration,
     /// `resourcemanager.taskmanager-timeout`: when an idle TaskManager is given back; default 30 s.
     pub taskmanager_timeout: Duration,
+    /// `resourcemanager.previous-worker.recovery.timeout`: when TaskManagers of the attempt before that have not registered are given up;
+    /// default 3 s.
+    pub previous_worker_timeout: Duration,
     /// `jobstore.max-capacity`: ended jobs that are remembered; default 1000.
     pub ended_jobs_max: u32,
     /// `slotmanager.number-of-slots.max`; default: no limit.
@@ -106,6 +109,7 @@ impl JobManagerConfig {
             slot_request_timeout: configuration.get(&SLOT_REQUEST_TIMEOUT)?,
             slot_idle_timeout: configuration.get(&SLOT_IDLE_TIMEOUT)?,
             taskmanager_timeout: configuration.get(&TASKMANAGER_TIMEOUT)?,
+            previous_worker_timeout: configuration.get(&PREVIOUS_WORKER_TIMEOUT)?,
             ended_jobs_max: configuration.get(&JOBSTORE_MAX_CAPACITY)?,
             slots_max: configuration.find(&SLOTS_MAX)?,
             taskmanager_slots: slots,
@@ -157,6 +161,8 @@ pub struct TaskManagerConfig {
     pub slots: u32,
     /// `taskmanager.memory.process.size`: itself with its workers; default 1 GB.
     pub memory: MemorySize,
+    /// `taskmanager.registration.timeout`: how long it waits for the next JobManager in a container; default 5 min.
+    pub registration_timeout: Duration,
     /// `io.tmp.dirs`; default: `LOCAL_DIRS` of a container, else the system's.
     pub tmp_dirs: Vec<PathBuf>,
     /// `heartbeat.interval`; default 1 s.
@@ -186,6 +192,7 @@ impl TaskManagerConfig {
             resource_id: configuration.find(&TASKMANAGER_RESOURCE_ID)?,
             slots: slots(configuration)?,
             memory: configuration.get(&TASKMANAGER_MEMORY)?,
+            registration_timeout: configuration.get(&REGISTRATION_TIMEOUT)?,
             tmp_dirs: tmp_dirs(configuration),
             heartbeat: configuration.get(&HEARTBEAT_INTERVAL)?,
             frozen_after: configuration.get(&HEARTBEAT_TIMEOUT)?,

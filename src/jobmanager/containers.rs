@@ -1,16 +1,18 @@
 //! Turns missing slots into containers: how many to ask the ResourceManager for, which grant to launch, which to give back.
 //!
 //! ```text
-//! missing slots ─► ask (absolute) ─► granted ─► launched ─► its TaskManager registers ─► slots
+//! missing slots ─► ask (absolute) ─► granted ─► launched ─┬─► its TaskManager registers ─► slots
+//!        kept of the attempt of the JobManager before ────┘ └─► not in time: given back
 //! ```
 //!
 //! The ResourceManager takes what it grants off the ask by itself, so the ask is only repeated when the need has changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{ContainerId, NodeId, TaskManagerId};
 use crate::protocol::container::{Allocation, ContainerStatus, last_words};
 use crate::resource::Resource;
+use crate::time::Now;
 
 /// Containers that may end before their TaskManager has registered, one after another, until jobs are told to stop waiting.
 const FAILURES_IN_A_ROW_MAX: u32 = 3;
@@ -41,11 +43,31 @@ pub struct Containers {
     shape: Shape,
     /// What the ResourceManager still owes, as far as we know.
     asked: u32,
-    /// Launched; its TaskManager has not registered.
-    starting: BTreeMap<ContainerId, NodeId>,
+    /// Launched here, or kept of an attempt before; its TaskManager has not registered.
+    starting: BTreeMap<ContainerId, Starting>,
     /// Its TaskManager has registered.
     running: BTreeMap<ContainerId, TaskManagerId>,
     failures_in_a_row: u32,
+    takeover: Option<Takeover>,
+}
+
+/// A container whose TaskManager is expected.
+#[derive(Clone, Debug)]
+struct Starting {
+    node: NodeId,
+    /// Kept of an attempt before: until when its TaskManager is waited for.
+    kept_until: Option<Now>,
+}
+
+/// What has become of the containers that the attempt before has left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Takeover {
+    /// Whose TaskManager has registered.
+    pub taken_over: u32,
+    /// Given back, as their TaskManager has not registered in time; and those that have ended meanwhile.
+    pub given_up: BTreeSet<ContainerId>,
+    /// Since when none is waited for any more.
+    pub over_at: Option<Now>,
 }
 
 /// What the end of a container means.
@@ -61,7 +83,64 @@ pub(super) enum Ended {
 
 impl Containers {
     pub(super) fn new(shape: Shape) -> Self {
-        Self { shape, asked: 0, starting: BTreeMap::new(), running: BTreeMap::new(), failures_in_a_row: 0 }
+        Self {
+            shape,
+            asked: 0,
+            starting: BTreeMap::new(),
+            running: BTreeMap::new(),
+            failures_in_a_row: 0,
+            takeover: None,
+        }
+    }
+
+    /// What has become of those that the attempt before has left behind, if it has.
+    pub fn takeover(&self) -> Option<&Takeover> {
+        self.takeover.as_ref()
+    }
+
+    /// Waits until then for the TaskManagers in containers that the attempt before has left behind. Those that are known are.
+    pub(super) fn keep(&mut self, left: Vec<Allocation>, until: Now) {
+        for allocation in left {
+            let container = allocation.container;
+            let given_up = self.is_given_up(container);
+            if !given_up && !self.running.contains_key(&container) && !self.starting.contains_key(&container) {
+                let kept = Starting { node: allocation.node, kept_until: Some(until) };
+                self.starting.insert(container, kept);
+                let begun = Takeover { taken_over: 0, given_up: BTreeSet::new(), over_at: None };
+                self.takeover.get_or_insert(begun).over_at = None;
+            }
+        }
+    }
+
+    /// Gives up those of the attempt before whose TaskManager has not come in time.
+    pub(super) fn give_up_kept(&mut self, now: Now) -> Vec<Action> {
+        let late = |starting: &Starting| starting.kept_until.is_some_and(|until| until <= now);
+        let late: Vec<ContainerId> =
+            self.starting.iter().filter(|(_, starting)| late(starting)).map(|(container, _)| *container).collect();
+        for container in &late {
+            self.starting.remove(container);
+            self.no_longer_kept(*container);
+        }
+        late.into_iter().map(Action::Release).collect()
+    }
+
+    /// Whether its TaskManager comes too late: the container has been given back.
+    pub(super) fn is_given_up(&self, container: ContainerId) -> bool {
+        self.takeover.as_ref().is_some_and(|takeover| takeover.given_up.contains(&container))
+    }
+
+    fn no_longer_kept(&mut self, container: ContainerId) {
+        if let Some(takeover) = &mut self.takeover {
+            takeover.given_up.insert(container);
+        }
+    }
+
+    /// The takeover, if it has just ended: every TaskManager that was kept has come or is given up.
+    pub(super) fn takeover_that_ended(&mut self, now: Now) -> Option<&Takeover> {
+        let waits = self.starting.values().any(|starting| starting.kept_until.is_some());
+        let takeover = self.takeover.as_mut().filter(|takeover| takeover.over_at.is_none() && !waits)?;
+        takeover.over_at = Some(now);
+        Some(takeover)
     }
 
     /// What each is like.
@@ -99,7 +178,8 @@ impl Containers {
             self.asked = self.asked.saturating_sub(1);
             let starting = u32::try_from(self.starting.len()).unwrap_or(u32::MAX);
             if starting < self.needed(missing_slots) {
-                self.starting.insert(allocation.container, allocation.node.clone());
+                let starting = Starting { node: allocation.node.clone(), kept_until: None };
+                self.starting.insert(allocation.container, starting);
                 actions.push(Action::Launch(Box::new(allocation)));
             } else {
                 actions.push(Action::Release(allocation.container)); // More than is needed by now.
@@ -109,14 +189,17 @@ impl Containers {
     }
 
     pub(super) fn registered(&mut self, container: ContainerId, task_manager: TaskManagerId) {
-        self.starting.remove(&container);
+        let was_kept = self.starting.remove(&container).is_some_and(|starting| starting.kept_until.is_some());
+        if let Some(takeover) = self.takeover.as_mut().filter(|_| was_kept) {
+            takeover.taken_over += 1;
+        }
         self.running.insert(container, task_manager);
         self.failures_in_a_row = 0;
     }
 
     /// Those on `node` whose TaskManager has not registered; of the others the TaskManager's link tells.
     pub(super) fn starting_on(&self, node: &NodeId) -> Vec<ContainerId> {
-        self.starting.iter().filter(|(_, on)| *on == node).map(|(container, _)| *container).collect()
+        self.starting.iter().filter(|(_, starting)| starting.node == *node).map(|(container, _)| *container).collect()
     }
 
     /// A container has ended, or could not be launched.
@@ -124,8 +207,13 @@ impl Containers {
         if let Some(task_manager) = self.running.remove(&container) {
             return Ended::TaskManager(task_manager);
         }
-        if self.starting.remove(&container).is_none() {
-            return Ended::Unknown;
+        match self.starting.remove(&container) {
+            None => return Ended::Unknown,
+            Some(Starting { kept_until: Some(_), .. }) => {
+                self.no_longer_kept(container);
+                return Ended::Start { give_up: false };
+            }
+            Some(Starting { kept_until: None, .. }) => {}
         }
         self.failures_in_a_row += 1;
         let give_up = self.failures_in_a_row >= FAILURES_IN_A_ROW_MAX;
@@ -203,5 +291,26 @@ mod tests {
             containers.granted(vec![allocation(number)], 2);
             assert_eq!(containers.ended(container(number)), Ended::Start { give_up: number == 3 });
         }
+    }
+
+    #[test]
+    fn kept_containers_count_as_coming_until_their_task_manager_has_or_is_too_late() {
+        let mut containers = two_slots_each();
+        containers.keep(vec![allocation(1), allocation(2), allocation(3)], Now(10));
+        containers.keep(vec![allocation(1)], Now(99));
+        assert_eq!(containers.reconcile(8), Some(Action::Ask { count: 1 }), "three of four are coming");
+        containers.registered(container(1), TaskManagerId("a".into()));
+        assert_eq!(containers.ended(container(2)), Ended::Start { give_up: false });
+        assert_eq!(containers.give_up_kept(Now(9)), []);
+        assert_eq!(containers.takeover_that_ended(Now(9)), None);
+        assert_eq!(containers.give_up_kept(Now(10)), [Action::Release(container(3))]);
+        let given_up = [container(2), container(3)].into();
+        let takeover = Takeover { taken_over: 1, given_up, over_at: Some(Now(10)) };
+        assert_eq!(containers.takeover_that_ended(Now(10)), Some(&takeover));
+        assert_eq!(containers.takeover_that_ended(Now(11)), None, "said once");
+        assert!(containers.is_given_up(container(3)) && !containers.is_given_up(container(1)));
+        assert_eq!(containers.reconcile(6), Some(Action::Ask { count: 3 }));
+        containers.keep(vec![allocation(1), allocation(3)], Now(99));
+        assert_eq!(containers.takeover_that_ended(Now(99)), None, "a ResourceManager that has restarted says it again");
     }
 }

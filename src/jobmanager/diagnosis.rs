@@ -18,7 +18,10 @@ use crate::time::Now;
 /// All there is to say of `job`, worst first.
 pub fn diagnose(core: &Core, job: &Job, now: Now) -> Vec<Verdict> {
     let mut verdicts: Vec<Verdict> =
-        [failed(job), waiting(core, job), restarting(job, now)].into_iter().flatten().collect();
+        [failed(job), waiting(core, job), restarting(job, now), taken_over(core, job, now)]
+            .into_iter()
+            .flatten()
+            .collect();
     if let Some(master) = job.master() {
         if job.status() == JobStatus::Running {
             flow::diagnose(master, &mut verdicts);
@@ -52,6 +55,16 @@ fn waiting(core: &Core, job: &Job) -> Option<Verdict> {
         cause: format!("waiting: {cause}"),
         remedy,
         ..Verdict::new(Severity::Warning, "waiting", Evidence::Graph)
+    })
+}
+
+fn taken_over(core: &Core, job: &Job, now: Now) -> Option<Verdict> {
+    let takeover = core.takeover().filter(|_| job.outcome().is_none())?;
+    let age_ms = now.as_millis().saturating_sub(takeover.over_at?.as_millis());
+    (age_ms <= RECENT_MS).then(|| Verdict {
+        cause: core.said_of(takeover),
+        evidence: format!("{} s ago", age_ms / 1000),
+        ..Verdict::new(Severity::Info, "taken-over", Evidence::Cluster)
     })
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::containers::Takeover;
 use super::job_master::{
     CheckpointSettings, Decision, Outcome, Record, Requirements, RescaleRecord, RestartStrategy, Trigger,
 };
@@ -123,6 +124,8 @@ pub enum Event {
     },
     /// The ResourceManager knows nothing of earlier asks.
     ResourceManagerForgot,
+    /// The ResourceManager has kept these containers of an attempt before for this one.
+    ContainersKept(Vec<Allocation>),
     /// The ResourceManager has news.
     Allocated(Box<AllocateResponse>),
     /// A granted container could not be started at its node.
@@ -231,6 +234,8 @@ pub enum Effect {
     ReleaseContainer(ContainerId),
     /// Start a TaskManager in a granted container.
     Launch(Box<Allocation>),
+    /// For logs: of the TaskManagers that the attempt before has left behind, every one has come or is given up.
+    TookOver(Takeover),
     /// Come back with [`Event::Wake`] then.
     Wake {
         /// When.

@@ -116,7 +116,7 @@ impl Links {
                 if self.task_manager_secret.as_ref().is_some_and(|secret| !secret.matches(shown)) {
                     let message = "the TaskManager shows another secret; set cluster.secret as at the JobManager";
                     warn!(task_manager = %hello.task_manager, "TaskManager refused: wrong secret");
-                    answer.refuse(Refusal::new("secret", message));
+                    answer.refuse(Refusal::new(task_manager::WRONG_SECRET, message));
                     return None;
                 }
                 let id = hello.task_manager.clone();

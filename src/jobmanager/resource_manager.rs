@@ -22,6 +22,7 @@ use crate::rpc::Tls;
 use crate::rpc::http::Client;
 use crate::rpc::link::{self, LinkEvent, LinkOptions, LinkReceiver, LinkSender, LinkTarget};
 use crate::rpc::token::Token;
+use crate::storage::Leaders;
 
 /// Priority of TaskManagers; the master itself is asked for with 0.
 const TASK_MANAGER_PRIORITY: u32 = 1;
@@ -42,6 +43,8 @@ pub(super) struct Application {
 pub(super) enum News {
     /// For the core.
     Core(Box<Event>),
+    /// This attempt is the current one.
+    Leads,
     /// The finish is durable.
     Unregistered,
     /// Somebody wants the job ended in an orderly way.
@@ -87,7 +90,7 @@ impl ResourceManager {
 
     pub(super) fn news(&mut self, event: LinkEvent<Registered, ToApplicationMaster>) -> Vec<News> {
         match event {
-            LinkEvent::Opened { welcome, resumed } => self.opened(&welcome, resumed),
+            LinkEvent::Opened { welcome, resumed } => self.opened(welcome, resumed),
             LinkEvent::Message(ToApplicationMaster::Allocated(response)) => self.allocated(response),
             LinkEvent::Message(ToApplicationMaster::Unregistered) => vec![News::Unregistered],
             LinkEvent::Message(ToApplicationMaster::Shutdown { why }) => vec![News::Shutdown(why)],
@@ -99,25 +102,28 @@ impl ResourceManager {
         }
     }
 
-    fn opened(&mut self, welcome: &Registered, resumed: bool) -> Vec<News> {
+    fn opened(&mut self, welcome: Registered, resumed: bool) -> Vec<News> {
         debug!(epoch = welcome.epoch, resumed, queue = %welcome.queue, "registered at the ResourceManager");
         if resumed {
             return Vec::new();
         }
         self.last_response = 0;
-        // Their TaskManagers know an earlier attempt, which they end with.
-        let releases: Vec<ContainerId> =
-            welcome.containers_from_previous_attempts.iter().map(|allocation| allocation.container).collect();
-        let first = !std::mem::replace(&mut self.opened_before, true);
-        if first && releases.is_empty() {
-            return Vec::new();
+        let mut news = Vec::new();
+        if !welcome.containers_from_previous_attempts.is_empty() {
+            let kept = Event::ContainersKept(welcome.containers_from_previous_attempts);
+            news.push(News::Core(Box::new(kept)));
         }
-        // Said even if there is nothing to give back: a restarted ResourceManager sends no news before its master has spoken.
-        self.allocate(AllocateRequest { releases, ..AllocateRequest::default() });
+        if !std::mem::replace(&mut self.opened_before, true) {
+            news.push(News::Leads); // After it is known whom to wait for.
+            return news;
+        }
+        // Said although there is nothing to say: a restarted ResourceManager sends no news before its master has spoken.
+        self.allocate(AllocateRequest::default());
         if let Some(goodbye) = self.goodbye.clone() {
             self.send(ToResourceManager::Finish(goodbye));
         }
-        if first { Vec::new() } else { vec![News::Core(Box::new(Event::ResourceManagerForgot))] }
+        news.push(News::Core(Box::new(Event::ResourceManagerForgot)));
+        news
     }
 
     fn allocated(&mut self, response: AllocateResponse) -> Vec<News> {
@@ -169,6 +175,8 @@ impl ResourceManager {
 #[derive(Clone, Debug)]
 pub(super) struct TaskManagers {
     pub(super) job_manager: String,
+    /// Where they find the next attempt of this JobManager.
+    pub(super) leaders: Leaders,
     pub(super) secret: String,
     pub(super) slots: u32,
     pub(super) configuration: BTreeMap<String, String>,
@@ -198,6 +206,7 @@ impl TaskManagers {
         let environment = TaskManagerEnvironment {
             container: allocation.container,
             job_manager: self.job_manager.clone(),
+            leaders: Some(self.leaders.dir().to_owned()),
             secret: self.secret.clone(),
             slots: self.slots,
             memory: MemorySize::from_mebibytes(allocation.resource.memory_mb),

@@ -28,12 +28,15 @@ use crate::protocol::job::JobSubmission;
 use crate::protocol::task_manager::ToTaskManager;
 use crate::rpc::ClusterSecret;
 use crate::rpc::link::{LinkEvent, LinkOptions};
+use crate::storage::{Leader, Leaders};
 use crate::time::{Clock, Now};
 
 mod effects;
 
 /// How long the storage may take for archives at the JobManager's end.
 const ARCHIVE_MAX: Duration = Duration::from_secs(10);
+/// Beside an application's jobs: where its attempts say where they are.
+const LEADERS_DIR: &str = "leaders";
 
 /// What a JobManager runs with. Made by [`super::Setup`].
 #[derive(Debug)]
@@ -118,11 +121,13 @@ impl Service {
         };
         let secret = config.core.secret.clone();
         let checkpoints = CheckpointStore::new(config.storage_dir.clone(), config.core.attempt);
+        let leaders = Leaders::new(config.storage_dir.join(LEADERS_DIR));
         let store = Store::new(config.storage_dir, config.core.attempt);
         let configuration = config.about.configuration.clone();
         let PreparationConfig { programs, planner } = config.preparation;
         let task_managers = TaskManagers {
             job_manager: config.core.job_manager.clone(),
+            leaders,
             secret: secret.clone(),
             slots: config.core.containers.as_ref().map_or(1, |shape| shape.slots),
             configuration: config.submitted_configuration,
@@ -356,6 +361,7 @@ impl Service {
         for news in resource_manager.news(event) {
             match news {
                 News::Core(event) => self.event(*event).await?,
+                News::Leads => self.lead().await,
                 News::Unregistered => self.ending.unregistered(),
                 News::Stop(why) => self.begin_end(&why).await?,
                 News::Shutdown(why) => {
@@ -367,6 +373,18 @@ impl Service {
             }
         }
         Ok(())
+    }
+
+    /// Lets the TaskManagers of an attempt before know where this one is.
+    async fn lead(&self) {
+        let (attempt, address) = (self.core.settings().attempt, self.core.settings().job_manager.clone());
+        if attempt == 1 {
+            return; // There is none before.
+        }
+        let (leaders, leader) = (self.task_managers.leaders.clone(), Leader { attempt, address });
+        if let Err(error) = blocking(move || leaders.publish(&leader).map_err(Error::Storage)).await {
+            warn!(%error, "TaskManagers of the attempt before do not find this one, and are replaced");
+        }
     }
 
     /// Cancels every job and ends when they have ended.
@@ -399,10 +417,15 @@ impl Service {
 
     /// Tells everybody to go, and waits for what was spawned.
     async fn wind_up(mut self) {
-        if self.resource_manager.is_some() {
+        // Of an attempt that has been ended they wait for the next one; if there is none, the ResourceManager ends them.
+        if self.resource_manager.is_some() && !self.ending.is_fenced() {
             for task_manager in self.links.task_manager_ids() {
                 let why = "the application has ended".to_owned();
                 self.links.to_task_manager(&task_manager, ToTaskManager::Shutdown { why });
+            }
+            let leaders = self.task_managers.leaders.clone();
+            if let Err(error) = blocking(move || leaders.forget().map_err(Error::Storage)).await {
+                debug!(%error, "the record of who leads is left behind");
             }
         }
         self.children.shutdown().await;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -133,6 +134,9 @@ impl Setup {
         let storage_dir = config.storage_dir.join(subdir);
         let (public, job_manager) = addresses(&config, container.as_ref(), address, links);
         let (preparation, uploads) = preparation(&config, container.as_ref(), &storage_dir)?;
+        // One that makes its own secret is not known to the TaskManagers of the attempt before: they need not be waited for.
+        let given = container.as_ref().is_some_and(|container| !container.environment.secret.trim().is_empty());
+        let previous_worker_timeout = if given { config.previous_worker_timeout } else { Duration::ZERO };
         let shape = container.as_ref().map(|_| Shape {
             slots: config.taskmanager_slots,
             capability: Resource::new(config.taskmanager_memory.mebibytes(), config.taskmanager_vcores),
@@ -163,6 +167,7 @@ impl Setup {
             lost_after: config.frozen_after,
             idle_after: config.taskmanager_timeout,
             slot_timeout: config.slot_request_timeout,
+            previous_worker_timeout,
             containers: shape,
             ended_jobs_max: config.ended_jobs_max as usize,
             seed: fastrand::u64(..),

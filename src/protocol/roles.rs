@@ -145,7 +145,7 @@ pub struct JobManagerEnvironment {
     pub job: Option<super::job::JobSubmission>,
     /// Cluster- and job-level configuration given at submission.
     pub configuration: BTreeMap<String, String>,
-    /// The application's secret: its TaskManagers and workers show it.
+    /// The application's secret: its TaskManagers and workers show it. Empty: each attempt makes its own, and takes nobody over.
     pub secret: String,
 }
 
@@ -167,6 +167,9 @@ pub struct TaskManagerEnvironment {
     pub container: ContainerId,
     /// `host:port` of the JobManager's links.
     pub job_manager: String,
+    /// Where later attempts of the JobManager say where they are; absent: it ends with the attempt that has started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaders: Option<PathBuf>,
     /// The application's secret.
     pub secret: String,
     /// Slots it offers.

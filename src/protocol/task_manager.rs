@@ -13,6 +13,9 @@ use crate::resource::MemorySize;
 /// Path of the link on the JobManager.
 pub const PATH: &str = "/link/task-manager";
 
+/// Code of the refusal of a TaskManager that shows another secret.
+pub const WRONG_SECRET: &str = "secret";
+
 /// Opens the link and offers the TaskManager's slots. Flink's `registerTaskManager` + `offerSlots`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Register {

@@ -1,6 +1,6 @@
 //! The cluster's shared secret: who may register as a node or TaskManager.
 
-use std::fmt;
+use std::{fmt, io};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -19,6 +19,14 @@ impl ClusterSecret {
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim();
         (!text.is_empty()).then(|| Self(text.to_owned()))
+    }
+
+    /// A fresh one, for an application.
+    ///
+    /// # Errors
+    /// If the system has no randomness to give.
+    pub fn generate() -> io::Result<Self> {
+        super::token::SigningKey::generate().map(|key| Self(key.to_hex()))
     }
 
     /// Whether `presented` is this secret. Takes the same time wherever they differ.

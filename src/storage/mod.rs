@@ -4,6 +4,7 @@
 //! anyone ──► files: write_atomic, create_new ──► a directory, possibly shared by several machines
 //! uploads, caches ──► BlobStore ──► <dir>/<sha256>
 //! an ended container's logs ──► ContainerLogs ──► <dir>/<application>/<container>/<file>
+//! a JobManager's address ──► Leaders ──► <dir>/<attempt>.json
 //! an ended job's archive ──► History ──► <dir>/<application>/<job>.json
 //! a service's Persist effects ──► MetaWriter (a thread) ──► MetaStore ──► completion, an event for the service
 //! ```
@@ -16,9 +17,11 @@ mod container_logs;
 mod error;
 pub mod files;
 mod history;
+mod leaders;
 pub mod meta;
 
 pub use self::blobs::{BlobId, BlobStore, BlobWriter, InvalidBlobId};
 pub use self::container_logs::ContainerLogs;
 pub use self::error::Error;
 pub use self::history::{ARCHIVE_BYTES_MAX, Archived, History};
+pub use self::leaders::{Leader, Leaders};

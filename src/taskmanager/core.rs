@@ -1,6 +1,7 @@
 //! What a TaskManager decides: which workers it starts and ends, and when it leaves. Pure.
 
 mod events;
+mod link;
 #[cfg(test)]
 mod tests;
 
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use self::events::{Effect, Event};
+use self::link::Link;
 use super::error::Illegal;
 use super::handle::WorkerView;
 use super::worker::{State, Worker};
@@ -23,9 +25,15 @@ const KILL_AGAIN: Duration = Duration::from_secs(1);
 /// What becomes of a TaskManager whose JobManager is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Home {
-    /// It leaves: its container belongs to the application.
-    Container,
-    /// It waits for the next JobManager.
+    /// It follows a later attempt of the JobManager that has started it, if one comes in time, else it leaves: its container belongs to
+    /// the application.
+    Container {
+        /// Which attempt that was.
+        attempt: u32,
+        /// How long it waits for the next. Nothing: as long as for a broken connection.
+        registration_timeout: Duration,
+    },
+    /// It waits for the next JobManager at the same address.
     Standalone,
 }
 
@@ -50,32 +58,26 @@ pub struct Core {
     /// Ordered behind the end of workers whose slots they take over; begun as soon as those are gone.
     waiting: Vec<StartWorker>,
     link: Link,
+    /// The attempt of the JobManager that it follows; 0 standalone, where nobody counts.
+    leader: u32,
     /// Why it leaves, once it does.
     leaving: Option<String>,
-}
-
-/// How it stands with the JobManager.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Link {
-    Open,
-    /// Without one until this moment at most.
-    Lost {
-        patience_ends: Now,
-    },
-    /// It has been without one for too long; the workers are stopped.
-    GivenUp,
 }
 
 impl Core {
     /// A TaskManager that has nothing yet and looks for its JobManager from `now` on.
     pub fn new(policy: Policy, now: Now, out: &mut Vec<Effect>) -> Self {
-        let patience_ends = now + policy.link_grace;
-        out.push(Effect::WakeAt(patience_ends));
+        out.push(Effect::WakeAt(now + policy.link_grace));
+        let leader = match policy.home {
+            Home::Container { attempt, .. } => attempt,
+            Home::Standalone => 0,
+        };
         Self {
             policy,
             workers: BTreeMap::new(),
             waiting: Vec::new(),
-            link: Link::Lost { patience_ends },
+            link: Link::Lost { since: now },
+            leader,
             leaving: None,
         }
     }
@@ -111,6 +113,7 @@ impl Core {
         match event {
             Event::LinkOpened => self.link = Link::Open,
             Event::LinkBroken => self.link_broken(now, out),
+            Event::LeaderFound(leader) => self.leader_found(leader, now, out),
             Event::StartWorker(start) => self.start(start, out),
             Event::StopWorker { worker, grace } => {
                 self.stop(&worker, ExitCause::KilledByApplicationMaster, grace, now, out);
@@ -125,17 +128,6 @@ impl Core {
             Event::Wake => self.wake(now, out),
         }
         Ok(())
-    }
-
-    fn link_broken(&mut self, now: Now, out: &mut Vec<Effect>) {
-        match self.link {
-            Link::Open => {
-                let patience_ends = now + self.policy.link_grace;
-                self.link = Link::Lost { patience_ends };
-                out.push(Effect::WakeAt(patience_ends));
-            }
-            Link::Lost { .. } | Link::GivenUp => {}
-        }
     }
 
     fn start(&mut self, start: Box<StartWorker>, out: &mut Vec<Effect>) {
@@ -288,12 +280,12 @@ impl Core {
         }
     }
 
-    /// Begins the end of a worker. One that is ending already, or is gone, stays as it is.
+    /// Begins the end of a worker. One that is ending already goes on to, at once if there is no grace; one that is gone is gone.
     fn stop(&mut self, id: &WorkerId, cause: ExitCause, grace: Duration, now: Now, out: &mut Vec<Effect>) {
         let Some(worker) = self.workers.get_mut(id) else {
             return self.give_up_waiting(|waiting| waiting == id, &cause, out);
         };
-        match &worker.state {
+        match &mut worker.state {
             State::Preparing => {
                 out.push(Effect::AbandonPreparation(id.clone()));
                 self.gone(id, cause, String::new(), out);
@@ -309,14 +301,22 @@ impl Core {
                 out.push(Effect::Signal { worker: id.clone(), process, signal });
                 out.push(Effect::WakeAt(now + after));
             }
+            State::Stopping { process: Some(process), kill_at, sent: sent @ Signal::Terminate, .. }
+                if grace.is_zero() =>
+            {
+                let process = *process;
+                (*kill_at, *sent) = (now + KILL_AGAIN, Signal::Kill);
+                out.push(Effect::Signal { worker: id.clone(), process, signal: Signal::Kill });
+                out.push(Effect::WakeAt(now + KILL_AGAIN));
+            }
             State::Stopping { .. } => {}
         }
     }
 
-    fn stop_all(&mut self, cause: &ExitCause, now: Now, out: &mut Vec<Effect>) {
+    fn stop_all(&mut self, cause: &ExitCause, grace: Duration, now: Now, out: &mut Vec<Effect>) {
         self.give_up_waiting(|_| true, cause, out);
         for worker in self.worker_ids() {
-            self.stop(&worker, cause.clone(), self.policy.kill_grace, now, out);
+            self.stop(&worker, cause.clone(), grace, now, out);
         }
     }
 
@@ -339,7 +339,7 @@ impl Core {
             out.push(Effect::Exit);
         }
         // Otherwise the last one to go says so.
-        self.stop_all(&ExitCause::Aborted { why }, now, out);
+        self.stop_all(&ExitCause::Aborted { why }, self.policy.kill_grace, now, out);
     }
 
     fn measured(&mut self, id: &WorkerId, rss_bytes: u64, now: Now, out: &mut Vec<Effect>) {
@@ -365,14 +365,7 @@ impl Core {
                 out.push(Effect::WakeAt(now + KILL_AGAIN));
             }
         }
-        if matches!(self.link, Link::Lost { patience_ends } if now >= patience_ends) {
-            self.link = Link::GivenUp;
-            let why = "its JobManager is gone".to_owned();
-            match self.policy.home {
-                Home::Container => self.leave(why, now, out),
-                Home::Standalone => self.stop_all(&ExitCause::Aborted { why }, now, out),
-            }
-        }
+        self.wait_for_link(now, out);
     }
 
     fn worker(&mut self, id: &WorkerId, event: &'static str) -> Result<&mut Worker, Illegal> {

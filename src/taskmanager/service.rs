@@ -1,5 +1,6 @@
 //! The loop of a TaskManager: performs effects, in order, and turns what comes of them into events.
 
+mod leader_retrieval;
 mod link;
 mod settings;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use self::leader_retrieval::LeaderRetrieval;
 use self::link::{JobManagerLink, Seen};
 pub use self::settings::{Settings, Timing};
 use super::core::{Core, Effect, Event, Policy};
@@ -28,6 +30,7 @@ use crate::ids::{JobId, WorkerId};
 use crate::process::{Child, Fetcher, Identity, Platform, Signal, Table, signal_group, signal_tree};
 use crate::protocol::task_manager::StartWorker;
 use crate::rpc::{ClusterSecret, Credentials, io_cause};
+use crate::storage::{Leader, Leaders};
 use crate::time::{Clock, Now};
 
 /// A TaskManager that is ready to [`Service::run`].
@@ -45,6 +48,8 @@ pub struct Service {
     starting: BTreeMap<WorkerId, Starting>,
     wakes: BTreeSet<Now>,
     measuring: bool,
+    /// Absent where no later attempt of the JobManager says where it is.
+    retrieval: Option<LeaderRetrieval>,
     refused: Option<Error>,
     exit: bool,
     /// Standalone; in a container it is the node's. Removed last.
@@ -61,6 +66,7 @@ enum Done {
     Event(Event),
     Spawned(WorkerId, Result<Box<Child>, String>),
     Measured(Vec<(WorkerId, u64)>),
+    Looked(Option<Leader>),
     Nothing,
 }
 
@@ -83,11 +89,9 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<(Service, Hand
     let work_dir = work_dir.map_err(unusable(&directories.work))?;
     fs::create_dir_all(directories.workers()).map_err(unusable(&directories.work))?;
     let outputs = Outputs::open(directories.clone()).map_err(unusable(&directories.logs))?;
-    let secret = settings.secret.as_deref().and_then(ClusterSecret::new);
-    let credentials = Credentials { secret, token: None, tls: settings.tls.clone() };
     let preparer = Preparer {
         directories: directories.clone(),
-        fetcher: Fetcher::new(&settings.job_manager, &credentials),
+        fetcher: fetcher(&settings),
         platform: Platform::local(),
         host: settings.host.clone(),
     };
@@ -97,6 +101,7 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<(Service, Hand
         link_grace: settings.timing.link_grace,
         kill_grace: settings.timing.kill_grace,
     };
+    let retrieval = settings.leaders.clone().map(|dir| LeaderRetrieval::new(Leaders::new(dir)));
     let mut effects = Vec::new();
     let core = Core::new(policy, clock.now(), &mut effects);
     let (sender, requests) = mpsc::channel(REQUESTS_LEN_MAX);
@@ -114,11 +119,19 @@ pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<(Service, Hand
         starting: BTreeMap::new(),
         wakes: BTreeSet::new(),
         measuring: false,
+        retrieval,
         refused: None,
         exit: false,
         _work_dir: work_dir,
     };
     Ok((service, handle))
+}
+
+/// Trusts the JobManager with what programs are fetched with.
+fn fetcher(settings: &Settings) -> Fetcher {
+    let secret = settings.secret.as_deref().and_then(ClusterSecret::new);
+    let credentials = Credentials { secret, token: None, tls: settings.tls.clone() };
+    Fetcher::new(&settings.job_manager, &credentials)
 }
 
 impl Service {
@@ -129,13 +142,16 @@ impl Service {
     pub async fn run(mut self, cancel: CancellationToken) -> Result<(), Error> {
         let mut links = JoinSet::new();
         let stop_link = CancellationToken::new();
-        let mut link = JobManagerLink::open(&mut links, &self, stop_link.clone());
+        let mut link = JobManagerLink::open(&mut links, &self, stop_link.child_token());
         let mut memory = tokio::time::interval(self.settings.timing.memory_interval);
         memory.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut asked = false;
         loop {
             for effect in std::mem::take(&mut self.effects) {
-                self.effect(effect, &link);
+                match effect {
+                    Effect::Follow(leader) => link = self.follow(leader, &mut links, &stop_link),
+                    effect => self.effect(effect, &link),
+                }
             }
             if !self.effects.is_empty() {
                 continue;
@@ -145,6 +161,8 @@ impl Service {
                 break;
             }
             let wake = self.wakes.first().copied();
+            let (left_behind_by, now) = (self.core.left_behind_by(), self.clock.now());
+            let look = self.retrieval.as_mut().and_then(|retrieval| retrieval.due(left_behind_by.is_some(), now));
             tokio::select! {
                 biased;
                 () = cancel.cancelled(), if !asked => {
@@ -152,6 +170,7 @@ impl Service {
                     self.apply(Event::Leave { why: "the TaskManager is being stopped".to_owned() });
                 }
                 () = until(wake, &self.clock) => self.wake(),
+                () = until(look, &self.clock) => self.look_for_leader(),
                 Some(done) = self.children.join_next() => self.done(done),
                 seen = link.next() => self.link_said(seen),
                 _ = memory.tick(), if !self.measuring => self.measure(),
@@ -172,6 +191,21 @@ impl Service {
         if let Err(illegal) = self.core.apply(event, self.clock.now(), &mut self.effects) {
             tracing::warn!(task_manager = %self.settings.id, %illegal, "ignored");
         }
+    }
+
+    fn look_for_leader(&mut self) {
+        if let (Some(retrieval), Some(known)) = (&mut self.retrieval, self.core.left_behind_by()) {
+            let look = retrieval.look(known);
+            self.children.spawn_blocking(move || Done::Looked(look()));
+        }
+    }
+
+    /// Goes over to a later attempt of the JobManager; nothing of the one before is heard from now on, as its link is dropped.
+    fn follow(&mut self, leader: Leader, links: &mut JoinSet<()>, stop: &CancellationToken) -> JobManagerLink {
+        tracing::info!(attempt = leader.attempt, address = leader.address, "following the next JobManager");
+        self.settings.job_manager = leader.address;
+        self.preparer.fetcher = fetcher(&self.settings);
+        JobManagerLink::open(links, self, stop.child_token())
     }
 
     fn wake(&mut self) {
@@ -212,6 +246,7 @@ impl Service {
             Effect::Spawn(worker) => self.spawn(worker),
             Effect::Signal { worker, process, signal } => self.signal(worker, process, signal),
             Effect::Report(message) => link.report(message),
+            Effect::Follow(_) => {} // The loop's, which holds the link.
             Effect::RemoveWorker(worker) => self.remove(&worker),
             Effect::ReleaseJob(job) => self.release(job),
             Effect::WakeAt(at) => {
@@ -318,6 +353,13 @@ impl Service {
                 for (worker, rss_bytes) in measured {
                     self.apply(Event::Measured { worker, rss_bytes });
                 }
+            }
+            Ok(Done::Looked(leader)) => {
+                let now = self.clock.now();
+                if let Some(retrieval) = &mut self.retrieval {
+                    retrieval.looked(now);
+                }
+                leader.into_iter().for_each(|leader| self.apply(Event::LeaderFound(leader)));
             }
             Ok(Done::Nothing) => {}
             Err(error) if error.is_cancelled() => {}

@@ -14,7 +14,9 @@ use crate::graph::plan::{PLAN_VERSION, Plan};
 use crate::ids::{ApplicationId, ContainerId, JobId, TaskManagerId, WorkerId};
 use crate::protocol::container::{ExitCause, LocalResource};
 use crate::protocol::job::Program;
-use crate::protocol::task_manager::{PATH, Register, Registered, StartWorker, ToJobManager, ToTaskManager};
+use crate::protocol::task_manager::{
+    PATH, Register, Registered, StartWorker, ToJobManager, ToTaskManager, WRONG_SECRET,
+};
 use crate::resource::MemorySize;
 use crate::rpc::http::Server;
 use crate::rpc::link::{LinkOptions, LinkSender, PeerEvent, PeerEvents, Refusal, acceptor};
@@ -67,6 +69,8 @@ impl Supervised {
             id: TaskManagerId("tm-1".to_owned()),
             container: Some(ContainerId::new(application.attempt(1), 0, 2)),
             job_manager: server.local_addr().to_string(),
+            leaders: None,
+            registration_timeout: Duration::ZERO,
             secret: Some("sesame".to_owned()),
             host: "127.0.0.1".to_owned(),
             http_port: 4243,
@@ -219,7 +223,7 @@ impl Supervised {
         match event {
             PeerEvent::Hello { hello, answer, .. } => {
                 if hello.secret.as_deref() != Some("sesame") {
-                    return answer.refuse(Refusal::new("secret", "this is not the application's secret"));
+                    return answer.refuse(Refusal::new(WRONG_SECRET, "this is not the application's secret"));
                 }
                 self.registrations.push(hello);
                 self.sender = Some(answer.accept(Registered { attempt: 1 }));

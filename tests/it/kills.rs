@@ -1,7 +1,10 @@
 //! `kill -9` of each kind of process: noticed, said, and nothing left behind.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
+use flott::time::Stopwatch;
 use serde_json::Value;
 
 use crate::cluster::Yarn;
@@ -44,6 +47,11 @@ impl Watching {
             .find(|process| process.command.contains(what))
             .cloned()
             .unwrap_or_else(|| panic!("no {what} in {found:#?}"))
+    }
+
+    fn pids(&self, what: &str) -> BTreeSet<i32> {
+        let found = self.yarn.container_processes().into_iter();
+        found.filter(|process| process.command.contains(what)).map(|process| process.pid).collect()
     }
 
     /// The job ends with drain and has counted everything exactly once.
@@ -90,7 +98,7 @@ fn a_killed_task_manager_is_replaced() {
     let job = Watching::start(&RESTARTS);
     let worker = job.process("--watch");
     kill(job.process("taskmanager").pid);
-    wait_for("the orphaned worker to end", std::time::Duration::from_secs(10), || {
+    wait_for("the orphaned worker to end", Duration::from_secs(10), || {
         let left = job.yarn.container_processes();
         (!left.iter().any(|process| process.pid == worker.pid)).then_some(())
     });
@@ -99,10 +107,26 @@ fn a_killed_task_manager_is_replaced() {
 }
 
 #[test]
-fn a_killed_job_manager_is_started_again_and_the_job_with_it() {
-    let job = Watching::start(&RESTARTS);
+fn a_killed_job_manager_is_started_again_and_takes_its_task_managers_over() {
+    let job = Watching::start(&[&RESTARTS[..], &["-p", "2"]].concat());
+    let (task_managers, workers) = (job.pids("taskmanager"), job.pids("--watch"));
     kill(job.process("jobmanager").pid);
+    let clock = Stopwatch::start();
+    wait_for("workers of the next attempt", PATIENCE, || {
+        let now = job.pids("--watch");
+        (now.len() == 2 && now.is_disjoint(&workers)).then_some(())
+    });
     job.wait_running();
+    let elapsed = clock.elapsed();
+    println!("runs again {elapsed:?} after its JobManager was killed");
+    assert!(elapsed < Duration::from_secs(3), "{elapsed:?}");
+    assert_eq!(job.pids("taskmanager"), task_managers);
+    let diagnosis = job.yarn.json(&["diagnose"], &[&job.job]);
+    assert!(diagnosis.to_string().contains("JobManager attempt 2 took over 2 TaskManagers"), "{diagnosis}");
+    let report = job.yarn.json(&["app", "status"], &[&job.application]);
+    let said = "attempt 2 has taken over 2 containers; attempt 1 failed: ";
+    let diagnostics = report["diagnostics"].as_str().unwrap();
+    assert!(diagnostics.starts_with(said), "{diagnostics}");
     job.finishes_with_the_right_counts();
 }
 

@@ -54,6 +54,10 @@ options! { honoured: true;
         "Most slots a JobManager asks for; by default as many as its jobs want.";
     TASKMANAGER_TIMEOUT: Duration, "resourcemanager.taskmanager-timeout" = "30 s",
         "A TaskManager without work for so long is given back." aka ["slotmanager.taskmanager-timeout"];
+    REGISTRATION_TIMEOUT: Duration, "taskmanager.registration.timeout" = "5 min",
+        "A TaskManager in a container whose JobManager is gone waits so long for the next one." aka ["taskmanager.maxRegistrationDuration"];
+    PREVIOUS_WORKER_TIMEOUT: Duration, "resourcemanager.previous-worker.recovery.timeout" = "3 s",
+        "A JobManager waits so long for the TaskManagers of the one before it, then asks for others.";
     JOBSTORE_MAX_CAPACITY: Integer, "jobstore.max-capacity" = "1000",
         "Ended jobs that a JobManager remembers; older ones are forgotten.";
     SLOT_REQUEST_TIMEOUT: Duration, "slot.request.timeout" = "5 min",

@@ -39,6 +39,8 @@ pub struct Settings {
     pub lost_after: Duration,
     /// How long a container's TaskManager may be without any job.
     pub idle_after: Duration,
+    /// How long the TaskManagers of the attempt before are waited for.
+    pub previous_worker_timeout: Duration,
     /// How long a job may wait for slots before that counts as a failure of it.
     pub slot_timeout: Duration,
     /// What containers it asks for; absent standalone, where TaskManagers are started by hand.
@@ -143,6 +145,7 @@ impl Core {
                     containers.forget_ask();
                 }
             }
+            Event::ContainersKept(kept) => self.containers_kept(kept, now, out),
             Event::Allocated(response) => self.allocated(*response, now, out),
             Event::LaunchFailed { container, why } => {
                 out.push(Effect::ReleaseContainer(container));
@@ -347,6 +350,9 @@ impl Core {
             })
             .collect();
         self.release_idle(now, out);
+        if let Some(containers) = &mut self.containers {
+            out.extend(containers.give_up_kept(now).into_iter().map(Effect::from));
+        }
         for (id, why) in lost {
             let seconds = self.settings.lost_after.as_secs_f64();
             self.task_manager_lost(&id, &format!("{why}; no sign of life for {seconds} s"), now, out);

@@ -1,13 +1,14 @@
 //! TaskManagers and the containers they come in: who is there, who is away, who is gone.
 
-use super::{Core, TaskManager};
+use super::{Core, TaskManager, counted};
 use crate::graph::task::Failure;
 use crate::ids::{ContainerId, JobId, TaskManagerId};
-use crate::jobmanager::containers::{Ended, why};
+use crate::jobmanager::containers::{Ended, Takeover, why};
 use crate::jobmanager::error::Refused;
 use crate::jobmanager::event::Effect;
 use crate::jobmanager::job_master;
 use crate::protocol::application_master::AllocateResponse;
+use crate::protocol::container::Allocation;
 use crate::protocol::node::NodeState;
 use crate::protocol::task_manager::{Register, ToJobManager, ToTaskManager};
 use crate::time::Now;
@@ -15,10 +16,18 @@ use crate::time::Now;
 impl Core {
     pub(super) fn task_manager_registered(&mut self, register: Register, now: Now, out: &mut Vec<Effect>) {
         let id = register.task_manager.clone();
-        if self.task_managers.contains_key(&id) {
-            self.task_manager_lost(&id, "it has started anew", now, out);
+        if self.task_managers.remove(&id).is_some() {
+            // On a link that begins anew: what it was told on the one before may never have come. It keeps its container.
+            self.slots_lost(&id, "its link has begun anew", now, out);
         }
         if let (Some(containers), Some(container)) = (&mut self.containers, register.container) {
+            if containers.is_given_up(container) {
+                let why = "it came too late after the JobManager's failure".to_owned();
+                let message = ToTaskManager::Shutdown { why: why.clone() };
+                out.push(Effect::ToTaskManager { task_manager: id.clone(), message });
+                out.push(Effect::DropTaskManager { task_manager: id, why });
+                return;
+            }
             containers.registered(container, id.clone());
         }
         // Whatever runs there was started by a JobManager before this one.
@@ -61,6 +70,10 @@ impl Core {
             out.push(Effect::ReleaseContainer(container)); // Fenced: should it live on, it is stopped.
         }
         out.push(Effect::DropTaskManager { task_manager: id.clone(), why: why.to_owned() });
+        self.slots_lost(id, why, now, out);
+    }
+
+    fn slots_lost(&mut self, id: &TaskManagerId, why: &str, now: Now, out: &mut Vec<Effect>) {
         let (losers, grants) = self.pool.lose(id);
         for job in losers {
             let lost = job_master::Event::SlotsLost { task_manager: id.clone(), why: why.to_owned() };
@@ -77,6 +90,12 @@ impl Core {
         out: &mut Vec<Effect>,
     ) -> Result<(), Refused> {
         match message {
+            // Of the attempt before, stopped as its TaskManager registered: no news.
+            ToJobManager::WorkerStarted { worker, .. } | ToJobManager::WorkerExited { worker, .. }
+                if self.task_managers.get(id).is_some_and(|of| of.register.workers.contains(&worker)) =>
+            {
+                Ok(())
+            }
             ToJobManager::WorkerStarted { worker, pid } => {
                 self.of_job(worker.job, job_master::Event::WorkerStarted { worker, pid }, now, out)
             }
@@ -88,6 +107,14 @@ impl Core {
                 Ok(())
             }
         }
+    }
+
+    /// Waits for the TaskManagers that the attempt before has left behind: they are looking for this one.
+    pub(super) fn containers_kept(&mut self, kept: Vec<Allocation>, now: Now, out: &mut Vec<Effect>) {
+        let Some(containers) = &mut self.containers else { return };
+        let until = now + self.settings.previous_worker_timeout;
+        containers.keep(kept, until);
+        out.push(Effect::Wake { at: until });
     }
 
     pub(super) fn allocated(&mut self, response: AllocateResponse, now: Now, out: &mut Vec<Effect>) {
@@ -130,6 +157,21 @@ impl Core {
         }
     }
 
+    /// What has become of the TaskManagers that the attempt before has left behind, if it has.
+    pub fn takeover(&self) -> Option<&Takeover> {
+        self.containers.as_ref()?.takeover()
+    }
+
+    /// The same in one line.
+    pub fn said_of(&self, takeover: &Takeover) -> String {
+        let count = counted(takeover.taken_over, "TaskManager");
+        let lost = match takeover.given_up.len() {
+            0 => String::new(),
+            lost => format!("; {lost} did not come and will be replaced"),
+        };
+        format!("JobManager attempt {} took over {count}{lost}", self.settings.attempt)
+    }
+
     /// Lets those who watch a job know that there is something new to see.
     pub(super) fn show_change(&mut self, job: JobId, now: Now) {
         if let Some(job) = self.jobs.get_mut(&job) {
@@ -142,6 +184,7 @@ impl Core {
     pub(super) fn reconcile_containers(&mut self, now: Now, out: &mut Vec<Effect>) {
         let missing = self.pool.missing();
         let Some(containers) = &mut self.containers else { return };
+        out.extend(containers.takeover_that_ended(now).map(|takeover| Effect::TookOver(takeover.clone())));
         out.extend(containers.reconcile(missing).map(Effect::from));
         if self.looked_at == self.pool.generation() {
             return;

@@ -43,6 +43,18 @@ fn container(number: u64) -> ContainerId {
     ContainerId::new(ApplicationId { cluster_timestamp: 1, sequence: 1 }.attempt(1), 0, number)
 }
 
+fn allocation(container: ContainerId) -> Allocation {
+    Allocation {
+        container,
+        node: NodeId::new("n", 1),
+        node_http_address: "n:1".to_owned(),
+        resource: Resource::new(256, 2),
+        priority: 1,
+        allocation_request_id: 0,
+        token: Token { kind: String::new(), service: String::new(), identifier: Vec::new(), password: Vec::new() },
+    }
+}
+
 fn submission(job: JobId) -> JobSubmission {
     let executable = LocalResource {
         url: String::new(),
@@ -60,12 +72,13 @@ fn submission(job: JobId) -> JobSubmission {
 impl World {
     fn new() -> Self {
         let settings = Settings {
-            attempt: 1,
+            attempt: 2,
             job_manager: "jm:1".to_owned(),
             secret: String::new(),
             lost_after: Duration::from_secs(5),
             idle_after: Duration::from_secs(30),
             slot_timeout: Duration::from_secs(300),
+            previous_worker_timeout: Duration::from_secs(3),
             ended_jobs_max: 50,
             containers: Some(Shape { slots: 2, capability: Resource::new(256, 2) }),
             seed: 1,
@@ -136,6 +149,7 @@ impl World {
             | Effect::DiscardCheckpoint { .. }
             | Effect::CheckpointFailed { .. }
             | Effect::RescaleEnded { .. }
+            | Effect::TookOver(_)
             | Effect::WriteManifest { .. }
             | Effect::Ended { .. } => {}
         }
@@ -212,17 +226,19 @@ impl World {
         }
         self.owed -= 1;
         self.granted += 1;
-        let allocation = Allocation {
-            container: container(self.granted),
-            node: NodeId::new("n", 1),
-            node_http_address: "n:1".to_owned(),
-            resource: Resource::new(256, 2),
-            priority: 1,
-            allocation_request_id: 0,
-            token: Token { kind: String::new(), service: String::new(), identifier: Vec::new(), password: Vec::new() },
-        };
-        self.respond(vec![allocation], Vec::new());
+        self.respond(vec![allocation(container(self.granted))], Vec::new());
         true
+    }
+
+    /// The attempt before has left containers behind, in some of which a TaskManager is looking for this one.
+    fn keep(&mut self, left: &[bool]) {
+        let containers = || left.iter().zip(1_000..).map(|(comes, number)| (container(number), *comes));
+        self.apply(Event::ContainersKept(containers().map(|(container, _)| allocation(container)).collect()));
+        for (container, _) in containers().filter(|(_, comes)| *comes) {
+            let hello = fakes::register(&container.to_string(), Some(container), None);
+            self.alive.insert(container, hello.task_manager.clone());
+            self.pending.push(Event::TaskManagerRegistered(Box::new(hello)));
+        }
     }
 
     fn fault(&mut self, choice: usize) {
@@ -295,8 +311,10 @@ proptest! {
     fn every_job_ends_and_nothing_is_held_or_asked_for_after(
         choices in proptest::collection::vec(any::<u16>(), 64),
         faults in 0u32..12,
+        left in proptest::collection::vec(any::<bool>(), 0..4),
     ) {
         let mut world = World::new();
+        world.keep(&left);
         let mut faults_left = faults;
         for job in 0..JOBS {
             world.apply(Event::Submitted(Box::new(submission(JobId(job)))));
@@ -309,6 +327,11 @@ proptest! {
         }
         prop_assert_eq!(world.owed, 0);
         prop_assert_eq!(world.core.pool.totals(), (0, 0), "idle TaskManagers are given back");
+        world.now = world.now + Duration::from_secs(3);
+        world.apply(Event::Wake);
+        let takeover = world.core.takeover();
+        let decided = takeover.map_or(0, |takeover| takeover.taken_over as usize + takeover.given_up.len());
+        prop_assert!(takeover.is_none_or(|takeover| takeover.over_at.is_some()) && decided == left.len());
         for job in world.core.jobs() {
             prop_assert!(job.status().is_globally_terminal());
             if faults == 0 {
@@ -316,4 +339,17 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_task_manager_whose_link_begins_anew_keeps_its_container_and_the_link() {
+    let mut world = World::new();
+    world.keep(&[true]);
+    let hello = world.pending.pop().unwrap();
+    world.apply(hello.clone());
+    let mut out = Vec::new();
+    world.core.apply(hello, world.now, &mut out).unwrap();
+    let given_up = |effect: &Effect| matches!(effect, Effect::ReleaseContainer(_) | Effect::DropTaskManager { .. });
+    assert!(!out.iter().any(given_up), "{out:?}");
+    assert_eq!(world.core.pool.offers().map(|(_, offer)| offer.slots).sum::<u32>(), 2);
 }

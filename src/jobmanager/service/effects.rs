@@ -67,6 +67,7 @@ impl Service {
                 let launch = self.task_managers.clone().launch(*allocation);
                 self.children.spawn(async move { Ok(launch.await) });
             }
+            Effect::TookOver(takeover) => info!("{}", self.core.said_of(&takeover)),
             Effect::Wake { at } => drop(self.wakes.insert(at)),
             Effect::StatusChanged { job, from, to } => self.log_status(job, from, to),
             Effect::RescaleEnded { job, record } => log_rescale(job, &record),

@@ -12,7 +12,7 @@ use crate::protocol::roles;
 use crate::protocol::tokens::{AM_RM_TOKEN, AmRmTokenIdentifier};
 use crate::resourcemanager::application::{self, Application};
 use crate::resourcemanager::attempt::{self, Attempt};
-use crate::resourcemanager::container::{self, Role};
+use crate::resourcemanager::container::{self, Container, Role};
 use crate::resourcemanager::error::Illegal;
 use crate::resourcemanager::event::Effect;
 use crate::resourcemanager::mailbox::Channel;
@@ -305,8 +305,9 @@ impl Core {
         let keeps = |application: &Application| application.submission.keep_containers_across_attempts;
         let keep_workers = failed && self.applications.get(&id.application).is_some_and(keeps);
         for container in self.containers_of(id.application) {
-            let role = self.containers.get(&container).map(|container| container.role);
-            if !(keep_workers && role == Some(Role::Worker)) {
+            // As in YARN those that run: of one that was only granted nobody knows any more what it was for.
+            let runs = |of: &Container| of.role == Role::Worker && of.state == container::State::Running;
+            if !(keep_workers && self.containers.get(&container).is_some_and(runs)) {
                 self.kill_container(container, cause.clone(), now);
             }
         }

@@ -8,7 +8,7 @@ use crate::protocol::submission::Submission;
 use crate::resource::Resource;
 use crate::resourcemanager::application::{Application, State};
 use crate::resourcemanager::attempt::{self, Attempt};
-use crate::resourcemanager::container::Container;
+use crate::resourcemanager::container::{Container, Role};
 use crate::resourcemanager::node::Node;
 use crate::resourcemanager::report::{
     ApplicationReport, AttemptReport, ClusterSummary, ContainerReport, EndedContainer, NodeSummary,
@@ -149,7 +149,10 @@ impl Core {
             internal_state: application.state.to_string(),
             final_status,
             progress,
-            diagnostics: end.map(|end| end.diagnostics.clone()).unwrap_or_default(),
+            diagnostics: match end {
+                Some(end) => end.diagnostics.clone(),
+                None => self.what_happened_before(application).unwrap_or_default(),
+            },
             submitted_at: application.submitted_at,
             launched_at: application.launched_at,
             finished_at: end.map(|end| end.at),
@@ -164,6 +167,21 @@ impl Core {
             preempted: application.preempted.clone(),
             version: application.version,
         }
+    }
+
+    /// Why it is not the first attempt that runs, in one line, and what that one has inherited.
+    fn what_happened_before(&self, application: &Application) -> Option<String> {
+        let current = application.current_attempt().filter(|_| application.state == State::Running)?;
+        let before = application.id().attempt(current.attempt.checked_sub(1)?);
+        let why = self.attempts.get(&before)?.end.as_ref()?.diagnostics.lines().next()?;
+        let live = self.containers_of(application.id()).into_iter().filter_map(|id| self.containers.get(&id));
+        let kept = live.filter(|container| container.role == Role::Worker && container.id.attempt != current).count();
+        let does = match kept {
+            0 => "runs".to_owned(),
+            1 => "has taken over 1 container".to_owned(),
+            kept => format!("has taken over {kept} containers"),
+        };
+        Some(format!("attempt {} {does}; attempt {} failed: {why}", current.attempt, before.attempt))
     }
 
     /// Why an application does not get on, in one line: what it waits for, and after which failure.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::ids::{JobId, WorkerId};
 use crate::process::{Ended, Identity, Signal};
 use crate::protocol::task_manager::{StartWorker, ToJobManager};
+use crate::storage::Leader;
 use crate::time::Now;
 
 /// What a TaskManager hears.
@@ -14,6 +15,8 @@ pub enum Event {
     LinkOpened,
     /// The JobManager cannot be reached.
     LinkBroken,
+    /// An attempt of the JobManager says that it leads.
+    LeaderFound(Leader),
     /// The JobManager wants a worker.
     StartWorker(Box<StartWorker>),
     /// The JobManager wants a worker ended.
@@ -94,6 +97,8 @@ pub enum Effect {
     },
     /// Tell the JobManager.
     Report(ToJobManager),
+    /// Leave the JobManager, and register with this one.
+    Follow(Leader),
     /// Remove a worker's directory.
     RemoveWorker(WorkerId),
     /// Close what is held open for a job.

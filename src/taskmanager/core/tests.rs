@@ -6,9 +6,12 @@ use crate::ids::TaskManagerId;
 use crate::protocol::container::LocalResource;
 use crate::protocol::job::Program;
 use crate::resource::MemorySize;
+use crate::storage::Leader;
 
 const GRACE: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(5);
+/// One that no later attempt of the JobManager takes over.
+const CONTAINER: Home = Home::Container { attempt: 1, registration_timeout: Duration::ZERO };
 
 fn worker(job: u128, incarnation: u32) -> WorkerId {
     WorkerId { task_manager: TaskManagerId("tm".to_owned()), job: JobId(job), incarnation }
@@ -102,6 +105,7 @@ fn kinds(effects: &[Effect]) -> Vec<String> {
         Effect::RemoveWorker(_) => "remove".to_owned(),
         Effect::ReleaseJob(_) => "release".to_owned(),
         Effect::WakeAt(at) => format!("wake {}", at.0),
+        Effect::Follow(leader) => format!("follow {} at {}", leader.attempt, leader.address),
         Effect::Exit => "exit".to_owned(),
     };
     effects.iter().map(kind).collect()
@@ -109,7 +113,7 @@ fn kinds(effects: &[Effect]) -> Vec<String> {
 
 #[test]
 fn a_worker_that_ends_is_reported_with_its_cause() {
-    let mut tm = TaskManager::at(Home::Container);
+    let mut tm = TaskManager::at(CONTAINER);
     for (incarnation, ended, cause) in [
         (1, Ended::Code(0), "exited with code 0"),
         (2, Ended::Code(101), "exited with code 101"),
@@ -125,7 +129,7 @@ fn a_worker_that_ends_is_reported_with_its_cause() {
 
 #[test]
 fn slots_are_never_given_twice() {
-    let mut tm = TaskManager::at(Home::Container);
+    let mut tm = TaskManager::at(CONTAINER);
     tm.running(&worker(1, 1), 10);
     let effects = tm.apply(Event::StartWorker(start_of(worker(2, 1), 2)));
     assert_eq!(effects, ["exited: launch failed: 2 slots wanted, 1 of 2 are free"]);
@@ -137,7 +141,7 @@ fn slots_are_never_given_twice() {
 
 #[test]
 fn what_cannot_be_prepared_or_spawned_is_a_failed_launch() {
-    let mut tm = TaskManager::at(Home::Container);
+    let mut tm = TaskManager::at(CONTAINER);
     let id = worker(1, 1);
     tm.apply(Event::StartWorker(start_of(id.clone(), 1)));
     let why = "job needs GLIBC_2.39, n2 has 2.36; build for musl".to_owned();
@@ -151,7 +155,7 @@ fn what_cannot_be_prepared_or_spawned_is_a_failed_launch() {
 
 #[test]
 fn stopping_asks_then_kills_and_meets_a_worker_in_every_state() {
-    let mut tm = TaskManager::at(Home::Container);
+    let mut tm = TaskManager::at(CONTAINER);
     let stop = |id: &WorkerId| Event::StopWorker { worker: id.clone(), grace: GRACE };
     let stopped = "exited: stopped by the application's master";
     let id = worker(1, 1);
@@ -185,7 +189,7 @@ fn a_worker_that_died_by_itself_as_it_was_told_to_end_keeps_its_own_cause() {
         (Ended::Code(101), "exited: exited with code 101"),
         (Ended::Code(143), "exited: stopped by the application's master"),
     ] {
-        let mut tm = TaskManager::at(Home::Container);
+        let mut tm = TaskManager::at(CONTAINER);
         let id = worker(1, 1);
         tm.running(&id, 11);
         tm.apply(Event::StopWorker { worker: id.clone(), grace: GRACE });
@@ -195,7 +199,7 @@ fn a_worker_that_died_by_itself_as_it_was_told_to_end_keeps_its_own_cause() {
 
 #[test]
 fn a_worker_that_takes_too_much_memory_is_killed_at_once() {
-    let mut tm = TaskManager::at(Home::Container);
+    let mut tm = TaskManager::at(CONTAINER);
     let id = worker(1, 1);
     tm.running(&id, 10);
     let measured = |mebibytes: u64| Event::Measured { worker: worker(1, 1), rss_bytes: mebibytes << 20 };
@@ -208,7 +212,7 @@ fn a_worker_that_takes_too_much_memory_is_killed_at_once() {
 
 #[test]
 fn the_end_of_a_job_stops_what_is_left_of_it_and_of_no_other() {
-    let mut tm = TaskManager::at(Home::Container);
+    let mut tm = TaskManager::at(CONTAINER);
     tm.running(&worker(1, 1), 10);
     tm.running(&worker(2, 1), 20);
     assert_eq!(tm.apply(Event::JobEnded { job: JobId(1) }), ["Terminate 10", "wake 1500", "release"]);
@@ -217,7 +221,7 @@ fn the_end_of_a_job_stops_what_is_left_of_it_and_of_no_other() {
 
 #[test]
 fn without_its_job_manager_for_too_long_it_leaves_its_container() {
-    let mut tm = TaskManager::at(Home::Container);
+    let mut tm = TaskManager::at(CONTAINER);
     tm.running(&worker(1, 1), 10);
     assert_eq!(tm.apply(Event::LinkBroken), ["wake 6000"]);
     assert!(tm.apply(Event::LinkBroken).is_empty(), "patience is not renewed by another failure");
@@ -229,6 +233,52 @@ fn without_its_job_manager_for_too_long_it_leaves_its_container() {
     assert_eq!(tm.apply(Event::Wake), ["leaving: its JobManager is gone", "Terminate 10", "wake 11500"]);
     let effects = tm.exited(&worker(1, 1), Ended::Signal(15));
     assert_eq!(effects, ["exited: aborted: its JobManager is gone", "remove", "exit"]);
+}
+
+fn leader(attempt: u32) -> Event {
+    Event::LeaderFound(Leader { attempt, address: format!("jm{attempt}:1") })
+}
+
+#[test]
+fn it_follows_a_later_attempt_of_its_job_manager_and_kills_what_the_one_before_has_started() {
+    let mut tm = TaskManager::at(CONTAINER);
+    tm.running(&worker(1, 1), 10);
+    tm.running(&worker(2, 1), 20);
+    tm.apply(Event::StopWorker { worker: worker(2, 1), grace: GRACE });
+    tm.apply(Event::StartWorker(start_of(worker(3, 1), 1)));
+    assert_eq!(tm.core.left_behind_by(), None);
+    tm.apply(Event::LinkBroken);
+    assert_eq!(tm.core.left_behind_by(), Some(1));
+    assert!(tm.apply(leader(1)).is_empty(), "it is the one that has gone");
+    let given_up = "exited: aborted: attempt 3 of its JobManager has taken over";
+    let effects = tm.apply(leader(3));
+    assert_eq!(effects, [given_up, "Kill 10", "wake 2000", "Kill 20", "wake 2000", "wake 6000", "follow 3 at jm3:1"]);
+    assert!(tm.apply(leader(2)).is_empty(), "a replaced one is not heard");
+    tm.apply(Event::LinkOpened);
+    assert!(tm.apply(Event::StartWorker(start_of(worker(1, 2), 2))).is_empty(), "it waits for the slots");
+    assert_eq!(tm.exited(&worker(2, 1), Ended::Signal(9)).len(), 2);
+    assert_eq!(tm.exited(&worker(1, 1), Ended::Signal(9)), [given_up, "remove", "prepare"]);
+}
+
+#[test]
+fn it_waits_for_the_next_job_manager_without_workers_and_leaves_if_none_comes() {
+    let registration_timeout = Duration::from_secs(60);
+    let mut tm = TaskManager::at(Home::Container { attempt: 1, registration_timeout });
+    tm.running(&worker(1, 1), 10);
+    tm.apply(Event::LinkBroken);
+    tm.now = Now(6_000);
+    assert_eq!(tm.apply(Event::Wake), ["Terminate 10", "wake 6500", "wake 61000"]);
+    assert_eq!(tm.exited(&worker(1, 1), Ended::Signal(15)), ["exited: aborted: its JobManager is gone", "remove"]);
+    assert_eq!(tm.core.left_behind_by(), Some(1));
+    tm.now = Now(50_000);
+    assert_eq!(tm.apply(leader(2)), ["wake 55000", "follow 2 at jm2:1"]);
+    tm.now = Now(61_000);
+    assert_eq!(tm.apply(Event::Wake), ["wake 110000"], "the wait begins anew");
+    tm.now = Now(110_000);
+    let effects = tm.apply(Event::Wake);
+    assert_eq!(effects, ["leaving: its JobManager is gone, and no other has come", "exit"]);
+    assert_eq!(tm.core.left_behind_by(), None);
+    assert!(tm.apply(leader(3)).is_empty(), "it has gone");
 }
 
 #[test]
@@ -245,9 +295,9 @@ fn standalone_it_stops_its_workers_and_goes_on_trying() {
 
 #[test]
 fn leaving_waits_for_the_last_worker_and_takes_no_new_one() {
-    let mut tm = TaskManager::at(Home::Container);
+    let mut tm = TaskManager::at(CONTAINER);
     let leave = || Event::Leave { why: "told to".to_owned() };
-    assert_eq!(TaskManager::at(Home::Container).apply(leave()), ["leaving: told to", "exit"]);
+    assert_eq!(TaskManager::at(CONTAINER).apply(leave()), ["leaving: told to", "exit"]);
     tm.apply(Event::StartWorker(start_of(worker(1, 1), 1)));
     tm.running(&worker(2, 1), 20);
     let effects = tm.apply(leave());
@@ -261,7 +311,7 @@ fn leaving_waits_for_the_last_worker_and_takes_no_new_one() {
 
 #[test]
 fn what_makes_no_sense_is_refused() {
-    let mut tm = TaskManager::at(Home::Container);
+    let mut tm = TaskManager::at(CONTAINER);
     tm.running(&worker(1, 1), 10);
     let mut out = Vec::new();
     let again = Event::Spawned { worker: worker(1, 1), process: process(11) };
@@ -274,7 +324,7 @@ fn what_makes_no_sense_is_refused() {
 
 #[test]
 fn a_worker_ordered_behind_the_end_of_another_waits_for_it() {
-    let mut tm = TaskManager::at(Home::Container);
+    let mut tm = TaskManager::at(CONTAINER);
     let (old, new) = (worker(1, 1), worker(1, 2));
     tm.running(&old, 10);
     tm.running(&worker(2, 1), 11);

@@ -5,13 +5,13 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Service;
 use crate::ids::WorkerId;
-use crate::protocol::task_manager::{PATH, Register, Registered, ToJobManager, ToTaskManager};
+use crate::protocol::task_manager::{PATH, Register, Registered, ToJobManager, ToTaskManager, WRONG_SECRET};
 use crate::rpc::SECRET_HEADER;
-use crate::rpc::link::{self, LinkEvent, LinkOptions, LinkReceiver, LinkSender, LinkTarget};
+use crate::rpc::link::{self, LinkEvent, LinkOptions, LinkReceiver, LinkSender, LinkTarget, Refusal};
 use crate::taskmanager::core::Event;
 use crate::taskmanager::error::Error;
 
@@ -23,6 +23,10 @@ pub(super) struct JobManagerLink {
     /// Workers that a reconnect would name.
     shown: RefCell<Vec<WorkerId>>,
     ended: bool,
+    /// Whether another JobManager may come elsewhere.
+    has_successors: bool,
+    /// Ends it when it is dropped.
+    _stop: DropGuard,
 }
 
 /// What came by link, understood.
@@ -44,8 +48,10 @@ impl JobManagerLink {
         let mut options = LinkOptions::new(format!("TaskManager {}", settings.id));
         options.heartbeat = settings.heartbeat;
         options.frozen_after = settings.frozen_after;
-        let (sender, receiver) = link::open(tasks, target, &hello(service), options, cancel);
-        Self { address, sender, receiver, shown: RefCell::new(Vec::new()), ended: false }
+        let (sender, receiver) = link::open(tasks, target, &hello(service), options, cancel.clone());
+        let has_successors = settings.leaders.is_some();
+        let shown = RefCell::new(service.core.worker_ids());
+        Self { address, sender, receiver, shown, ended: false, has_successors, _stop: cancel.drop_guard() }
     }
 
     /// What comes next. Cancel-safe.
@@ -61,6 +67,11 @@ impl JobManagerLink {
             Some(LinkEvent::Message(message)) => Seen::Event(understood(message)),
             Some(LinkEvent::Broken { cause }) => {
                 tracing::warn!(address = self.address, cause, "no link to the JobManager");
+                Seen::Event(Event::LinkBroken)
+            }
+            // Its port is somebody else's by now.
+            Some(LinkEvent::Refused(refusal)) if self.has_successors && is_a_stranger(&refusal) => {
+                tracing::warn!(address = self.address, %refusal, "the JobManager is gone");
                 Seen::Event(Event::LinkBroken)
             }
             Some(LinkEvent::Refused(refusal)) => {
@@ -88,6 +99,11 @@ impl JobManagerLink {
             *self.shown.borrow_mut() = workers;
         }
     }
+}
+
+/// Whether who answers is no JobManager, or not that of this application.
+fn is_a_stranger(refusal: &Refusal) -> bool {
+    [Refusal::HTTP, WRONG_SECRET].contains(&refusal.code.as_str())
 }
 
 fn understood(message: ToTaskManager) -> Event {

@@ -42,6 +42,10 @@ pub struct Settings {
     pub container: Option<ContainerId>,
     /// `host:port` of the JobManager's links.
     pub job_manager: String,
+    /// Where later attempts of the JobManager say where they are; absent standalone.
+    pub leaders: Option<PathBuf>,
+    /// How long it waits for one.
+    pub registration_timeout: Duration,
     /// The application's, or the cluster's.
     pub secret: Option<String>,
     /// Host that others reach its workers at.
@@ -77,6 +81,8 @@ impl Settings {
             id: TaskManagerId(told.container.to_string()),
             container: Some(told.container),
             job_manager: told.job_manager,
+            leaders: told.leaders,
+            registration_timeout: config.registration_timeout,
             secret: Some(told.secret),
             host: env::var(roles::NM_HOST).unwrap_or_else(|_| config.host.clone()),
             http_port,
@@ -104,6 +110,8 @@ impl Settings {
         Self {
             container: None,
             job_manager: config.job_manager.clone(),
+            leaders: None,
+            registration_timeout: config.registration_timeout,
             secret: config.secret.as_ref().map(|secret| secret.reveal().to_owned()),
             host: config.host.clone(),
             http_port,
@@ -121,6 +129,11 @@ impl Settings {
     }
 
     pub(super) fn home(&self) -> Home {
-        if self.container.is_some() { Home::Container } else { Home::Standalone }
+        let Some(container) = self.container else { return Home::Standalone };
+        let follows = self.leaders.is_some();
+        Home::Container {
+            attempt: container.attempt.attempt,
+            registration_timeout: if follows { self.registration_timeout } else { Duration::ZERO },
+        }
     }
 }

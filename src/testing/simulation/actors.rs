@@ -39,6 +39,8 @@ pub(super) enum Done {
     Prepared(WorkerId),
     /// In a TaskManager: a worker's process may be started.
     Spawn(WorkerId),
+    /// In a TaskManager: it looks for the next JobManager.
+    LookForLeader,
     /// A child process has ended.
     ChildExited(Pid, Ended),
     /// In a JobManager: a job may be planned, or has been stored.

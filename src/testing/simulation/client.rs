@@ -207,7 +207,7 @@ fn submission(spec: &JobSpec, application: ApplicationId) -> Submission {
         resource: Resource::new(256, 1),
         max_attempts: None,
         attempt_failures_validity_ms: None,
-        keep_containers_across_attempts: false,
+        keep_containers_across_attempts: spec.keeps_containers,
         lifetime_ms: None,
         is_command: false,
     }

@@ -10,6 +10,7 @@ use crate::jobmanager::job_master::{Decision, Outcome, Requirements};
 use crate::nodemanager::ContainerRecord;
 use crate::process::Ended;
 use crate::resourcemanager::record::{Key, Record};
+use crate::storage::Leader;
 
 /// All disks.
 #[derive(Default)]
@@ -20,6 +21,8 @@ pub(super) struct Disks {
     pub(super) nodes: BTreeMap<String, NodeDisk>,
     /// `<flott.storage.dir>/<application>/<job>/`.
     pub(super) jobs: BTreeMap<(ApplicationId, JobId), JobFiles>,
+    /// `<flott.storage.dir>/<application>/leaders/`, as `storage::Leaders` keeps it.
+    leaders: BTreeMap<(ApplicationId, u32), Leader>,
 }
 
 /// A node's directory.
@@ -77,6 +80,16 @@ impl Disks {
 
     pub(super) fn leave_exit(&mut self, host: &str, container: ContainerId, ended: Ended) {
         self.node(host).exits.insert(container, ended);
+    }
+
+    pub(super) fn lead(&mut self, application: ApplicationId, leader: Leader) {
+        self.leaders.entry((application, leader.attempt)).or_insert(leader);
+    }
+
+    /// Who leads, if that is a later attempt than `known`.
+    pub(super) fn leader(&self, application: ApplicationId, known: u32) -> Option<Leader> {
+        let later = self.leaders.range((application, known + 1)..=(application, u32::MAX));
+        later.last().map(|(_, leader)| leader.clone())
     }
 
     pub(super) fn job(&mut self, application: ApplicationId, job: JobId) -> &mut JobFiles {

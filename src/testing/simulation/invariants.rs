@@ -55,6 +55,19 @@ impl Ledger {
         }
     }
 
+    /// A kept container passes from an attempt to a later one of the same application, and never back.
+    pub(super) fn inherited(&mut self, attempt: ApplicationAttemptId, allocations: &[Allocation]) {
+        for allocation in allocations {
+            let before = self.delivered.insert(allocation.container, attempt);
+            let passes_on = |before: ApplicationAttemptId| {
+                before.application == attempt.application && before.attempt <= attempt.attempt
+            };
+            if !before.is_some_and(passes_on) {
+                self.violated(format!("{} was inherited by {attempt}, from {before:?}", allocation.container));
+            }
+        }
+    }
+
     /// Granted = used + free, never more than there is; who waits knows why.
     pub(super) fn look_at_resource_manager(&mut self, core: &Core, now: Now) {
         let mut used: BTreeMap<crate::ids::NodeId, Resource> = BTreeMap::new();

@@ -89,6 +89,7 @@ impl JobManager {
             containers: Some(shape.clone()),
             idle_after: Duration::from_secs(2),
             slot_timeout: Duration::from_secs(300),
+            previous_worker_timeout: Duration::from_secs(3),
             ended_jobs_max: 50,
             seed: u64::from(pid.0),
         };
@@ -281,6 +282,7 @@ impl JobManager {
                 let id = world.request(me, &self.host, &allocation.node_http_address, request);
                 self.launches.insert(id, allocation.container);
             }
+            Effect::TookOver(takeover) => world.note(&self.name, self.core.said_of(&takeover)),
             Effect::Wake { at } => {
                 if self.wakes.insert(at) {
                     world.wake_at(me, at);

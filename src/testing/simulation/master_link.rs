@@ -30,6 +30,7 @@ pub(super) struct MasterLink {
 /// What the link brings.
 pub(super) enum News {
     Core(Box<Event>),
+    Leads,
     Unregistered,
     Stop(String),
     Shutdown(String),
@@ -72,16 +73,15 @@ impl MasterLink {
                 }
                 self.last_response = 0;
                 let kept = welcome.containers_from_previous_attempts;
-                let releases: Vec<ContainerId> = kept.iter().map(|allocation| allocation.container).collect();
-                let first = !std::mem::replace(&mut self.opened_before, true);
-                if first && releases.is_empty() {
-                    return Vec::new();
+                let kept = (!kept.is_empty()).then(|| News::Core(Box::new(Event::ContainersKept(kept))));
+                if !std::mem::replace(&mut self.opened_before, true) {
+                    return kept.into_iter().chain([News::Leads]).collect();
                 }
-                self.allocate(AllocateRequest { releases, ..AllocateRequest::default() }, me, world);
+                self.allocate(AllocateRequest::default(), me, world);
                 if let Some(goodbye) = self.goodbye.clone() {
                     self.send(ToResourceManager::Finish(goodbye), me, world);
                 }
-                if first { Vec::new() } else { vec![News::Core(Box::new(Event::ResourceManagerForgot))] }
+                kept.into_iter().chain([News::Core(Box::new(Event::ResourceManagerForgot))]).collect()
             }
             LinkEvent::Message(message) => match *message {
                 Message::ToMaster(ToApplicationMaster::Allocated(response)) => self.allocated(response, me, world),
@@ -153,6 +153,7 @@ pub(super) fn task_manager_context(
     let environment = TaskManagerEnvironment {
         container: allocation.container,
         job_manager: job_manager.to_owned(),
+        leaders: Some("leaders".into()),
         secret: secret.to_owned(),
         slots: allocation.resource.vcores,
         memory: MemorySize::from_mebibytes(allocation.resource.memory_mb),

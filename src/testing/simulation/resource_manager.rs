@@ -199,7 +199,7 @@ impl ResourceManager {
                     Answer::NodeRegistered(registered) => Welcome::Node(registered),
                     Answer::MasterRegistered(registered) => {
                         if let Peer::Master(attempt) = &peer {
-                            world.ledger.delivered(*attempt, &registered.containers_from_previous_attempts);
+                            world.ledger.inherited(*attempt, &registered.containers_from_previous_attempts);
                         }
                         Welcome::Master(registered)
                     }

@@ -40,6 +40,8 @@ pub(super) struct JobSpec {
     pub(super) parallelism: u32,
     /// Of each TaskManager.
     pub(super) slots: u32,
+    /// Whether its TaskManagers outlive their JobManager.
+    pub(super) keeps_containers: bool,
     pub(super) submit_at_ms: u64,
     pub(super) cancel: Option<(u64, CancelBy)>,
     /// When its user wants another parallelism, and which: never more than it has at first, so that it fits.
@@ -152,6 +154,7 @@ fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>) -> JobSpec {
         job: JobId(u128::from(number)),
         parallelism,
         slots: rng.u32(1..=2),
+        keeps_containers: rng.u32(0..4) > 0,
         submit_at_ms: rng.u64(0..4_000),
         cancel,
         rescales,

@@ -12,10 +12,13 @@ use crate::ids::{TaskManagerId, WorkerId};
 use crate::protocol::container::LaunchContext;
 use crate::protocol::roles::{self, TaskManagerEnvironment};
 use crate::protocol::task_manager::{Register, StartWorker, ToTaskManager};
+use crate::storage::Leader;
 use crate::taskmanager::{Core, Effect, Event, Home, Policy};
 
 /// How long it goes on without a JobManager.
 const LINK_GRACE: Duration = Duration::from_secs(8);
+/// How long it waits for the next one.
+const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A TaskManager's process.
 pub(super) struct TaskManager {
@@ -24,6 +27,8 @@ pub(super) struct TaskManager {
     environment: TaskManagerEnvironment,
     core: Option<Core>,
     link: Option<LinkId>,
+    /// Whether it is about to look for the next JobManager.
+    looking: bool,
     starts: BTreeMap<WorkerId, StartWorker>,
     workers: BTreeMap<Pid, WorkerId>,
 }
@@ -39,6 +44,7 @@ impl TaskManager {
             environment,
             core: None,
             link: None,
+            looking: false,
             starts: BTreeMap::new(),
             workers: BTreeMap::new(),
         })
@@ -47,7 +53,10 @@ impl TaskManager {
     pub(super) fn start(&mut self, me: Pid, world: &mut World) {
         let policy = Policy {
             slots: self.environment.slots,
-            home: Home::Container,
+            home: Home::Container {
+                attempt: self.environment.container.attempt.attempt,
+                registration_timeout: REGISTRATION_TIMEOUT,
+            },
             link_grace: LINK_GRACE,
             kill_grace: Duration::from_secs(1),
         };
@@ -59,6 +68,7 @@ impl TaskManager {
         for effect in effects {
             self.effect(effect, me, world);
         }
+        self.look_if_left_behind(me, world);
     }
 
     fn hello(&self, me: Pid) -> Register {
@@ -78,7 +88,9 @@ impl TaskManager {
 
     pub(super) fn handle(&mut self, input: Input, me: Pid, world: &mut World) {
         match input {
-            Input::Link(_, event) => self.link(event, me, world),
+            Input::Link(link, event) if self.link == Some(link) => self.link(event, me, world),
+            Input::Link(..) => {} // Of a JobManager that it has left.
+            Input::Done(Done::LookForLeader) => self.look(me, world),
             Input::Wake => self.apply(Event::Wake, me, world),
             Input::Terminate => self.apply(Event::Leave { why: "it was told to".to_owned() }, me, world),
             Input::Done(Done::Prepared(worker)) if self.starts.contains_key(&worker) => {
@@ -127,6 +139,35 @@ impl TaskManager {
         if let Some(link) = self.link {
             world.net.set_hello(link, Hello::TaskManager(self.hello(me)));
         }
+        self.look_if_left_behind(me, world);
+    }
+
+    fn look_if_left_behind(&mut self, me: Pid, world: &mut World) {
+        let left_behind = self.core.as_ref().and_then(Core::left_behind_by).is_some();
+        if left_behind && !self.looking {
+            self.looking = true;
+            world.later(1..600, me, Done::LookForLeader);
+        }
+    }
+
+    fn look(&mut self, me: Pid, world: &mut World) {
+        self.looking = false;
+        let known = self.core.as_ref().and_then(Core::left_behind_by);
+        let application = self.environment.container.attempt.application;
+        match known.and_then(|known| world.disks.leader(application, known)) {
+            Some(leader) => self.apply(Event::LeaderFound(leader), me, world),
+            None => self.look_if_left_behind(me, world),
+        }
+    }
+
+    /// Nothing of the JobManager before is heard from now on.
+    fn follow(&mut self, leader: Leader, me: Pid, world: &mut World) {
+        world.note(&self.name, format!("follows attempt {} at {}", leader.attempt, leader.address));
+        if let Some(left) = self.link.take() {
+            world.say_goodbye(me, left);
+        }
+        let hello = Hello::TaskManager(self.hello(me));
+        self.link = Some(world.open_link(me, &self.host, &leader.address, hello, None));
     }
 
     fn effect(&mut self, effect: Effect, me: Pid, world: &mut World) {
@@ -144,6 +185,7 @@ impl TaskManager {
                     world.send(me, link, message);
                 }
             }
+            Effect::Follow(leader) => self.follow(leader, me, world),
             Effect::RemoveWorker(worker) => drop(self.starts.remove(&worker)),
             Effect::ReleaseJob(_) => {}
             Effect::WakeAt(at) => world.wake_at(me, at),

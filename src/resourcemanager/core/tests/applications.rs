@@ -119,14 +119,18 @@ fn failures_of_the_cluster_do_not_count_and_old_ones_lapse() {
 #[test]
 fn containers_are_kept_for_the_next_attempt_when_asked() {
     let mut rm = Rm::new();
-    rm.node("n1", 2048);
+    let n1 = rm.node("n1", 2048);
     let (attempt, master) = rm.running(|submission| submission.keep_containers_across_attempts = true);
     let worker = rm.worker(attempt, 64);
+    rm.report(&n1, worker, ContainerState::Running, None);
+    let granted = rm.worker(attempt, 64);
     rm.exit(master, EXIT_1);
+    assert!(!rm.core.containers.contains_key(&granted), "as in YARN only what runs is kept");
     let second = attempt.application.attempt(2);
     rm.launch(second);
     let Ok(Answer::MasterRegistered(registered)) = rm.master_hello(second, Registering::Link) else { panic!() };
-    assert_eq!(registered.containers_from_previous_attempts[0].container, worker);
+    let kept = &registered.containers_from_previous_attempts;
+    assert_eq!((kept.len(), kept[0].container, kept[0].resource.memory_mb), (1, worker, 64));
     rm.exit(worker, EXIT_1);
     assert_eq!(rm.responses(second).last().unwrap().completed[0].container, worker);
 }

@@ -57,6 +57,7 @@ fn core_with(plan: &Plan, slots: u32) -> Core {
         lost_after: Duration::from_secs(5),
         idle_after: Duration::from_secs(30),
         slot_timeout: Duration::from_secs(300),
+        previous_worker_timeout: Duration::from_secs(3),
         containers: None,
         ended_jobs_max: 50,
         seed: 1,

@@ -7,11 +7,16 @@ use crate::jobmanager::event::Event;
 use crate::jobmanager::shutdown;
 use crate::protocol::application_master::Finish;
 use crate::protocol::task_manager::ToTaskManager;
+use crate::storage::Leader;
 
 impl JobManager {
     pub(super) fn master_news(&mut self, news: News, me: Pid, world: &mut World) {
         match news {
             News::Core(event) => self.apply(*event, me, world),
+            News::Leads => {
+                let leader = Leader { attempt: self.attempt.attempt, address: self.address.clone() };
+                world.disks.lead(self.attempt.application, leader);
+            }
             News::Unregistered => self.ending.unregistered(),
             News::Stop(why) => self.begin_end(&why, me, world),
             News::Shutdown(why) => {
@@ -61,7 +66,7 @@ impl JobManager {
 
     pub(super) fn leave_if_over(&mut self, me: Pid, world: &mut World) {
         let Some(outcome) = self.ending.outcome(world.now).filter(|_| !world.is_exiting()) else { return };
-        for link in self.task_managers.values() {
+        for link in self.task_managers.values().filter(|_| !self.ending.is_fenced()) {
             let why = "the application has ended".to_owned();
             world.send(me, *link, ToTaskManager::Shutdown { why });
         }
