@@ -9,6 +9,8 @@
 
 #![allow(missing_docs, unreachable_pub)]
 
+#[path = "engine/barrier.rs"]
+mod barrier;
 #[path = "engine/event_time.rs"]
 mod event_time;
 #[path = "engine/latency.rs"]
@@ -57,6 +59,9 @@ enum Workload {
         /// Of a hundred records, how many have one and the same key.
         #[arg(long, default_value_t = 0)]
         hot: u64,
+        /// Milliseconds between checkpoints; 0: none. They go below the temporary directory.
+        #[arg(long, default_value_t = 0)]
+        checkpoints: u64,
     },
     /// A chain of maps on numbers.
     Chain {
@@ -94,6 +99,8 @@ enum Workload {
     Latency(latency::Latency),
     /// The same from one thread to another over a bare TCP connection: what this machine allows.
     RawPair(raw_pair::RawPair),
+    /// What a barrier costs a task with much state, and what restoring that costs.
+    Barrier(barrier::Barrier),
     /// Event-time timers.
     Timers(event_time::Timers),
     /// Sums in event-time windows.
@@ -109,17 +116,27 @@ fn main() -> Result<(), flott::Error> {
     let env = StreamExecutionEnvironment::new();
     env.set_execution_mode(ExecutionMode::Streaming);
     match args.workload {
-        Workload::KeyedSum { size, keys, hot } => keyed_sum(&env, &size, keys, hot),
+        Workload::KeyedSum { size, keys, hot, checkpoints } => {
+            with_checkpoints(&env, checkpoints);
+            keyed_sum(&env, &size, keys, hot)
+        }
         Workload::Chain { size, maps } => chain(&env, &size, maps),
         Workload::Texts { size, maps } => texts(&env, &size, maps),
         Workload::LargeRecords { size, maps, bytes } => large_records(&env, &size, maps, bytes),
         Workload::Vertices { size, vertices } => in_a_row(&env, &size, vertices),
         Workload::Latency(latency) => latency.run(&env),
         Workload::RawPair(pair) => pair.run(),
+        Workload::Barrier(barrier) => barrier.run(),
         Workload::Timers(timers) => timers.run(&env),
         Workload::Windows(windows) => windows.run(&env),
         Workload::WordCount(words) => words.run(&env),
         Workload::Idle => idle(&env),
+    }
+}
+
+fn with_checkpoints(env: &StreamExecutionEnvironment, interval_ms: u64) {
+    if interval_ms > 0 {
+        env.enable_checkpointing(std::time::Duration::from_millis(interval_ms));
     }
 }
 

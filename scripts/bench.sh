@@ -15,6 +15,7 @@ usage: scripts/bench.sh wordcount FILE [--runs N] [--parallelism P] [--only PATT
        scripts/bench.sh budgets [--runs N]
        scripts/bench.sh disk [--keys N] [--memory MB] [--seconds N] [--only "PEER …"]
        scripts/bench.sh engine [--text FILE] [--only PATTERN] [--long] [--no-build]
+       scripts/bench.sh state [--megabytes N] [--barriers N] [--rounds N] [--events N] [--seconds N] [--only PATTERN] [--no-build]
        scripts/bench.sh ui [--vertices N] [--parallelism P] [--jobs N] [--seconds S] [--runs N] [--pictures DIR] [--no-build]
 
 wordcount  counts the words of FILE (white space separates, case is kept) with flott in one process, flott per-job on a cluster
@@ -35,6 +36,11 @@ engine     what the engine's parts take beside their budgets: keyed sum, chains,
            --text: the file to count (default: 300 MB are made); --only: parts whose name matches (keyed_sum keys chain large_records
            parallelism vertices words two_workers latency idle timers windows metrics size build_time); --long: the keyed sum runs a minute or more;
            --no-build: what target/release has is measured.
+state      what exactly-once costs beside its budgets: how long a barrier holds a task up with 1024 MB of state (20 barriers, with a
+           histogram of what batches take while the state is written), restoring that, the keyed sum with checkpoints (a minute or
+           more every 5 s; 20 rounds of 200 million events without, every 10 s and every 1 s in turn), and latency while one checkpoint
+           follows another (20 seconds, three in turn).
+           --only: parts whose name matches (barrier sum cost latency).
 ui         what the Web UI costs in a headless Chromium (scripts/install-browser.sh): a job of N vertices (300) of P subtasks (100)
            and a list of N jobs (1000), each changing every second for S seconds (20), fed by a stand-in for a JobManager; and how soon
            the page of a real one is painted, the median of N new browsers (5).
@@ -88,7 +94,7 @@ need_value() { [[ $# -ge 2 ]] || fail "$1 wants a value"; }
 
 case "${1:-}" in
   -h | --help | help) usage; exit 0 ;;
-  wordcount | nexmark | budgets | engine | disk | generate | ui) COMMAND="$1"; shift ;;
+  wordcount | nexmark | budgets | engine | state | disk | generate | ui) COMMAND="$1"; shift ;;
   '') usage >&2; exit 2 ;;
   *) usage >&2; fail "unknown command $1" ;;
 esac
@@ -97,7 +103,7 @@ for word in "$@"; do
 done
 
 case "$COMMAND" in
-  wordcount | nexmark | budgets | engine | disk)
+  wordcount | nexmark | budgets | engine | state | disk)
     # shellcheck source=/dev/null
     source "$LIB/bench_$COMMAND.sh"
     "bench_$COMMAND" "$@"

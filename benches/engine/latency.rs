@@ -27,18 +27,26 @@ pub struct Latency {
     /// Subtasks of each operator.
     #[arg(long, default_value_t = 2)]
     parallelism: u32,
+    /// Keys of the state that the records change; by default each microsecond is one.
+    #[arg(long, default_value_t = u64::MAX)]
+    keys: u64,
+    /// Milliseconds between checkpoints; 0: none.
+    #[arg(long, default_value_t = 0)]
+    checkpoints: u64,
 }
 
 impl Latency {
     pub fn run(&self, env: &StreamExecutionEnvironment) -> Result<(), flott::Error> {
         env.set_parallelism(self.parallelism);
+        crate::with_checkpoints(env, self.checkpoints);
         let source = Paced {
             interval_ns: 1_000_000_000 * u64::from(self.parallelism) / self.rate,
             records: self.rate * self.seconds / u64::from(self.parallelism),
             readers: self.parallelism,
         };
         let due = env.from_source(source, "Paced");
-        let last = due.key_by(|due| due / 1000).max(|due| *due);
+        let keys = self.keys;
+        let last = due.key_by(move |due| due / 1000 % keys).max(|due| *due);
         last.map(|(_, due)| due).sink_to(Stopwatches { all: env.accumulator("latency") });
         let result = env.execute("latency")?;
         if let Some(AccumulatorValue::Histogram(taken)) = result.accumulator("latency") {
@@ -172,6 +180,20 @@ impl Taken {
     pub fn add(&mut self, ns: u64) {
         let shift = (64 - ns.leading_zeros()).saturating_sub(7);
         *self.0.entry((ns >> shift << shift) as i64).or_default() += 1;
+    }
+
+    /// Prints how often it took up to each power of two of microseconds.
+    pub fn histogram(&self) {
+        let mut times = BTreeMap::<u32, u64>::new();
+        for (ns, taken) in &self.0 {
+            let power = 64 - (ns.unsigned_abs() / 1000).leading_zeros();
+            *times.entry(power).or_default() += taken;
+        }
+        let most = times.values().copied().max().unwrap_or(1);
+        for (power, taken) in times {
+            let bar = "#".repeat((taken * 40).div_ceil(most) as usize);
+            println!("  up to {:>9.3} ms {taken:>10}  {bar}", f64::from(1_u32 << power) / 1e3);
+        }
     }
 
     /// Prints percentiles in milliseconds.

@@ -15,10 +15,8 @@ bench_engine() {
   make_work_dir
   if ((build)); then
     build_flott wordcount || fail "$WHY_NOT"
-    (cd "$ROOT" && cargo build --release --quiet --bench engine) || fail "benches/engine.rs does not build"
   fi
-  ENGINE="$(find "$ROOT/target/release/deps" -name 'engine-*' -executable -type f -printf '%T@ %p\n' | sort -n | tail -n1 | cut -d' ' -f2)"
-  [[ -x "$ENGINE" ]] || fail "there is no benches/engine.rs built for release"
+  find_engine "$build"
   FLOTT="$ROOT/target/release/flott"
   TEXT="$text" LONG="$long"
   printf '%-58s %10s      %10s %10s  %s\n' '' measured must aim verdict
@@ -27,6 +25,15 @@ bench_engine() {
     [[ "$part" =~ $only ]] || continue
     "engine_$part" || echo "$part: failed; see $WORK/engine.log, whose last lines are:" "$(tail -n 3 "$WORK/engine.log")"
   done
+}
+
+# find_engine BUILD: sets ENGINE to benches/engine.rs built for release, unless it is set.
+find_engine() {
+  if (($1)); then
+    (cd "$ROOT" && cargo build --release --quiet --bench engine) || fail "benches/engine.rs does not build"
+  fi
+  ENGINE="${ENGINE:-$(find "$ROOT/target/release/deps" -name 'engine-*' -executable -type f -printf '%T@ %p\n' 2>/dev/null | sort -n | tail -n1 | cut -d' ' -f2)}"
+  [[ -x "$ENGINE" ]] || fail "there is no benches/engine.rs built for release"
 }
 
 # budget NAME VALUE UNIT at-most|at-least MUST [AIM]
@@ -49,7 +56,7 @@ engine() {
   PEAK_MB="$(sed -n 's/.* \([0-9.]*\) MB at most.*/\1/p' <<<"$line")"
 }
 
-calc() { awk "BEGIN { print $1 }"; }
+calc() { awk "BEGIN { x = $1; if (x == int(x)) printf \"%.0f\n\", x; else print x }"; }
 
 engine_keyed_sum() {
   local events=60000000

@@ -7,7 +7,7 @@ use crate::engine::operators::{
     KeySelector, KeyedProcess, KeyedProcessFunction, Operator, OperatorContext, Output, OutputTag, key_selector,
 };
 use crate::engine::record::{Batch, Key, Keyed, Record, Rows, Times};
-use crate::engine::state::{Redistribution, Restore, StateBackend, TakePart, TakeSection};
+use crate::engine::state::{Redistribution, Restore, Snapshot, StateBackend, TakePart, TakeSection};
 use crate::graph::plan::ExecutionMode;
 use crate::graph::task::Failure;
 use crate::ids::{ExecutionAttemptId, JobId, VertexId};
@@ -101,6 +101,25 @@ impl<K: Key, I: Record, O: Record> KeyedOneInputHarness<K, I, O> {
     pub fn open(&mut self) -> Result<(), Failure> {
         self.operator.open(&self.context)?;
         self.operator.restore(&mut Nothing { now: self.emitted.now })
+    }
+
+    /// Opens the function with what a checkpoint holds for it, instead of [`Self::open`]. Flink's `initializeState`.
+    ///
+    /// # Errors
+    /// As there, and states that cannot be read.
+    pub fn open_from(&mut self, checkpoint: &mut dyn Restore) -> Result<(), Failure> {
+        self.operator.open(&self.context)?;
+        self.operator.restore(checkpoint)
+    }
+
+    /// What the states hold now, as at a barrier; what comes later does not change it. Flink's `snapshot`.
+    ///
+    /// # Errors
+    /// What would fail the subtask.
+    pub fn snapshot(&mut self) -> Result<Snapshot, Failure> {
+        let mut snapshot = Snapshot::default();
+        self.operator.snapshot(&mut snapshot)?;
+        Ok(snapshot)
     }
 
     /// Gives records to the function, as one batch.
@@ -222,7 +241,48 @@ impl<O: Record> Output for Emitted<O> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::operators::{Collector, KeyedContext};
+    use crate::engine::checkpoint::{LocalStorage, RestoredStates, Taker, write_states};
+    use crate::engine::operators::{Collector, KeyedContext, KeyedRuntimeContext};
+    use crate::engine::state::ValueState;
+    use crate::graph::task::RestoredFile;
+    use crate::ids::OperatorId;
+
+    #[test]
+    fn a_function_goes_on_from_what_another_held_at_a_barrier() {
+        let directory = tempfile::tempdir().unwrap();
+        let counting = || KeyedOneInputHarness::new(|n: &u64| *n, Counting(ValueState::default()));
+        let mut first = counting();
+        first.open().unwrap();
+        first.process_elements([1, 2, 2]).unwrap();
+        let snapshot = first.snapshot().unwrap();
+        first.process_elements([2]).unwrap();
+        let operators = vec![(OperatorId(1), snapshot)];
+        let path = directory.path().to_str().unwrap();
+        let file = write_states(&LocalStorage, path, "state", false, operators).unwrap().unwrap();
+
+        let written = RestoredFile { file, subtask: 0, parallelism: 1 };
+        let taker = Taker { subtask: 0, parallelism: 1, groups: 0..128, max_parallelism: 128 };
+        let mut states = RestoredStates::open(&LocalStorage, &[written], taker).unwrap();
+        let mut second = counting();
+        second.open_from(&mut states.operator(OperatorId(1), true, Now(0))).unwrap();
+        second.process_elements([2, 1]).unwrap();
+        assert_eq!(second.extract_output(), [3, 2]);
+    }
+
+    struct Counting(ValueState<u64>);
+
+    impl KeyedProcessFunction<u64, u64, u64> for Counting {
+        fn open(&mut self, ctx: &mut KeyedRuntimeContext<'_, u64>) -> Result<(), Failure> {
+            self.0 = ctx.value_state("count");
+            Ok(())
+        }
+
+        fn process_element(&mut self, _: u64, ctx: &mut KeyedContext<'_, u64>, out: &mut Collector<'_, u64>) {
+            let count = self.0.get_or_default(ctx);
+            *count += 1;
+            out.collect(*count);
+        }
+    }
 
     #[test]
     fn both_outputs_and_the_end_are_seen() {

@@ -8,6 +8,7 @@
 //! hold by links, and which goes with the last of them; the index names them. The end tells an index with runs ("FST2") from one without.
 
 use std::io::{self, SeekFrom};
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 
@@ -199,6 +200,8 @@ impl Sections for Writer<'_> {
                 self.index.sections.push(SectionEntry { state, group, offset: end - len, len, entries, crc });
             }
         }
+        // A task that has got a record meanwhile, and shares the core, need not wait until this thread's slice of it is over.
+        thread::yield_now();
         Ok(())
     }
 }

@@ -55,7 +55,7 @@ pub use keyed::{Keyed, KeyedType};
 pub(crate) use open_rows::OpenRows;
 pub(crate) use routed::{Routed, Router};
 pub use rows::{Rows, RowsType};
-pub use table::{FrozenTable, KeyedTable, Swept};
+pub use table::{FrozenPiece, FrozenTable, KeyedTable, Swept};
 pub(crate) use table::{Passed, Passing};
 pub use text::Str;
 pub use text_column::TextColumn;

@@ -49,11 +49,11 @@ pub trait Frozen: Send {
         &[]
     }
 
-    /// Writes all of them.
+    /// Writes all of them, and gives up each part as soon as it is written: what is held here, the state copies when it changes.
     ///
     /// # Errors
     /// What the sections refuse, and entries that serde cannot write.
-    fn write(&self, out: &mut dyn Sections) -> Result<(), Failure>;
+    fn write(self: Box<Self>, out: &mut dyn Sections) -> Result<(), Failure>;
 }
 
 /// Takes the entries of one state.
@@ -183,10 +183,10 @@ struct FrozenTables<K, S> {
 }
 
 impl<K: Key, S: Record> Frozen for FrozenTables<K, S> {
-    fn write(&self, out: &mut dyn Sections) -> Result<(), Failure> {
+    fn write(self: Box<Self>, out: &mut dyn Sections) -> Result<(), Failure> {
         let mut groups = Groups::default();
-        for piece in self.tables.iter().flat_map(FrozenTable::pieces) {
-            for (hash, entry) in piece {
+        for piece in self.tables.into_iter().flat_map(FrozenTable::into_pieces) {
+            for (hash, entry) in piece.iter() {
                 groups.add(key_group(hash, self.max_parallelism), entry)?;
             }
             groups.flush(out)?;
@@ -202,10 +202,10 @@ struct FrozenExpiring<K, S> {
 }
 
 impl<K: Key, S: Timed> Frozen for FrozenExpiring<K, S> {
-    fn write(&self, out: &mut dyn Sections) -> Result<(), Failure> {
+    fn write(self: Box<Self>, out: &mut dyn Sections) -> Result<(), Failure> {
         let mut groups = Groups::default();
-        for piece in self.tables.iter().flat_map(FrozenTable::pieces) {
-            for (hash, (key, state)) in piece {
+        for piece in self.tables.into_iter().flat_map(FrozenTable::into_pieces) {
+            for (hash, (key, state)) in piece.iter() {
                 let encode = |bytes: Vec<u8>| {
                     let len = bytes.len();
                     let (alive, mut bytes) = state.encode(self.life, postcard::to_extend(key, bytes)?)?;
@@ -224,7 +224,7 @@ impl<K: Key, S: Timed> Frozen for FrozenExpiring<K, S> {
 struct Grouped<T>(Vec<(u32, T)>);
 
 impl<T: Record> Frozen for Grouped<T> {
-    fn write(&self, out: &mut dyn Sections) -> Result<(), Failure> {
+    fn write(self: Box<Self>, out: &mut dyn Sections) -> Result<(), Failure> {
         let mut groups = Groups::default();
         for (group, entry) in &self.0 {
             groups.add(*group, entry)?;
@@ -236,7 +236,7 @@ impl<T: Record> Frozen for Grouped<T> {
 struct Unkeyed<T>(Vec<T>);
 
 impl<T: Record> Frozen for Unkeyed<T> {
-    fn write(&self, out: &mut dyn Sections) -> Result<(), Failure> {
+    fn write(self: Box<Self>, out: &mut dyn Sections) -> Result<(), Failure> {
         let mut bytes = Vec::new();
         for entry in &self.0 {
             bytes = encoded(entry, bytes)?;

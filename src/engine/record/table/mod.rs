@@ -3,19 +3,21 @@
 //! ```text
 //! hash  │ 63 … 48: home in a segment │ 47 … 0: the segment, by as many of them as there are segments; 47 … 32 are the key group │
 //!                                                              └──────────────── the lowest seven mark the slot ─────────────┘
-//! directory ─► segments of at most 256 KiB, which grow, are copied and given up one by one
+//! directory ─► segments of at most 256 KiB, which grow, are frozen and given up one by one
 //! ```
 //!
 //! Because a segment is chosen by the bits that choose the key group, it holds one group, or a few whole ones and parts of two.
 
 mod counted;
+mod frozen;
+mod part;
 mod residence;
 mod segment;
 mod serialized;
 
-use std::sync::Arc;
-
 use counted::Counted;
+pub use frozen::{FrozenPiece, FrozenTable};
+use part::Part;
 use residence::Removed;
 pub(crate) use residence::{Passed, Passing};
 use segment::{Place, STORED, Segment};
@@ -40,93 +42,6 @@ pub struct KeyedTable<K, S> {
     bytes: usize,
     /// Where entries also lie on disk: those that lie there, and are no more.
     removed: Option<Box<Removed<K>>>,
-}
-
-/// A segment, and how many bits all its keys agree in.
-#[derive(Clone)]
-struct Part<K, S> {
-    depth: u32,
-    /// Without a slot while it is frozen: so whoever finds a key here need not ask, and whoever does not asks on.
-    segment: Segment<K, S>,
-    /// The segment, while it is shared with whoever froze it; copied when it is written to next.
-    frozen: Option<Arc<Segment<K, S>>>,
-}
-
-impl<K: Key, S: Clone> Part<K, S> {
-    fn new(depth: u32, segment: Segment<K, S>) -> Self {
-        Self { depth, segment, frozen: None }
-    }
-
-    /// The segment, frozen or not.
-    #[inline]
-    fn read(&self) -> &Segment<K, S> {
-        self.frozen.as_deref().unwrap_or(&self.segment)
-    }
-
-    /// The segment, to be written to.
-    fn write(&mut self) -> &mut Segment<K, S> {
-        if self.frozen.is_some() {
-            self.thaw();
-        }
-        &mut self.segment
-    }
-
-    /// Looks for a key that `is` the one. The segment may be written to behind it.
-    #[inline]
-    fn find_to_write(&mut self, hash: u64, is: impl Fn(&K) -> bool) -> Place {
-        match self.segment.find_by(hash, &is) {
-            Place::Free(_) if self.frozen.is_some() => {
-                self.thaw();
-                self.segment.find_by(hash, is)
-            }
-            place => place,
-        }
-    }
-
-    #[cold]
-    fn thaw(&mut self) {
-        if let Some(frozen) = self.frozen.take() {
-            self.segment = Arc::unwrap_or_clone(frozen);
-        }
-    }
-
-    fn freeze(&mut self) -> Arc<Segment<K, S>> {
-        let Self { segment, frozen, .. } = self;
-        let frozen = frozen.get_or_insert_with(|| Arc::new(std::mem::replace(segment, Segment::new())));
-        Arc::clone(frozen)
-    }
-
-    fn into_segment(mut self) -> Segment<K, S> {
-        self.thaw();
-        self.segment
-    }
-}
-
-/// What a table held at one moment; the table goes on changing. Freezing costs a pointer a segment; a segment is copied when it is
-/// written to while this holds it.
-#[derive(Debug)]
-pub struct FrozenTable<K, S> {
-    /// Each holds later key groups than the one before, or goes on with its last.
-    segments: Vec<Arc<Segment<K, S>>>,
-    len: usize,
-}
-
-impl<K: Key, S: Clone> FrozenTable<K, S> {
-    /// The entries of a piece after another, with their hashes: a piece holds later key groups than the one before, or goes on with
-    /// its last.
-    pub fn pieces(&self) -> impl Iterator<Item = impl Iterator<Item = (u64, &(K, S))>> {
-        self.segments.iter().map(|segment| segment.iter().map(|entry| (key_hash(&entry.0), entry)))
-    }
-
-    /// Number of keys.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
 }
 
 /// The bits that choose a segment, first ones first.
@@ -158,15 +73,15 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
             return;
         }
         for hash in hashes {
-            self.segments[self.part_of(*hash)].read().prefetch(*hash);
+            self.segments[self.part_of(*hash)].prefetch(*hash);
         }
     }
 
     /// The key and its state, which `new` makes for a key that is new. `hash` is [`key_hash`](super::key_hash) of `key`.
     #[inline]
     pub fn get_or_insert_with(&mut self, hash: u64, key: KeyRef<'_, K>, new: impl FnOnce() -> S) -> (&K, &mut S) {
-        let part = self.part_of(hash);
-        let (key, state) = match self.segments[part].find_to_write(hash, |other| key.matches(other)) {
+        let (part, place) = self.find_to_write(hash, |other| key.matches(other));
+        let (key, state) = match place {
             Place::Found(slot) => self.segments[part].segment.entry_mut(slot),
             Place::Free(slot) => self.insert(part, slot, hash, key.to_owned(), new()),
         };
@@ -183,8 +98,8 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
         start: impl FnOnce(V) -> S,
         add: impl FnOnce(&mut S, V),
     ) -> (&K, &mut S) {
-        let part = self.part_of(hash);
-        let (key, state) = match self.segments[part].find_to_write(hash, |other| key.matches(other)) {
+        let (part, place) = self.find_to_write(hash, |other| key.matches(other));
+        let (key, state) = match place {
             Place::Found(slot) => {
                 let entry = self.segments[part].segment.entry_mut(slot);
                 add(&mut entry.1, value);
@@ -205,8 +120,8 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
         start: impl FnOnce(V) -> S,
         add: impl FnOnce(&mut S, V),
     ) {
-        let part = self.part_of(hash);
-        match self.segments[part].find_to_write(hash, |other| *other == key) {
+        let (part, place) = self.find_to_write(hash, |other| *other == key);
+        match place {
             Place::Found(slot) => add(&mut self.segments[part].segment.entry_mut(slot).1, value),
             Place::Free(slot) => {
                 self.insert(part, slot, hash, key, start(value));
@@ -219,17 +134,47 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
         self.fold_owned(hash, key, state, |state| state, |held, state| *held = state);
     }
 
-    /// Adds a key whose place [`Part::find_to_write`] told, unless its segment has to grow first.
+    /// Looks for a key that `is` the one: its segment, and where in it, or where it would be. The segment may be written to behind it.
+    #[inline]
+    fn find_to_write(&mut self, hash: u64, is: impl Fn(&K) -> bool) -> (usize, Place) {
+        let part = self.part_of(hash);
+        if self.segments[part].is_frozen() {
+            return self.find_frozen(part, hash, is);
+        }
+        (part, self.segments[part].segment.find_by(hash, is))
+    }
+
+    #[cold]
+    fn find_frozen(&mut self, part: usize, hash: u64, is: impl Fn(&K) -> bool) -> (usize, Place) {
+        if !self.segments[part].is_read() {
+            self.thaw(part);
+        } else if self.segments[part].segment.is_full() {
+            self.grow(part);
+        }
+        let part = self.part_of(hash);
+        (part, self.segments[part].bring(hash, is))
+    }
+
+    /// Has all entries of a segment together again.
+    #[cold]
+    fn thaw(&mut self, part: usize) {
+        let before = self.segments[part].bytes();
+        let left = self.segments[part].thaw();
+        self.bytes = self.bytes + self.segments[part].bytes() - before;
+        for (key, state) in left {
+            let hash = key_hash(&key);
+            let (part, slot) = self.room_for(self.part_of(hash), hash);
+            self.segments[part].segment.insert(slot, hash, key, state);
+        }
+    }
+
+    /// Adds a key whose place [`KeyedTable::find_to_write`] told, unless its segment has to grow first.
     #[inline]
     fn insert(&mut self, part: usize, slot: usize, hash: u64, key: K, state: S) -> &mut (K, S) {
         self.len += 1;
         let (mut part, mut slot) = (part, slot);
-        while self.segments[part].segment.is_full() {
-            self.grow(part);
-            part = self.part_of(hash);
-            slot = match self.segments[part].segment.find_by(hash, |_| false) {
-                Place::Free(slot) | Place::Found(slot) => slot,
-            };
+        if self.segments[part].segment.is_full() {
+            (part, slot) = self.room_for(part, hash);
         }
         let was_stored = self.removed.as_mut().is_some_and(|removed| removed.take(hash, &key));
         let segment = &mut self.segments[part].segment;
@@ -241,16 +186,31 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
         segment.insert(slot, hash, key, state)
     }
 
+    /// The segment and the place in it for a key that is new, for which there is room then.
+    #[cold]
+    fn room_for(&mut self, mut part: usize, hash: u64) -> (usize, usize) {
+        while self.segments[part].segment.is_full() {
+            self.grow(part);
+            part = self.part_of(hash);
+        }
+        match self.segments[part].segment.find_by(hash, |_| false) {
+            Place::Free(slot) | Place::Found(slot) => (part, slot),
+        }
+    }
+
     #[cold]
     fn grow(&mut self, part: usize) {
+        let is_frozen = self.segments[part].is_frozen();
         let Part { depth, segment, .. } = &mut self.segments[part];
         if !segment.is_largest() || *depth >= DEPTH_MAX {
             self.bytes -= segment.bytes();
             segment.double();
             self.bytes += segment.bytes();
-            return;
+        } else if is_frozen {
+            self.thaw(part);
+        } else {
+            self.split(part);
         }
-        self.split(part);
     }
 
     /// Divides a segment by the next bit; the half with that bit set becomes a new segment. All keys of a subtask, or of a key group,
@@ -284,39 +244,40 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
 
     /// The state of a key that is there.
     pub fn get(&self, hash: u64, key: KeyRef<'_, K>) -> Option<&S> {
-        let segment = self.segments[self.part_of(hash)].read();
-        match segment.find(hash, key) {
-            Place::Found(slot) => Some(&segment.entry(slot).1),
-            Place::Free(_) => None,
-        }
+        let entry = self.segments[self.part_of(hash)].find(hash, |other| key.matches(other));
+        entry.map(|(_, state)| state)
     }
 
     /// The state of a key that is there, to change.
     pub fn get_mut(&mut self, hash: u64, key: KeyRef<'_, K>) -> Option<&mut S> {
-        let part = self.part_of(hash);
-        // Looked for before it is copied: most keys that are not there are not put there either.
-        match self.segments[part].read().find(hash, key) {
-            Place::Found(slot) => Some(&mut self.segments[part].write().entry_mut(slot).1),
-            Place::Free(_) => None,
+        match self.find_to_write(hash, |other| key.matches(other)) {
+            (part, Place::Found(slot)) => Some(&mut self.segments[part].segment.entry_mut(slot).1),
+            (_, Place::Free(_)) => None,
         }
     }
 
     /// Takes a key out.
     pub fn remove(&mut self, hash: u64, key: KeyRef<'_, K>) -> Option<(K, S)> {
-        let part = self.part_of(hash);
-        match self.segments[part].read().find(hash, key) {
+        let mut part = self.part_of(hash);
+        if self.segments[part].is_frozen() && !self.segments[part].is_read() {
+            self.thaw(part);
+            part = self.part_of(hash);
+        }
+        let part = &mut self.segments[part];
+        let entry = match part.segment.find(hash, key) {
             Place::Found(slot) => {
-                self.len -= 1;
-                let segment = self.segments[part].write();
-                let was_stored = segment.marks(slot) & STORED != 0;
-                let entry = segment.remove(slot);
+                let was_stored = part.segment.marks(slot) & STORED != 0;
+                let entry = part.segment.remove(slot);
                 if let Some(removed) = self.removed.as_mut().filter(|_| was_stored) {
                     removed.add(hash, entry.0.clone());
                 }
-                Some(entry)
+                part.remove_frozen(hash, |other| *other == entry.0);
+                entry
             }
-            Place::Free(_) => None,
-        }
+            Place::Free(_) => part.remove_frozen(hash, |other| key.matches(other))?.clone(),
+        };
+        self.len -= 1;
+        Some(entry)
     }
 
     /// Number of keys.
@@ -337,19 +298,20 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
 
     /// All keys and states, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &S)> {
-        self.segments.iter().flat_map(|part| part.read().iter()).map(|(key, state)| (key, state))
+        self.segments.iter().flat_map(Part::iter).map(|(key, state)| (key, state))
     }
 
     /// All keys and states, to change.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut S)> {
-        self.segments.iter_mut().flat_map(|part| part.write().iter_mut())
+        self.thaw_all();
+        self.segments.iter_mut().flat_map(|part| part.segment.iter_mut())
     }
 
     /// Looks at up to `slots` places for entries from where `swept` stands on. Where an entry `is_due`, `shrink` makes less of it,
     /// and it is taken out if nothing is left. Returns how many of `slots` are left over at the end of the table, where `swept` goes
     /// back to its beginning.
     ///
-    /// What moves meanwhile may be looked at twice, or not until the next time round.
+    /// What moves meanwhile may be looked at twice, or not until the next time round; so what is frozen.
     pub fn sweep(
         &mut self,
         swept: &mut Swept,
@@ -362,16 +324,22 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
                 *swept = Swept::default();
                 return slots;
             };
-            if swept.slot >= part.read().slots() {
+            if part.is_frozen() && !part.is_read() {
+                self.thaw(swept.segment);
+                continue;
+            }
+            if part.is_frozen() || swept.slot >= part.segment.slots() {
+                // What is read elsewhere is looked at the next time round.
+                slots -= usize::from(part.is_frozen());
                 *swept = Swept { segment: swept.segment + 1, slot: 0 };
                 continue;
             }
             slots -= 1;
-            if !part.read().slot(swept.slot).is_some_and(|entry| is_due(&entry.1)) {
+            let segment = &mut part.segment;
+            if !segment.slot(swept.slot).is_some_and(|entry| is_due(&entry.1)) {
                 swept.slot += 1;
                 continue;
             }
-            let segment = part.write();
             if shrink(&mut segment.entry_mut(swept.slot).1) {
                 // Another entry may have moved here: the slot is looked at again.
                 let was_stored = segment.marks(swept.slot) & STORED != 0;
@@ -387,31 +355,18 @@ impl<K: Key, S: Clone> KeyedTable<K, S> {
         0
     }
 
-    /// What the table holds now, to be read while the table changes on.
-    pub fn freeze(&mut self) -> FrozenTable<K, S> {
-        let mut segments = Vec::with_capacity(self.segments.len());
-        let mut last = None;
-        // In the order of the directory, which is that of the key groups.
-        for place in 0..self.directory.len().max(1) {
-            let part = self.directory.get(place).map_or(0, |part| *part as usize);
-            if last != Some(part) && !self.segments[part].read().is_empty() {
-                segments.push(self.segments[part].freeze());
-            }
-            last = Some(part);
-        }
-        FrozenTable { segments, len: self.len }
-    }
-
     /// Takes everything out; the memory stays for what comes.
     pub fn drain(&mut self) -> impl ExactSizeIterator<Item = (K, S)> + '_ {
+        self.thaw_all();
         let left = std::mem::take(&mut self.len);
-        Counted::new(self.segments.iter_mut().flat_map(|part| part.write().drain()), left)
+        Counted::new(self.segments.iter_mut().flat_map(|part| part.segment.drain()), left)
     }
 
     /// Takes everything out, and gives the memory up behind it.
     pub fn take(&mut self) -> impl ExactSizeIterator<Item = (K, S)> + use<K, S> {
+        self.thaw_all();
         let table = std::mem::take(self);
-        Counted::new(table.segments.into_iter().flat_map(|part| part.into_segment().into_entries()), table.len)
+        Counted::new(table.segments.into_iter().flat_map(|part| part.segment.into_entries()), table.len)
     }
 }
 

@@ -257,6 +257,18 @@ impl<K: Key, S> Segment<K, S> {
         (lower, upper)
     }
 
+    /// Takes out the entries of all other slots.
+    pub(super) fn retain_slots(&mut self, stays: impl Fn(usize) -> bool) {
+        let other = Self::with_slots(self.slots.len(), self.marks.is_some());
+        let Self { slots, marks, .. } = std::mem::replace(self, other);
+        let marks = marks.into_iter().flatten().chain(std::iter::repeat(0));
+        for (slot, (entry, marks)) in slots.into_iter().zip(marks).enumerate() {
+            if let Some(entry) = entry.filter(|_| stays(slot)) {
+                self.insert_new(key_hash(&entry.0), marks, entry);
+            }
+        }
+    }
+
     /// Takes out the entries that `goes` says of by their marks, which it may change, and the memory that is not needed then.
     pub(super) fn evict(&mut self, mut goes: impl FnMut(&mut u8) -> bool) -> Vec<(u8, (K, S))> {
         let mut gone = Vec::new();

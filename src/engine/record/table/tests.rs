@@ -44,8 +44,8 @@ fn a_drain_that_is_given_up_leaves_nothing_behind() {
 fn segments_split_and_the_directory_finds_every_key() {
     let table = table_of(0..100_000);
     assert!(table.segments.len() >= 16, "{}", table.segments.len());
-    assert!(table.segments.iter().all(|part| part.read().bytes() <= 256 << 10));
-    assert_eq!(table.bytes, table.segments.iter().map(|part| part.read().bytes()).sum::<usize>());
+    assert!(table.segments.iter().all(|part| part.bytes() <= 256 << 10));
+    assert_eq!(table.bytes, table.segments.iter().map(|part| part.bytes()).sum::<usize>());
     for key in 0..100_000u64 {
         assert_eq!(table.get(key_hash(&key), KeyRef::Value(&key)), Some(&(key + 1)));
     }
@@ -56,7 +56,7 @@ fn segments_split_and_the_directory_finds_every_key() {
 fn a_segment_holds_neighbouring_key_groups() {
     let table = table_of(0..100_000);
     let groups = |part: &Part<u64, u64>| -> std::collections::BTreeSet<u32> {
-        part.read().iter().map(|(key, _)| crate::engine::record::key_group(key_hash(key), 128)).collect()
+        part.iter().map(|(key, _)| crate::engine::record::key_group(key_hash(key), 128)).collect()
     };
     for part in &table.segments {
         let groups = groups(part);
@@ -73,7 +73,7 @@ fn keys_of_one_key_group_cost_no_more_than_others() {
         *table.get_or_insert_with(key_hash(key), KeyRef::Value(key), || 0).1 += key;
     }
     assert!(keys.iter().all(|key| table.get(key_hash(key), KeyRef::Value(key)) == Some(key)));
-    assert_eq!(table.bytes, table.segments.iter().map(|part| part.read().bytes()).sum::<usize>());
+    assert_eq!(table.bytes, table.segments.iter().map(|part| part.bytes()).sum::<usize>());
     assert!(table.bytes() < table_of(0..20_000).bytes() * 3 / 2, "{} bytes", table.bytes());
 }
 
@@ -116,48 +116,114 @@ proptest! {
     }
 
     #[test]
-    fn what_is_frozen_stays_and_the_table_goes_on(
-        ops in proptest::collection::vec((0u8..8, 0u16..400), 0..2000),
-        keep in any::<bool>(),
-    ) {
-        let (mut table, mut map) = (KeyedTable::<u16, u64>::new(), BTreeMap::<u16, u64>::new());
-        let mut frozen: Vec<(FrozenTable<u16, u64>, BTreeMap<u16, u64>)> = Vec::new();
+    fn what_is_frozen_stays_and_the_table_goes_on(ops in proptest::collection::vec((0u8..10, 0u16..400), 0..2000)) {
+        let (mut table, mut map) = (KeyedTable::<u16, Wide>::new(), BTreeMap::<u16, Wide>::new());
+        let mut snapshots: Vec<Reading> = Vec::new();
         for ((op, key), at) in ops.into_iter().zip(0..) {
             let (hash, key_ref) = (key_hash(&key), KeyRef::Value(&key));
             prop_assert_eq!(table.get(hash, key_ref), map.get(&key));
+            let state = [at; WIDTH];
             match op {
-                0 if at % 20 == 0 => {
-                    if !keep {
-                        frozen.clear();
-                    }
-                    frozen.push((table.freeze(), map.clone()));
-                }
+                0 if at % 20 == 0 => snapshots.push(Reading::new(table.freeze(), map.clone())),
                 1 => prop_assert_eq!(table.remove(hash, key_ref), map.remove(&key).map(|state| (key, state))),
-                2 => prop_assert_eq!(table.get_mut(hash, key_ref).map(|state| std::mem::replace(state, at)), {
-                    map.get_mut(&key).map(|state| std::mem::replace(state, at))
-                }),
-                3 => *table.get_or_insert_with(hash, key_ref, || 0).1 = *map.entry(key).insert_entry(at).get(),
+                2 => prop_assert_eq!(
+                    table.get_mut(hash, key_ref).map(|held| std::mem::replace(held, state)),
+                    map.get_mut(&key).map(|held| std::mem::replace(held, state))
+                ),
+                3 => *table.get_or_insert_with(hash, key_ref, || state).1 = *map.entry(key).insert_entry(state).get(),
+                4 if at % 3 == 0 && !snapshots.is_empty() => {
+                    let one = usize::from(key) % snapshots.len();
+                    if !snapshots[one].read_piece() {
+                        snapshots.remove(one).check_whole()?;
+                    }
+                }
+                5 if at % 50 == 0 => drop(snapshots.pop()),
                 _ => {
-                    *map.entry(key).or_default() += at;
-                    table.fold_owned(hash, key, at, |value| value, |state, value| *state += value);
+                    map.insert(key, state);
+                    table.put(hash, key, state);
                 }
             }
             prop_assert_eq!(table.len(), map.len());
+            prop_assert_eq!(table.bytes, table.segments.iter().map(Part::bytes).sum::<usize>());
         }
         prop_assert_eq!(table.iter().map(|(key, state)| (*key, *state)).collect::<BTreeMap<_, _>>(), map.clone());
-        for (frozen, expected) in frozen {
-            prop_assert_eq!(frozen.len(), expected.len());
-            let entries = frozen.pieces().flatten().map(|(_, entry)| *entry).collect::<BTreeMap<_, _>>();
-            prop_assert_eq!(entries, expected);
+        for mut snapshot in snapshots {
+            while snapshot.read_piece() {}
+            snapshot.check_whole()?;
         }
         prop_assert_eq!(table.drain().collect::<BTreeMap<_, _>>(), map);
     }
 }
 
+/// So wide that few hundred states need some segments.
+const WIDTH: usize = 160;
+type Wide = [u64; WIDTH];
+
+/// A snapshot that is read piece by piece.
+struct Reading {
+    pieces: Box<dyn Iterator<Item = FrozenPiece<u16, Wide>>>,
+    read: BTreeMap<u16, Wide>,
+    expected: BTreeMap<u16, Wide>,
+}
+
+impl Reading {
+    fn new(frozen: FrozenTable<u16, Wide>, expected: BTreeMap<u16, Wide>) -> Self {
+        assert_eq!((frozen.len(), frozen.is_empty()), (expected.len(), expected.is_empty()));
+        Self { pieces: Box::new(frozen.into_pieces()), read: BTreeMap::new(), expected }
+    }
+
+    /// Whether there was one.
+    fn read_piece(&mut self) -> bool {
+        let Some(piece) = self.pieces.next() else { return false };
+        self.read.extend(piece.iter().map(|(_, entry)| *entry));
+        true
+    }
+
+    fn check_whole(self) -> Result<(), TestCaseError> {
+        prop_assert_eq!(self.read, self.expected);
+        Ok(())
+    }
+}
+
+#[test]
+fn writing_to_what_is_frozen_copies_entries_and_no_segment() {
+    let mut table = table_of(0..100_000);
+    let (before, segments) = (table.bytes(), table.segments.len());
+    let frozen = table.freeze();
+    assert_eq!(table.bytes(), before);
+    let change = |table: &mut KeyedTable<u64, u64>| {
+        for key in (0..100_000u64).step_by(1000) {
+            *table.get_mut(key_hash(&key), KeyRef::Value(&key)).unwrap() += 1;
+        }
+    };
+    change(&mut table);
+    assert!(table.bytes() - before < 100 * 10 * size_of::<(u64, u64)>(), "{} bytes more", table.bytes() - before);
+    drop(frozen);
+    change(&mut table);
+    assert_eq!((table.bytes(), table.segments.len()), (before, segments));
+    for key in 0..100_000u64 {
+        let expected = if key % 1000 == 0 { key + 3 } else { key + 1 };
+        assert_eq!(table.get(key_hash(&key), KeyRef::Value(&key)), Some(&expected));
+    }
+}
+
+#[test]
+fn many_new_keys_while_frozen_split_segments_as_ever() {
+    let mut table = table_of(0..20_000);
+    let frozen = table.freeze();
+    for key in 20_000..200_000u64 {
+        table.put(key_hash(&key), key, key + 1);
+    }
+    assert_eq!(frozen.into_pieces().map(|piece| piece.iter().count()).sum::<usize>(), 20_000);
+    assert!((0..200_000u64).all(|key| table.get(key_hash(&key), KeyRef::Value(&key)) == Some(&(key + 1))));
+    table.thaw_all();
+    assert!(table.segments.iter().all(|part| part.bytes() <= 256 << 10));
+    assert_eq!((table.len(), table.iter().count()), (200_000, 200_000));
+}
+
 #[test]
 fn a_sweep_goes_round_the_table_in_steps_and_takes_out_what_is_due() {
     let mut table = table_of(0..50_000);
-    let frozen = table.freeze();
     let (mut swept, mut steps) = (Swept::default(), 0);
     // Every third is due, and every ninth goes for good when its state is made less of.
     let due = |state: &u64| state.is_multiple_of(3);
@@ -166,6 +232,10 @@ fn a_sweep_goes_round_the_table_in_steps_and_takes_out_what_is_due() {
         *state += 1;
         gone
     };
+    let frozen = table.freeze();
+    while table.sweep(&mut swept, 1000, due, &mut shrink) == 0 {}
+    assert_eq!((table.len(), frozen.len()), (50_000, 50_000), "what is frozen is passed over");
+    drop(frozen);
     while table.sweep(&mut swept, 1000, due, &mut shrink) == 0 {
         steps += 1;
     }
@@ -176,5 +246,4 @@ fn a_sweep_goes_round_the_table_in_steps_and_takes_out_what_is_due() {
     // What moved may not have been looked at this time.
     while table.sweep(&mut swept, 1000, due, &mut shrink) == 0 {}
     assert_eq!((left.len(), left), (table.len(), expected.collect()));
-    assert_eq!(frozen.pieces().map(Iterator::count).sum::<usize>(), 50_000);
 }

@@ -32,7 +32,7 @@ impl Frozen for FrozenRuns {
         &self.runs
     }
 
-    fn write(&self, out: &mut dyn Sections) -> Result<(), Failure> {
+    fn write(self: Box<Self>, out: &mut dyn Sections) -> Result<(), Failure> {
         write_runs(self.runs.iter(), self.max_parallelism, &*self.keeps, out)
     }
 }
