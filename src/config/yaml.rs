@@ -16,11 +16,11 @@ pub(super) struct Entry {
 /// Reads nested or flat YAML; nested keys are joined with dots, lists with semicolons, and the maps at `map_keys` stay one value
 /// (`k:v,k2:v2`). Empty values are left out.
 pub(super) fn entries(text: &str, is_map_key: impl Fn(&str) -> bool) -> Result<Vec<Entry>, String> {
-    let mut options = Options::default();
+    let mut options = options();
     // YAML 1.2: `off` is a word (a restart strategy's, for example), not false.
     options.strict_booleans = true;
     let root: Option<Spanned<Node>> =
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())?;
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| explain(&error))?;
     let mut entries = Vec::new();
     match root.map(|root| root.value) {
         None | Some(Node::Empty) => {}
@@ -28,6 +28,32 @@ pub(super) fn entries(text: &str, is_map_key: impl Fn(&str) -> bool) -> Result<V
         Some(Node::Scalar(_) | Node::List(_)) => return Err("the file must be a map of keys to values".to_owned()),
     }
     Ok(entries)
+}
+
+/// Maps and lists in one another, at most: whoever reads them recurses, on the stack of a thread that may be small.
+const DEPTH_MAX: usize = 32;
+
+pub(super) fn options() -> Options {
+    serde_saphyr::options! { budget: serde_saphyr::budget! { max_depth: DEPTH_MAX } }
+}
+
+/// What is wrong with a YAML file and where, for who has written it: the parser's own words are for who calls it.
+pub(super) fn explain(error: &serde_saphyr::Error) -> String {
+    let options = serde_saphyr::render_options! {
+        formatter: &serde_saphyr::UserMessageFormatter,
+        snippets: serde_saphyr::SnippetMode::Off,
+    };
+    let text = error.render_with_options(options);
+    let ours = match error.without_snippet() {
+        serde_saphyr::Error::MultipleDocuments { .. } => Some("there is more than one document (---)"),
+        _ if text.contains("breached") => Some("it is nested too deeply, or too large with its aliases"),
+        _ => None,
+    };
+    match (ours, error.location()) {
+        (Some(ours), Some(at)) => format!("{ours} at line {}, column {}", at.line(), at.column()),
+        (Some(ours), None) => ours.to_owned(),
+        (None, _) => text.strip_prefix("error: ").unwrap_or(&text).to_owned(),
+    }
 }
 
 fn flatten(
@@ -147,6 +173,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::fuzz::{corpus, fuzz};
 
     fn flat(text: &str) -> Vec<(String, String, u64)> {
         let entries = entries(text, |key| key == "labels").unwrap();
@@ -176,5 +203,15 @@ mod tests {
         assert!(entries("- a\n- b\n", |_| false).is_err());
         assert!(entries("a: [b\n", |_| false).is_err());
         assert!(entries("a: 1\na: 2\n", |_| false).is_err(), "a key twice");
+    }
+
+    #[test]
+    fn fuzz_configuration() {
+        fuzz("configuration", &corpus("configuration"), |bytes| {
+            let Ok(text) = str::from_utf8(bytes) else { return };
+            let _ = entries(text, |_| false);
+            let _ = crate::config::QueuesConfig::parse(text);
+            let _ = crate::config::Configuration::load(None, Some(text), &[]);
+        });
     }
 }

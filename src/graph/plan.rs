@@ -376,3 +376,21 @@ pub fn operator_id(uid: Option<&str>, index: u32, name: &str) -> OperatorId {
     let bytes = digest.finalize();
     OperatorId(bytes.iter().take(16).fold(0, |id, byte| (id << 8) | u128::from(*byte)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::job_graph::{JobGraph, Settings};
+    use crate::testing::fuzz::{corpus, fuzz};
+
+    #[test]
+    fn fuzz_plans() {
+        fuzz("plan", &corpus("plan"), |bytes| {
+            let Ok(plan) = serde_json::from_slice::<Plan>(bytes) else { return };
+            if plan.validate().is_ok() {
+                let settings = Settings { default_parallelism: 2, chaining: true };
+                let _ = (plan.delivery(), plan.hash(), plan.is_bounded(), JobGraph::new(&plan, settings));
+            }
+        });
+    }
+}

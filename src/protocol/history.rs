@@ -107,6 +107,7 @@ impl JobArchive {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::fuzz::fuzz;
 
     const JOB: JobId = JobId(7);
 
@@ -132,5 +133,18 @@ mod tests {
         assert!(refusal(&of(JobId(8), 1)).contains("is about job"));
         let nested = "[".repeat(100_000);
         assert!(refusal(&format!(r#"{{"version":1,"job":{nested}"#)).contains("cannot be read"), "no stack overflow");
+    }
+
+    #[test]
+    fn fuzz_archives() {
+        let answers = ["/jobs/overview", "/jobs/1/plan"].map(|path| ArchivedAnswer {
+            path: path.to_owned(),
+            json: r#"{"jobs":[{"jid":"1","tasks":{"total":3}}]}"#.to_owned(),
+        });
+        fuzz("archive", &[JobArchive::new(JobId(1), answers.to_vec()).to_json()], |bytes| {
+            if let Ok(archive) = JobArchive::parse(JobId(1), bytes) {
+                let _ = (archive.answer("/jobs/overview"), archive.answer("/jobs/1/plan"));
+            }
+        });
     }
 }

@@ -1,10 +1,18 @@
-//! How often a thread asks for memory: the allocator of unit tests counts.
+//! How often a thread asks for memory, and how much at once: the allocator of unit tests counts.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static LARGEST: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The most that this thread asks for at once while it does something.
+pub(crate) fn largest_of<T>(act: impl FnOnce() -> T) -> (T, usize) {
+    LARGEST.set(0);
+    let done = act();
+    (done, LARGEST.get())
 }
 
 /// How often this thread has asked for memory so far.
@@ -14,9 +22,10 @@ pub(crate) fn of_this_thread() -> u64 {
 
 struct Counting;
 
-fn count() {
+fn count(bytes: usize) {
     // A thread that is ending has nobody to tell.
     let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+    let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(bytes)));
 }
 
 #[expect(unsafe_code, reason = "a global allocator cannot be had without")]
@@ -24,19 +33,19 @@ fn count() {
 // memory to be made and has no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size());
         // SAFETY: the caller's promise is the system's condition.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size());
         // SAFETY: the caller's promise is the system's condition.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
+        count(size);
         // SAFETY: the caller's promise is the system's condition.
         unsafe { System.realloc(memory, layout, size) }
     }

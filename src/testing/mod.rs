@@ -7,6 +7,8 @@
 pub(crate) mod allocations;
 #[cfg(test)]
 mod dataflow_model;
+#[cfg(test)]
+pub(crate) mod fuzz;
 mod harness;
 pub mod scheduling;
 pub mod simulation;

@@ -155,7 +155,10 @@ pub fn nearest(key: &str) -> Option<&'static str> {
 fn nearest_within(key: &str, distance_max: usize) -> Option<&'static str> {
     let candidates =
         all().flat_map(|option| option.aliases.iter().chain([&option.key]).map(move |name| (*name, option.key)));
+    // So many letters have to go or come at least; this alone tells a text of a thousand letters from all keys.
+    let letters = key.chars().count();
     candidates
+        .filter(|(name, _)| name.len().abs_diff(letters) <= distance_max)
         .map(|(name, key_of)| (distance(key, name), key_of))
         .filter(|(distance, _)| *distance <= distance_max)
         .min()

@@ -248,8 +248,8 @@ impl QueuesConfig {
     /// assert!(error.contains("the shares of root.etl, root.web add up to 90%"), "{error}");
     /// ```
     pub fn parse(text: &str) -> Result<Self, InvalidQueues> {
-        let config: Self =
-            serde_saphyr::from_str(text).map_err(|error| InvalidQueues { problems: vec![error.to_string()] })?;
+        let config: Self = serde_saphyr::from_str_with_options(text, super::yaml::options())
+            .map_err(|error| InvalidQueues { problems: vec![super::yaml::explain(&error)] })?;
         let problems = check::problems(&config);
         if problems.is_empty() { Ok(config) } else { Err(InvalidQueues { problems }) }
     }

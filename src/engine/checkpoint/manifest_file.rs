@@ -116,6 +116,7 @@ mod tests {
     use super::*;
     use crate::engine::checkpoint::OperatorState;
     use crate::ids::{CheckpointId, JobId, OperatorId};
+    use crate::testing::fuzz::fuzz;
     use crate::time::Now;
 
     fn manifest(directory: &Path) -> Manifest {
@@ -187,5 +188,30 @@ mod tests {
             fs::write(&path, &damaged).unwrap();
             assert!(read_manifest(&path.to_string_lossy()).unwrap_err().message.contains("manifest"), "byte {at}");
         }
+    }
+
+    #[test]
+    fn fuzz_manifests() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("chk-3");
+        let golden = [1, 2].map(|version| {
+            let path = format!("{}/tests/golden/checkpoint-{version}/_metadata", env!("CARGO_MANIFEST_DIR"));
+            fs::read(path).unwrap()
+        });
+        fs::create_dir(&place).unwrap();
+        let read = |bytes: &[u8]| {
+            fs::write(place.join(MANIFEST_NAME), bytes).unwrap();
+            if let Ok(manifest) = read_manifest(&place.to_string_lossy()) {
+                let _ = check_files(&manifest);
+            }
+        };
+        fuzz("manifest", &golden, |bytes| {
+            read(bytes);
+            // As if the checksum had been made over what stands there.
+            let Some(at) = bytes.iter().position(|byte| *byte == b'\n') else { return };
+            let json = bytes[at + 1..].trim_ascii_end();
+            let head = format!("{HEAD} {MANIFEST_VERSION} {:08x}\n", crc32c::crc32c(json));
+            read(&[head.as_bytes(), json, b"\n"].concat());
+        });
     }
 }

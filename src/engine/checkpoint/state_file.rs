@@ -295,6 +295,7 @@ mod tests {
     use crate::engine::record::{KeyedTable, key_group, key_hash};
     use crate::engine::state::Restore;
     use crate::graph::task::RestoredFile;
+    use crate::testing::fuzz::fuzz;
     use crate::time::Now;
 
     const OPERATOR: OperatorId = OperatorId(7);
@@ -393,5 +394,31 @@ mod tests {
         }
         std::fs::remove_file(&file.path).unwrap();
         assert!(read(&file, 0..128).unwrap_err().message.starts_with("cannot read the checkpoint's file"));
+    }
+
+    #[test]
+    fn fuzz_state_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = write(directory.path(), &mut counts(20));
+        let whole = std::fs::read(&file.path).unwrap();
+        let read = |bytes: &[u8]| {
+            std::fs::write(&file.path, bytes).unwrap();
+            let _ = open(&file, 0..128).and_then(|mut states| {
+                let mut operator = states.operator(OPERATOR, true, Now(0));
+                operator
+                    .visit("count", &mut |section| section.each_keyed(128, |(key, _): &(u64, u64)| key, |_, _| ()))?;
+                operator.visit("rules", &mut |_| Ok(()))
+            });
+        };
+        fuzz("state-file", &[whole], |bytes| {
+            read(bytes);
+            let Some(start) = bytes.len().checked_sub(FOOTER_BYTES as usize) else { return };
+            let (offset, len) = (number(&bytes[start..start + 8]), number(&bytes[start + 8..start + 16]));
+            let Some(end) = offset.checked_add(len).filter(|end| *end <= start as u64) else { return };
+            let mut mended = bytes.to_vec();
+            let crc = crc32c::crc32c(&bytes[offset as usize..end as usize]);
+            mended[start + 16..start + 20].copy_from_slice(&crc.to_le_bytes());
+            read(&mended);
+        });
     }
 }

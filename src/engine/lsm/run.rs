@@ -381,3 +381,45 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
 pub(super) fn unwritable(path: &Path, error: &io::Error) -> Failure {
     Failure::transient(format!("cannot write the state's file {}: {}", path.display(), io_cause(error)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::writer::RunWriter;
+    use super::*;
+    use crate::testing::fuzz::fuzz;
+
+    #[test]
+    fn fuzz_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run");
+        let mut writer = RunWriter::create(&path, 40).unwrap();
+        for order in 0..40_u64 {
+            let (key, value) = (order.to_le_bytes(), [7; 50]);
+            writer.push(Entry { order, key: &key, value: (order % 5 != 0).then_some(&value[..]) }).unwrap();
+        }
+        drop(writer.finish().unwrap().put_at(&dir.path().join("kept")));
+        let whole = std::fs::read(dir.path().join("kept")).or_else(|_| std::fs::read(&path)).unwrap();
+        let path = dir.path().join("changed");
+        let read = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            let Ok(run) = Run::open(&path, false) else { return };
+            let _ =
+                (run.entries(), run.range(), run.may_have(3), run.find(3, &3_u64.to_le_bytes(), &mut Probe::default()));
+            let Ok(mut cursor) = run.cursor() else { return };
+            while cursor.entry().is_some() && cursor.advance().is_ok() {}
+        };
+        fuzz("run", &[whole], |bytes| {
+            read(bytes);
+            let Some(end) = bytes.len().checked_sub(FOOTER_BYTES) else { return };
+            let number = |at: usize| u64::from_le_bytes(*bytes[end + at..].first_chunk().unwrap());
+            let numbers = number(0).checked_mul(2).and_then(|numbers| numbers.checked_add(number(8))?.checked_add(3));
+            let Some(len) = numbers.and_then(|numbers| numbers.checked_mul(8)).filter(|len| *len <= end as u64) else {
+                return;
+            };
+            let mut mended = bytes.to_vec();
+            let crc = crc32c::crc32c(&bytes[end - len as usize..end]);
+            mended[end + 16..end + 20].copy_from_slice(&crc.to_le_bytes());
+            read(&mended);
+        });
+    }
+}

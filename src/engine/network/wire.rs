@@ -163,6 +163,7 @@ async fn read_payload(reader: &mut (impl AsyncRead + Unpin), len: usize) -> io::
 mod tests {
     use super::*;
     use crate::engine::record::{BatchType, Rows, RowsType};
+    use crate::testing::fuzz::fuzz;
 
     #[tokio::test]
     async fn frames_are_read_as_written() {
@@ -189,5 +190,25 @@ mod tests {
         }
         assert!(read(&mut &b"GET / HTTP/1.1\r\n"[..]).await.is_err());
         assert!(read(&mut &header(1, Kind::Data, u32::MAX)[..]).await.is_err());
+    }
+
+    #[test]
+    fn fuzz_frames_of_the_exchange() {
+        let barrier = Barrier::default();
+        let words = Rows::new(vec![("a".to_owned(), 1_u64), ("bc".to_owned(), 2)]);
+        let corpus = [
+            data(7, &Rows::new(vec![1u64, 2, 3])).unwrap(),
+            data(1, &words).unwrap(),
+            [watermark(8, EventTime(-5)), small(9, Kind::End, &[]), super::barrier(1, &barrier)].concat(),
+        ];
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        fuzz("exchange", &corpus, |bytes| {
+            let mut reader = bytes;
+            while let Ok(Some(frame)) = runtime.block_on(read(&mut reader)) {
+                let _ = (frame.barrier(), frame.number(), postcard::from_bytes::<Open>(&frame.payload));
+                let _ = RowsType::<u64>::new().decode(&frame.payload);
+                let _ = RowsType::<(String, u64)>::new().decode(&frame.payload);
+            }
+        });
     }
 }

@@ -10,6 +10,7 @@ use crate::protocol::node::StartContainer;
 use crate::protocol::tokens::{CONTAINER_TOKEN, ContainerTokenIdentifier};
 use crate::resource::Resource;
 use crate::rpc::token::{SigningKey, Token};
+use crate::testing::fuzz::fuzz;
 
 const RM: u64 = 1_760_000_000_000;
 const GRACE: Duration = Duration::from_millis(250);
@@ -402,4 +403,31 @@ fn a_restarted_node_goes_on_with_what_lives_and_reports_what_died() {
     assert_eq!(node.core.processes(), [(container(1), process(10))]);
     assert_eq!(node.core.application_ids(), [application(1)]);
     assert_eq!(node.refusal(|it| it.container = container(4)), Refused::StartedBefore { container: container(4) });
+}
+
+#[test]
+fn fuzz_stores_of_a_node_manager() {
+    let mut node = Node::new();
+    let mut records = Vec::new();
+    node.start(1, &[("a", file('a'))]);
+    for effects in [node.start(2, &[]), node.start(3, &[])] {
+        records.extend(effects.into_iter().filter_map(|effect| match effect {
+            Effect::Persist(record) => Some(serde_json::to_vec(&record).unwrap()),
+            _ => None,
+        }));
+    }
+    assert!(!records.is_empty());
+    fuzz("node-manager-store", &[records.join(&b'\n')], |bytes| {
+        let lines = bytes.split(|byte| *byte == b'\n');
+        let records = lines.filter_map(|line| serde_json::from_slice::<ContainerRecord>(line).ok());
+        let ended = || Found::Ended(Exit { cause: ExitCause::Completed { code: 0 }, diagnostics: String::new() });
+        let found = records.zip(0..).map(|(record, number)| match number % 2 {
+            0 => (record, Found::Alive(process(number))),
+            _ => (record, ended()),
+        });
+        let mut core = Core::new(NodeId::new("n1", 8042), Policy { kill_grace: GRACE });
+        core.recover(found.collect(), Vec::new(), Now(1_000), &mut Vec::new());
+        let _ = core.apply(Event::Wake, Now(100_000), &mut Vec::new());
+        let _ = (core.statuses(), core.application_ids());
+    });
 }

@@ -311,6 +311,7 @@ impl From<&LocalResource> for LocalResourceEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::fuzz::{corpus, fuzz};
 
     const FROM_A_CLIENT: &str = r#"{
         "application-id": "application_1404203615263_0001", "application-name": "test", "queue": "default", "priority": 3,
@@ -355,5 +356,14 @@ mod tests {
         let entry = LocalResourceEntry { kind: Some("PATTERN".to_owned()), ..Default::default() };
         pattern.am_container_spec.local_resources.0.insert("x".to_owned(), entry);
         assert!(pattern.into_submission("a").unwrap_err().to_string().contains("PATTERN"));
+    }
+
+    #[test]
+    fn fuzz_submissions() {
+        fuzz("submission", &corpus("submission"), |bytes| {
+            if let Ok(context) = serde_json::from_slice::<SubmissionContext>(bytes) {
+                drop(context.into_submission("alice"));
+            }
+        });
     }
 }

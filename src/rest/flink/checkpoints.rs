@@ -240,3 +240,26 @@ async fn checkpoint_progress(
 fn in_progress() -> serde_json::Value {
     json!({ "status": { "id": "IN_PROGRESS" }, "operation": null })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::fuzz::fuzz;
+
+    #[test]
+    fn fuzz_requests_for_checkpoints() {
+        let id = "0123456789abcdef0123456789abcdef";
+        let corpus = [
+            format!(r#"{{"checkpointType":"FULL","triggerId":"{id}"}}"#),
+            format!(r#"{{"target-directory":"/savepoints","cancel-job":false,"triggerId":"{id}"}}"#),
+            format!(r#"{{"targetDirectory":"/savepoints","drain":true,"triggerId":"{id}"}}"#),
+            String::new(),
+        ];
+        fuzz("checkpoint-requests", &corpus.map(String::into_bytes), |bytes| {
+            let bytes = Bytes::copy_from_slice(bytes);
+            let _ = body_of::<TriggerCheckpoint>(&bytes);
+            let _ = body_of::<TriggerSavepoint>(&bytes);
+            let _ = body_of::<Stop>(&bytes);
+        });
+    }
+}

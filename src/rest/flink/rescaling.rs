@@ -51,14 +51,18 @@ async fn requirements(State(handle): State<Handle>, Path(job): Path<String>) -> 
 }
 
 async fn require(State(handle): State<Handle>, Path(job): Path<String>, Content(body): Content) -> Result {
+    let wanted = wanted(&body)?;
+    handle.rescale(parse(&job)?, wanted).await.map_err(refused)?;
+    Ok(Answer::ok(json!({})))
+}
+
+fn wanted(body: &[u8]) -> Result<Requirements> {
     let wanted: BTreeMap<VertexId, OfVertex> =
-        serde_json::from_slice(&body).map_err(|error| Refusal::bad_request(error.to_string()))?;
+        serde_json::from_slice(body).map_err(|error| Refusal::bad_request(error.to_string()))?;
     let of_vertex = |(id, OfVertex { parallelism: FlinkBounds { lower_bound, upper_bound } })| {
         (id, Bounds { lower: lower_bound, upper: upper_bound })
     };
-    let wanted: Requirements = wanted.into_iter().map(of_vertex).collect();
-    handle.rescale(parse(&job)?, wanted).await.map_err(refused)?;
-    Ok(Answer::ok(json!({})))
+    Ok(wanted.into_iter().map(of_vertex).collect())
 }
 
 /// Extension: with `behind` and `wait_ms`, once a change with a higher number has ended or waits for slots, or the wait is over.
@@ -86,5 +90,30 @@ async fn history(State(handle): State<Handle>, Path(job): Path<String>, Query(wa
             return Ok(Answer::ok(view));
         }
         handle.watch(parse(&job)?, version, deadline.remaining()).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{JOB, core};
+    use super::*;
+    use crate::jobmanager::event::Event;
+    use crate::testing::fuzz::fuzz;
+    use crate::time::Now;
+
+    #[test]
+    fn fuzz_requirements() {
+        let of = |core: &crate::jobmanager::core::Core| {
+            let requirements = core.job(JOB).and_then(|job| job.master()).map(|master| master.requirements()).unwrap();
+            let of_vertex = |(id, Bounds { lower, upper }): (VertexId, Bounds)| {
+                (id.to_string(), json!({ "parallelism": { "lowerBound": lower, "upperBound": upper } }))
+            };
+            Value::Object(requirements.into_iter().map(of_vertex).collect()).to_string().into_bytes()
+        };
+        fuzz("requirements", &[of(&core())], |bytes| {
+            let Ok(requirements) = wanted(bytes) else { return };
+            // Taken or refused by a job that runs.
+            let _ = core().apply(Event::Rescale { job: JOB, requirements }, Now(9_000), &mut Vec::new());
+        });
     }
 }

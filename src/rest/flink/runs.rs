@@ -198,6 +198,8 @@ fn words(line: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Configuration;
+    use crate::testing::fuzz::fuzz;
 
     #[test]
     fn the_body_outranks_the_query_and_empty_counts_as_absent() {
@@ -231,5 +233,22 @@ mod tests {
         let found = configuration(br#"{"savepointPath":"/sp/1","allowNonRestoredState":"true"}"#, "");
         assert_eq!(found["execution.state-recovery.path"], "/sp/1");
         assert_eq!(found["execution.state-recovery.ignore-unclaimed-state"], "true");
+    }
+
+    #[test]
+    fn fuzz_requests_for_runs() {
+        let corpus = [
+            r#"{"entryClass":"a","programArgsList":["--input","a b"],"parallelism":4,"savepointPath":"/s","allowNonRestoredState":true}"#,
+            r#"{"programArgs":"--name 'a b' \"c\"","jobId":"0123456789abcdef0123456789abcdef","flinkConfiguration":{"a":"b"},"files":{"x":"y"}}"#,
+            "",
+        ];
+        fuzz("runs", &corpus.map(|text| text.as_bytes().to_vec()), |bytes| {
+            let Ok(request) = RunRequest::new(bytes, BTreeMap::new()) else { return };
+            let _ = request.arguments();
+            let mut configuration = request.map("flinkConfiguration").unwrap_or_default();
+            request.recovery(&mut configuration);
+            let _ = Configuration::new().with_submitted(&configuration);
+            let _ = (request.map("files"), request.map("environment"), request.text("jobId", "jobId"));
+        });
     }
 }

@@ -2,12 +2,12 @@
 
 use std::io;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut, Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
-use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
+use tokio_util::codec::{Decoder, FramedRead, FramedWrite, LengthDelimitedCodec};
 
 use super::Refusal;
 use super::pump::End;
@@ -17,6 +17,8 @@ use crate::rpc::io_cause;
 pub const PROTOCOL_VERSION: u32 = 1;
 
 const FRAME_BYTES_MAX: usize = 16 << 20;
+/// Of the length before a frame.
+const LENGTH_BYTES: usize = 4;
 
 /// The first frame, from the client.
 #[derive(Serialize, Deserialize)]
@@ -102,7 +104,30 @@ fn put_frame(out: &mut BytesMut, fill: impl FnOnce(&mut BytesMut)) {
 /// The largest encoded message; leaves room for the frame around it.
 pub(super) const MESSAGE_BYTES_MAX: usize = FRAME_BYTES_MAX - 128;
 
-pub(super) type Reader<T> = FramedRead<ReadHalf<T>, LengthDelimitedCodec>;
+pub(super) type Reader<T> = FramedRead<ReadHalf<T>, Lengths>;
+
+/// Takes frames apart. Unlike tokio's own it sets no memory aside for what a length announces: peers announce before they have shown who
+/// they are.
+pub(super) struct Lengths;
+
+impl Decoder for Lengths {
+    type Item = BytesMut;
+    type Error = io::Error;
+
+    fn decode(&mut self, bytes: &mut BytesMut) -> io::Result<Option<BytesMut>> {
+        let Some(length) = bytes.first_chunk().map(|length| u32::from_be_bytes(*length) as usize) else {
+            return Ok(None);
+        };
+        if length > FRAME_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame is longer than allowed"));
+        }
+        if bytes.len() < LENGTH_BYTES + length {
+            return Ok(None); // The buffer grows with what comes.
+        }
+        bytes.advance(LENGTH_BYTES);
+        Ok(Some(bytes.split_to(length)))
+    }
+}
 
 /// Both directions of an upgraded connection.
 pub(super) struct Connection<T> {
@@ -113,7 +138,7 @@ pub(super) struct Connection<T> {
 impl<T: AsyncRead + AsyncWrite> Connection<T> {
     pub(super) fn new(io: T) -> Self {
         let (reader, writer) = tokio::io::split(io);
-        Self { reader: FramedRead::new(reader, codec()), writer }
+        Self { reader: FramedRead::new(reader, Lengths), writer }
     }
 
     /// Sends an encoded opening or reply.
@@ -145,4 +170,32 @@ pub(super) fn encode<M: Serialize>(message: &M, what: &str) -> Result<Vec<u8>, R
 pub(super) fn decode<M: DeserializeOwned>(json: &[u8], what: &str) -> Result<M, Refusal> {
     serde_json::from_slice(json)
         .map_err(|error| Refusal::new(Refusal::MALFORMED, format!("{what} not understood: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::node::{ToNode, ToResourceManager};
+    use crate::testing::fuzz::fuzz;
+
+    #[test]
+    fn fuzz_frames_of_a_link() {
+        let mut frames = BytesMut::new();
+        put_heartbeat(&mut frames, 3);
+        put_message(&mut frames, 4, 5, br#"{"heartbeat":{"seq":1}}"#);
+        put_end(&mut frames, 6, &Refusal::new(Refusal::MALFORMED, "why"));
+        let opening = br#"{"protocol_version":1,"speaker":"n1","session":7,"last_received_seq":0,"hello":{"a":[1,2]}}"#;
+        let mut first = BytesMut::new();
+        put_frame(&mut first, |out| out.put_slice(opening));
+        fuzz("link", &[frames.to_vec(), first.to_vec(), opening.to_vec()], |bytes| {
+            let mut left = BytesMut::from(bytes);
+            while let Ok(Some(frame)) = Lengths.decode(&mut left) {
+                let _ = decode::<OpeningVersion>(&frame, "the opening");
+                let _ = decode::<Opening<serde_json::Value>>(&frame, "the opening");
+                let _ = decode::<Reply<serde_json::Value>>(&frame, "the reply");
+                let _ = decode::<Frame<ToResourceManager>>(&frame, "a frame");
+                let _ = decode::<Frame<ToNode>>(&frame, "a frame");
+            }
+        });
+    }
 }

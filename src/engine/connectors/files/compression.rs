@@ -106,6 +106,8 @@ impl<R: BufRead> ZstdFrames<R> {
     /// Begins the next frame; false at the end of the file.
     fn next_frame(&mut self) -> io::Result<bool> {
         while !self.packed.fill_buf()?.is_empty() {
+            // One that is used again reserves all that the header claims; a new one takes memory as content comes.
+            self.decoder = FrameDecoder::new();
             match self.decoder.reset(&mut self.packed) {
                 Ok(()) => return Ok(true),
                 Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
@@ -162,7 +164,12 @@ fn corrupt(error: &FrameDecoderError) -> io::Error {
         }
         cause = present.source();
     }
-    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+    let cause = match error {
+        // Its own words are those of a programmer's debugger.
+        FrameDecoderError::ReadFrameHeaderError(_) => "invalid zstd header".to_owned(),
+        error => error.to_string(),
+    };
+    io::Error::new(io::ErrorKind::InvalidData, cause)
 }
 
 #[cfg(test)]
@@ -172,6 +179,7 @@ pub(super) mod tests {
     use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
     use super::*;
+    use crate::testing::{allocations, fuzz};
 
     pub(in super::super) fn packed(content: &[u8], compression: Compression) -> Vec<u8> {
         match compression {
@@ -185,12 +193,16 @@ pub(super) mod tests {
         }
     }
 
-    fn content(bytes: &[u8], compression: Compression) -> io::Result<Vec<u8>> {
+    fn opened(bytes: &[u8], compression: Compression) -> Content {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         io::Seek::rewind(&mut file).unwrap();
+        Content::of(file, compression, bytes.len() as u64)
+    }
+
+    fn content(bytes: &[u8], compression: Compression) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
-        Content::of(file, compression, bytes.len() as u64).read_to_end(&mut content).map(|_| content)
+        opened(bytes, compression).read_to_end(&mut content).map(|_| content)
     }
 
     fn text() -> Vec<u8> {
@@ -256,5 +268,32 @@ pub(super) mod tests {
             }
             assert!(refused > good.len() - 20, "{refused} of {}", good.len());
         }
+    }
+
+    #[test]
+    fn fuzz_compressed_files() {
+        /// What a decoder has to keep of what it has read, as the format says.
+        const ZSTD_WINDOW_BYTES: usize = 8 << 20;
+        for (name, compression, window_bytes) in
+            [("gzip", Compression::Gzip, 0), ("zstd", Compression::Zstd, 2 * ZSTD_WINDOW_BYTES)]
+        {
+            let mut corpus = vec![packed(&text()[..3000], compression), packed(b"a", compression)];
+            corpus.push(corpus.concat());
+            corpus.extend(fuzz::corpus(name));
+            fuzz::fuzz_with_buffer(name, &corpus, window_bytes, |bytes| {
+                // A few bytes may stand for many: they are not kept.
+                drop(io::copy(&mut opened(bytes, compression), &mut io::sink()));
+            });
+        }
+    }
+
+    #[test]
+    fn a_header_that_claims_much_is_given_no_memory() {
+        // A frame of one raw block with a window of 8 MiB, twice.
+        let frame = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 13 << 3, 0x19, 0, 0][..], b"abc"].concat();
+        let twice = frame.repeat(2);
+        let (read, largest) = allocations::largest_of(|| content(&twice, Compression::Zstd));
+        assert_eq!(read.unwrap(), b"abcabc");
+        assert!(largest < 1 << 20, "{largest} bytes");
     }
 }

@@ -5,6 +5,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::*;
+use crate::testing::fuzz::fuzz;
 
 fn read(message: &str) -> Result<Vec<(String, u64)>, String> {
     let mut records = Vec::new();
@@ -250,4 +251,31 @@ proptest! {
         let read = from_json::<serde_json::Value>(&bytes).map_err(|_| ());
         assert_eq!(read, serde_json::from_slice(&bytes).map_err(|_| ()));
     }
+}
+
+#[test]
+fn fuzz_lines_of_json() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Inner {
+        name: String,
+        price: f64,
+        tags: Vec<Option<i64>>,
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Event {
+        Bid { auction: u64, inner: Inner },
+        Other(Box<Inner>),
+    }
+    let lines = [
+        r#"{"Bid":{"auction":7,"inner":{"name":"a\u00e9\n","price":-1.5e3,"tags":[1,null,-9]}}}"#,
+        r#"{"Other":{"tags":[],"price":0,"name":"","more":{"a":[{"b":null}]}}}"#,
+    ];
+    fuzz("json", &lines.map(|line| line.as_bytes().to_vec()), |line| {
+        let ours = from_json::<Event>(line);
+        let theirs = serde_json::from_slice::<Event>(line);
+        assert_eq!(ours.is_ok(), theirs.is_ok(), "serde_json says {theirs:?}, and we {}", ours.is_ok());
+        if let (Ok(ours), Ok(theirs)) = (ours, theirs) {
+            assert_eq!(ours, theirs);
+        }
+    });
 }

@@ -32,10 +32,10 @@ use crate::protocol::worker;
 use crate::rpc::http::Server;
 use crate::time::Now;
 
-const JOB: JobId = JobId(7);
+pub(super) const JOB: JobId = JobId(7);
 
 /// A JobManager with one TaskManager and one running job, and one that could not be planned.
-fn core() -> Core {
+pub(super) fn core() -> Core {
     core_of(2)
 }
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::storage::meta::MemoryStore;
+use crate::testing::fuzz::{directory, fuzz};
 
 /// Opens a store that nobody has open. A test that starts a process has, for a moment, a copy of this process with all its locks.
 fn open(dir: &Path) -> Opened {
@@ -239,4 +240,25 @@ proptest! {
             prop_assert_eq!(store.list("").unwrap(), model.list("").unwrap());
         }
     }
+}
+
+#[test]
+fn fuzz_logs() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = LogStore::open(dir.path()).unwrap().store;
+    for number in 0..8 {
+        store.apply(&[Operation::put(format!("apps/{}", number % 3), vec![number; 40])]).unwrap();
+    }
+    store.apply(&[Operation::delete("apps/1")]).unwrap();
+    store.flush().unwrap();
+    drop(store);
+    let whole = std::fs::read(dir.path().join(LOG)).unwrap();
+    fuzz("log", &[whole], |bytes| {
+        // One that is rebuilt waits for its disk a dozen times.
+        let dir = directory();
+        std::fs::write(dir.path().join(LOG), bytes).unwrap();
+        if let Ok(opened) = LogStore::open(dir.path()) {
+            let _ = opened.store.list("apps/");
+        }
+    });
 }
