@@ -17,6 +17,7 @@ use super::security::Security;
 use super::session::Session;
 use super::simulate::SimulateVerb;
 use super::top::Top;
+use super::values::{PARALLELISM_MAX, authority, number};
 use crate::ids::{ApplicationId, JobId};
 
 /// flott runs batch and streaming jobs on machines that its resource manager hands out.
@@ -118,7 +119,7 @@ pub(super) struct Cluster {
     #[arg(short = 't', long, value_name = "TARGET", visible_alias = "executor")]
     pub(super) target: Option<String>,
     /// Address of a standalone job manager, host:port
-    #[arg(short = 'm', long, value_name = "HOST:PORT", alias = "job-manager")]
+    #[arg(short = 'm', long, value_name = "HOST:PORT", alias = "job-manager", value_parser = authority)]
     pub(super) jobmanager: Option<String>,
 }
 
@@ -151,7 +152,7 @@ pub(super) struct Run {
     #[arg(short, long)]
     pub(super) detached: bool,
     /// Parallelism of operators that set none themselves
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32768))]
+    #[arg(short, long, value_name = "N", value_parser = number::<u32>(1..=PARALLELISM_MAX))]
     pub(super) parallelism: Option<u32>,
     /// Start from this savepoint or checkpoint: its directory, or its _metadata
     #[arg(short = 's', long = "fromSavepoint", visible_alias = "from-savepoint", value_name = "PATH")]
@@ -274,7 +275,7 @@ pub(super) enum SavepointVerb {
         /// Its directory, or its _metadata
         path: String,
         /// How many entries of each state to show
-        #[arg(long, value_name = "N", default_value_t = 3)]
+        #[arg(long, value_name = "N", default_value_t = 3, value_parser = number::<usize>(0..=10_000))]
         samples: usize,
         #[command(flatten)]
         output: Output,
@@ -324,6 +325,7 @@ pub(super) enum AppVerb {
         #[command(flatten)]
         choice: AppChoice,
         /// Larger numbers are served first
+        #[arg(value_parser = number::<u32>(0..=u64::from(u32::MAX)))]
         priority: u32,
     },
     /// End an application and its containers
@@ -393,10 +395,10 @@ pub(super) struct Simulate {
     #[command(subcommand)]
     pub(super) verb: Option<SimulateVerb>,
     /// Seed of everything that happens; the same seed gives the same trace
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = number::<u64>(0..=u64::MAX))]
     pub(super) seed: u64,
     /// How many seeds to run, counting up from --seed; only failures are printed when more than one
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = number::<u64>(1..=u64::MAX))]
     pub(super) seeds: u64,
     /// Do not print the trace
     #[arg(long)]

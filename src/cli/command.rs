@@ -16,6 +16,7 @@ use super::block_on;
 use super::output::{say, write};
 use super::progress::ProgressLine;
 use super::run::{interrupted, recorded_environment, user};
+use super::values::{memory, number};
 use crate::application_master::{Error as MasterError, Identity};
 use crate::client::{CommandOptions, Progress, ResourceManager, SubmitError, Written, follow_command, submit_command};
 use crate::ids::{ApplicationId, ContainerId};
@@ -49,13 +50,13 @@ pub(super) struct RunCommand {
     #[arg(short, long, value_name = "QUEUE")]
     queue: Option<String>,
     /// Run it in so many containers side by side, each with its number in FLOTT_TASK_INDEX
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", value_parser = number::<u32>(1..=100_000))]
     containers: Option<u32>,
     /// Memory of each run, e.g. 512m
-    #[arg(long, value_name = "SIZE", default_value = "256m")]
+    #[arg(long, value_name = "SIZE", default_value = "256m", value_parser = memory(MemorySize::from_mebibytes(1)))]
     memory: MemorySize,
     /// Virtual cores of each run
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = number::<u32>(1..=u64::from(u32::MAX)))]
     vcores: u32,
     /// Files the command finds in its working directory, separated by commas
     #[arg(long, value_name = "FILE", value_delimiter = ',')]

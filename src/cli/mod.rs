@@ -19,6 +19,7 @@ mod explain;
 mod flink_words;
 mod info;
 mod jobs;
+mod local;
 mod logs;
 mod nodes;
 mod output;
@@ -33,6 +34,7 @@ mod session;
 mod settings;
 mod simulate;
 mod top;
+mod values;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

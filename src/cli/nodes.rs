@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -105,10 +105,18 @@ pub(super) fn node(options: Node) -> anyhow::Result<ExitCode> {
             let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
             let nodes: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+            if let Some(wrong) = nodes.iter().find(|node| !names_a_node(node)) {
+                bail!("`{wrong}` names no node ({}); write HOST or HOST:PORT, one a line", file.display());
+            }
             exclude(&asked, &json!({ "replace": nodes, "graceSeconds": grace.grace.as_secs() }))
         }
     }?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn names_a_node(text: &str) -> bool {
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, "0"));
+    !host.is_empty() && port.parse::<u16>().is_ok() && !host.contains([':', ' ', '\t', '/', '\0'])
 }
 
 fn exclude(asked: &Asked, change: &Value) -> anyhow::Result<()> {

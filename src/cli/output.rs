@@ -7,11 +7,28 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use super::arguments::{Output, OutputFormat};
-use crate::rpc::io_cause;
+use crate::rpc::{http, io_cause};
 
 /// Prints an error once: the cause, then what was being done.
 pub(super) fn print_error(error: &anyhow::Error) {
-    eprintln!("error: {}", in_words(error));
+    eprintln!("error: {}{}", in_words(error), hint(error).map(|hint| format!("; {hint}")).unwrap_or_default());
+}
+
+/// What to do about what servers say, or do not say, wherever it was asked.
+fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(|layer| match layer.downcast_ref::<http::Error>()? {
+        http::Error::Connect { .. } => Some(
+            "is it started? scripts/start-yarn.sh and start-cluster.sh do that; -D resourcemanager.port=… and -m host:port say where else \
+             to look",
+        ),
+        http::Error::Status { status: 404, message, .. } if message.starts_with("Job ") => {
+            Some("flott list --all shows the jobs")
+        }
+        http::Error::Status { status: 404, message, .. } if message.starts_with("app with id") => {
+            Some("flott app list --all shows the applications")
+        }
+        _ => None,
+    })
 }
 
 fn in_words(error: &anyhow::Error) -> String {
@@ -80,6 +97,21 @@ mod tests {
     use anyhow::anyhow;
 
     use super::*;
+
+    #[test]
+    fn what_is_unknown_or_away_comes_with_what_to_do() {
+        let status = |message: &str| http::Error::Status {
+            request: "GET x".to_owned(),
+            status: 404,
+            message: message.to_owned(),
+        };
+        let hint = |error: http::Error| hint(&anyhow::Error::from(error).context("looking"));
+        assert!(hint(status("Job 0 not found")).is_some_and(|hint| hint.contains("flott list --all")));
+        assert!(hint(status("app with id: a not found")).is_some_and(|hint| hint.contains("flott app list --all")));
+        assert_eq!(hint(status("there is no queue x")), None);
+        let away = http::Error::Connect { authority: "here:1".to_owned(), cause: "connection refused".to_owned() };
+        assert!(hint(away).is_some_and(|hint| hint.contains("is it started?")));
+    }
 
     #[test]
     fn the_cause_stands_first_and_once() {

@@ -72,7 +72,10 @@ pub(super) fn queue(options: Queue) -> anyhow::Result<ExitCode> {
         QueueVerb::Apply { settings, output, dry_run, file } => {
             let config = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let cluster = settings.resource_manager()?;
-            let differences = block_on(async { Ok(cluster.apply_queues(&config, dry_run).await?) })?;
+            let differences = block_on(async {
+                let applied = cluster.apply_queues(&config, dry_run).await;
+                applied.with_context(|| format!("{} was not applied", file.display()))
+            })?;
             print(output, &json!({ "dryRun": dry_run, "differences": differences }), || applied(&differences, dry_run))
         }
     }?;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::arguments::{Cluster, Output, OutputFormat};
 use super::block_on;
 use super::output::{print, say};
+use super::values::PARALLELISM_MAX;
 use crate::client::{JobManager, Rescale as Progress, VertexParallelism};
 use crate::ids::JobId;
 use crate::protocol::job::RescaleStatus;
@@ -47,9 +48,11 @@ fn wish(text: &str) -> Result<Wish, String> {
         Some((vertex, number)) => (Some(vertex.to_owned()), number),
         None => (None, text),
     };
-    match number.trim().parse() {
-        Ok(parallelism) if parallelism > 0 => Ok(Wish { vertex, parallelism }),
-        _ => Err(format!("{number:?} is no number of subtasks; write N or VERTEX=N, N from 1")),
+    match number.trim().parse::<u32>() {
+        Ok(parallelism) if (1..=PARALLELISM_MAX).contains(&u64::from(parallelism)) && vertex.as_deref() != Some("") => {
+            Ok(Wish { vertex, parallelism })
+        }
+        _ => Err(format!("write N or VERTEX=N, N from 1 to {PARALLELISM_MAX}")),
     }
 }
 

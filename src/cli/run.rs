@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io::{self, BufRead, Write};
-use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use serde_json::json;
@@ -13,6 +13,7 @@ use tokio::signal::ctrl_c;
 use super::arguments::{OutputFormat, Run};
 use super::block_on;
 use super::explain::{self, Question};
+use super::local::{self, Local};
 use super::output::{is_terminal, say};
 use super::progress::ProgressLine;
 use super::restore;
@@ -104,14 +105,21 @@ pub(super) fn run(options: Run) -> anyhow::Result<ExitCode> {
     }
     restore::tell(&question, options.output)?;
     let job_configuration = question.configuration;
+    let shipped: Vec<PathBuf> = options.files.iter().chain(&client.ship_files).cloned().collect();
     if target == Target::Local {
-        return run_locally(&options, &job_configuration);
+        return local::run(&Local {
+            program: &options.program,
+            arguments: &options.arguments,
+            files: &shipped,
+            environment: &recorded_environment(&options.env)?,
+            configuration: &job_configuration,
+        });
     }
     let submit = SubmitOptions {
         program: options.program.clone(),
         arguments: options.arguments.clone(),
         environment: recorded_environment(&options.env)?,
-        files: options.files.iter().chain(&client.ship_files).cloned().collect(),
+        files: shipped,
         name: options.name.clone().or_else(|| client.application_name.clone()),
         queue: options.queue.clone().or_else(|| Some(client.queue.clone())),
         user: user(),
@@ -140,20 +148,6 @@ fn claim_mode(word: &str) -> anyhow::Result<&'static str> {
         "LEGACY" => bail!("--claimMode LEGACY is gone, as in Flink 2; choose CLAIM or NO_CLAIM"),
         _ => bail!("`{word}` is not a claim mode; choose CLAIM or NO_CLAIM"),
     }
-}
-
-/// Runs the program as a child: its `execute` then runs the job in its own process.
-fn run_locally(options: &Run, configuration: &BTreeMap<String, String>) -> anyhow::Result<ExitCode> {
-    let program = LocalProgram::executable(&options.program)?;
-    let path = std::path::absolute(&program.path)?;
-    let properties: String = configuration.iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
-    let status = Command::new(&path)
-        .args(&options.arguments)
-        .envs(recorded_environment(&options.env)?)
-        .env("FLOTT_PROPERTIES", properties)
-        .status()
-        .with_context(|| format!("cannot start {}", path.display()))?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn per_job(client: &ClientConfig, submit: SubmitOptions) -> anyhow::Result<(Submitted, Follower)> {
@@ -357,7 +351,7 @@ pub(super) fn recorded_environment(wanted: &[String]) -> anyhow::Result<BTreeMap
             }
         };
         if name.is_empty() || name.starts_with(roles::PREFIX) {
-            bail!("--env {text}: the name is empty or reserved");
+            bail!("--env {text}: the name is empty or reserved; write NAME=VALUE, and not {}… as NAME", roles::PREFIX);
         }
         recorded.insert(name.to_owned(), value);
     }

@@ -13,8 +13,9 @@ use super::block_on;
 use super::output::{print, say, table};
 use super::progress::ProgressLine;
 use super::run::user;
+use super::values::{memory, number};
 use crate::client::{JobManager, ResourceManager, SessionOptions, start_session};
-use crate::config::ClientConfig;
+use crate::config::{ClientConfig, PROCESS_MEMORY_MIN};
 use crate::ids::ApplicationId;
 use crate::protocol::submission::ApplicationState;
 use crate::protocol::yarn_rest::Application;
@@ -67,13 +68,13 @@ struct SessionStart {
     #[arg(short, long)]
     queue: Option<String>,
     /// Memory of the job manager, also -jm; in megabytes unless a unit is given
-    #[arg(long = "jobManagerMemory", visible_alias = "job-manager-memory", value_name = "SIZE", value_parser = memory)]
+    #[arg(long = "jobManagerMemory", visible_alias = "job-manager-memory", value_name = "SIZE", value_parser = memory(PROCESS_MEMORY_MIN))]
     job_manager_memory: Option<MemorySize>,
     /// Memory of each task manager, also -tm; in megabytes unless a unit is given
-    #[arg(long = "taskManagerMemory", visible_alias = "task-manager-memory", value_name = "SIZE", value_parser = memory)]
+    #[arg(long = "taskManagerMemory", visible_alias = "task-manager-memory", value_name = "SIZE", value_parser = memory(PROCESS_MEMORY_MIN))]
     task_manager_memory: Option<MemorySize>,
     /// Slots of each task manager
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(short, long, value_name = "N", value_parser = number::<u32>(1..=1024))]
     slots: Option<u32>,
     /// Return as soon as the session runs
     #[arg(short, long)]
@@ -235,7 +236,7 @@ fn stop(settings: &Settings, output: Output, wanted: Option<ApplicationId>) -> a
 async fn only_one(cluster: &ResourceManager) -> anyhow::Result<ApplicationId> {
     let own = own_sessions(cluster).await?;
     match own.as_slice() {
-        [] => bail!("no session of yours runs"),
+        [] => bail!("no session of yours runs; flott session list shows those of others"),
         [only] => Ok(only.id.parse()?),
         several => {
             let ids: Vec<&str> = several.iter().map(|session| session.id.as_str()).collect();
@@ -269,24 +270,4 @@ pub(super) async fn chosen(
         bail!("session {id} has ended: {:?}; start another with flott session start -d", session.state);
     }
     Ok(id)
-}
-
-/// `512m`; a bare number means megabytes, as in Flink's scripts.
-pub(super) fn memory(text: &str) -> Result<MemorySize, String> {
-    match text.parse::<u64>() {
-        Ok(megabytes) => Ok(MemorySize::from_mebibytes(megabytes)),
-        Err(_) => text.parse::<MemorySize>().map_err(|error| error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_without_a_unit_is_in_megabytes() {
-        assert_eq!(memory("512"), Ok(MemorySize::from_mebibytes(512)));
-        assert_eq!(memory("1g"), Ok(MemorySize::from_mebibytes(1024)));
-        assert!(memory("much").is_err());
-    }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::values::number;
 use crate::testing::scheduling;
 
 #[derive(Debug, Subcommand)]
@@ -16,10 +17,10 @@ pub(super) enum SimulateVerb {
 #[derive(Debug, Args)]
 pub(super) struct SimulateScheduler {
     /// How many nodes, each of 128 GiB and 32 vcores
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 10_000, value_parser = number::<u32>(1..=1_000_000))]
     pub(super) nodes: u32,
     /// How many applications a synthetic workload has
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 1000, value_parser = number::<u32>(1..=1_000_000))]
     pub(super) apps: u32,
     /// A queues file as conf/queues.yaml; default: 100 leaf queues in 3 levels, fair, with user limits
     #[arg(long, value_name = "FILE")]
@@ -37,7 +38,7 @@ pub(super) struct SimulateScheduler {
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
     /// How many simulated seconds to measure, after as many to fill the cluster
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    #[arg(long, default_value_t = 100, value_parser = number::<u64>(1..=100_000))]
     pub(super) seconds: u64,
     /// How many of 100 nodes fail in a minute
     #[arg(long, default_value_t = 0.1)]

@@ -29,4 +29,5 @@ pub use program::{LocalProgram, ProgramError};
 pub use rescale::{Rescale, VertexParallelism};
 pub use resource_manager::ResourceManager;
 pub use session::{SessionOptions, start_session};
+pub(crate) use submit::local_files as shipped_files;
 pub use submit::{SubmitError, SubmitOptions, Submitted, new_job_id, submit_per_job, submit_standalone};

@@ -161,7 +161,8 @@ pub async fn submit_standalone(job_manager: &JobManager, options: SubmitOptions)
     Ok(Submitted { job, application: None })
 }
 
-pub(super) fn local_files(paths: &[PathBuf]) -> Result<BTreeMap<String, LocalProgram>, SubmitError> {
+/// Files to be shipped along, by the names that programs find them under.
+pub(crate) fn local_files(paths: &[PathBuf]) -> Result<BTreeMap<String, LocalProgram>, SubmitError> {
     let mut files = BTreeMap::new();
     for path in paths {
         let file = LocalProgram::file(path)?;

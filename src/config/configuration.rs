@@ -283,7 +283,10 @@ mod tests {
             refuse(&[("paralelism.default", "2")]),
             "unknown key `paralelism.default` (-D); did you mean `parallelism.default`?"
         );
-        assert_eq!(refuse(&[("colour.of.the.sky", "2")]), "unknown key `colour.of.the.sky` (-D)");
+        assert_eq!(
+            refuse(&[("colour.of.the.sky", "2")]),
+            "unknown key `colour.of.the.sky` (-D); `flott config show` lists those with a value"
+        );
         let error = Configuration::load(None, Some("rest.port: 1\nheartbeat.timeout: soon"), &[]).unwrap_err();
         assert!(
             error

@@ -10,7 +10,7 @@ use crate::rpc::{ErrorKind, io_cause};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No such key.
-    #[error("unknown key `{key}` ({origin}){}", suggestion.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default())]
+    #[error("unknown key `{key}` ({origin}){}", suggestion.map_or("; `flott config show` lists those with a value".to_owned(), |known| format!("; did you mean `{known}`?")))]
     Unknown {
         /// As it was written.
         key: String,

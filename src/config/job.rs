@@ -80,10 +80,6 @@ impl RestartStrategy {
         if multiplier < 1.0 {
             return Err(configuration.invalid(&EXPONENTIAL_DELAY_MULTIPLIER, "a number of at least 1"));
         }
-        let jitter = configuration.get(&EXPONENTIAL_DELAY_JITTER)?;
-        if !(0.0..=1.0).contains(&jitter) {
-            return Err(configuration.invalid(&EXPONENTIAL_DELAY_JITTER, "a number from 0 to 1"));
-        }
         let attempts = match configuration.get::<String>(&EXPONENTIAL_DELAY_ATTEMPTS)?.trim() {
             "infinite" => None,
             _ => Some(configuration.get(&EXPONENTIAL_DELAY_ATTEMPTS)?),
@@ -93,7 +89,7 @@ impl RestartStrategy {
             max: configuration.get(&EXPONENTIAL_DELAY_MAX)?,
             multiplier,
             reset_after: configuration.get(&EXPONENTIAL_DELAY_RESET)?,
-            jitter,
+            jitter: configuration.get(&EXPONENTIAL_DELAY_JITTER)?,
             attempts,
         })
     }

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::resource::MemorySize;
 
+/// A JobManager or TaskManager starts in less, and does nothing of use in it; no container is smaller by default either.
+pub(crate) const PROCESS_MEMORY_MIN: MemorySize = MemorySize::from_mebibytes(64);
+
 /// What sort of value a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -13,14 +16,22 @@ pub enum Kind {
     Text,
     /// A whole number; -1 stands for "none" where the meaning says so.
     Integer,
+    /// A whole number of at least 1.
+    Count,
     /// A number with a fraction.
     Number,
+    /// A number from 0 to 1.
+    Share,
     /// `true` or `false`.
     Flag,
     /// `10 s`, `5min`, `PT10S`; a bare number is milliseconds.
     Duration,
     /// `64 mb`, `1g`; a bare number is bytes.
     Memory,
+    /// The same, enough for one of our processes to live in.
+    ProcessMemory,
+    /// One port; 0 takes a free one.
+    Port,
     /// Ports: `8081`, `50100-50200`, several separated by commas; 0 takes a free one.
     Ports,
     /// `a;b` or a YAML list.
@@ -37,10 +48,14 @@ impl Kind {
         match self {
             Self::Text => true,
             Self::Integer => i64::parse(text).is_some(),
+            Self::Count => NonZeroU32::parse(text).is_some(),
             Self::Number => f64::parse(text).is_some(),
+            Self::Share => f64::parse(text).is_some_and(|share| (0.0..=1.0).contains(&share)),
             Self::Flag => bool::parse(text).is_some(),
             Self::Duration => text.trim() == "-1" || Duration::parse(text).is_some(),
             Self::Memory => MemorySize::parse(text).is_some(),
+            Self::ProcessMemory => MemorySize::parse(text).is_some_and(|size| size >= PROCESS_MEMORY_MIN),
+            Self::Port => u16::parse(text).is_some(),
             Self::Ports => Ports::parse(text).is_some(),
             Self::List => Vec::<String>::parse(text).is_some(),
             Self::Map => Vec::<(String, String)>::parse(text).is_some(),
@@ -53,10 +68,14 @@ impl Kind {
         match self {
             Self::Text => "any text".to_owned(),
             Self::Integer => i64::EXPECTED.to_owned(),
+            Self::Count => NonZeroU32::EXPECTED.to_owned(),
             Self::Number => f64::EXPECTED.to_owned(),
+            Self::Share => "a number from 0 to 1, like 0.4".to_owned(),
             Self::Flag => bool::EXPECTED.to_owned(),
             Self::Duration => Duration::EXPECTED.to_owned(),
             Self::Memory => MemorySize::EXPECTED.to_owned(),
+            Self::ProcessMemory => format!("at least {PROCESS_MEMORY_MIN}, like 512m, 1g or 1728 mb"),
+            Self::Port => u16::EXPECTED.to_owned(),
             Self::Ports => Ports::EXPECTED.to_owned(),
             Self::List => Vec::<String>::EXPECTED.to_owned(),
             Self::Map => Vec::<(String, String)>::EXPECTED.to_owned(),
@@ -265,5 +284,19 @@ mod tests {
         assert_eq!(Vec::parse("k:v, x:y:z"), Some(vec![("k".to_owned(), "v".to_owned()), ("x".into(), "y:z".into())]));
         assert!(!Kind::Map.accepts("nonsense"));
         assert!(Kind::OneOf(&["region", "full"]).accepts("REGION"));
+    }
+
+    #[test]
+    fn narrower_kinds_refuse_what_makes_no_sense() {
+        let cases = [
+            (Kind::Count, ["1", " 7 "], ["0", "-1", "1.5"]),
+            (Kind::Share, ["0", "1.0"], ["1.5", "-0.1", "NaN"]),
+            (Kind::ProcessMemory, ["64m", "1g"], ["63 mb", "1024", "0"]),
+            (Kind::Port, ["0", "65535"], ["65536", "-1", "http"]),
+        ];
+        for (kind, right, wrong) in cases {
+            assert!(right.iter().all(|text| kind.accepts(text)), "{kind:?}");
+            assert!(!wrong.iter().any(|text| kind.accepts(text)), "{kind:?}");
+        }
     }
 }

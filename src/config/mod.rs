@@ -31,6 +31,7 @@ pub use self::cluster::{NodeManagerConfig, ResourceManagerConfig};
 pub use self::configuration::{Configuration, Origin, Setting};
 pub use self::error::Error;
 pub use self::job::{CheckpointingConfig, JobConfig, RestartStrategy};
+pub(crate) use self::kind::PROCESS_MEMORY_MIN;
 pub use self::kind::{Kind, Ports, Value, parse_duration};
 pub use self::processes::{JobManagerConfig, TaskManagerConfig};
 pub use self::queues::{InvalidQueues, QueuesConfig};

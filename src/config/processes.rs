@@ -296,7 +296,6 @@ mod tests {
         assert_eq!(vcores(&[("taskmanager.numberOfTaskSlots", "3")]).unwrap(), 3);
         assert_eq!(vcores(&[("yarn.containers.vcores", "2")]).unwrap(), 2);
         assert!(vcores(&[("yarn.containers.vcores", "0")]).is_err());
-        assert!(vcores(&[("taskmanager.numberOfTaskSlots", "0")]).is_err());
     }
 
     #[test]

@@ -29,10 +29,6 @@ pub struct StateConfig {
 
 impl StateConfig {
     pub(super) fn from_configuration(configuration: &Configuration) -> Result<Self, Error> {
-        let managed_fraction = configuration.get(&MANAGED_MEMORY_FRACTION)?;
-        if !(0.0..=1.0).contains(&managed_fraction) {
-            return Err(configuration.invalid(&MANAGED_MEMORY_FRACTION, "a number from 0 to 1"));
-        }
         let backend = configuration.get::<String>(&STATE_BACKEND)?;
         let backend = match backend.trim().to_ascii_lowercase().as_str() {
             "disk" | "rocksdb" | "forst" => StateBackendType::Disk,
@@ -41,7 +37,7 @@ impl StateConfig {
         Ok(Self {
             backend,
             managed_size: configuration.find(&MANAGED_MEMORY_SIZE)?,
-            managed_fraction,
+            managed_fraction: configuration.get(&MANAGED_MEMORY_FRACTION)?,
             process_size: configuration.get(&TASKMANAGER_MEMORY)?,
         })
     }

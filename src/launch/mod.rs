@@ -78,7 +78,10 @@ pub(crate) fn execute(job: Job) -> Result<JobResult, Error> {
         forgo_huge_pages();
     }
     match role {
-        Role::Local => local::run(job, &configuration::given()?),
+        Role::Local => {
+            role::note_execution()?;
+            local::run(job, &configuration::given()?)
+        }
         Role::Describe => describe::exit_undescribed(),
         Role::Plan { file } => role::exit(role::write_plan(&job.plan, &file)),
         Role::Validate { file } => role::exit(validation::validate(job, &file)),

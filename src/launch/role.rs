@@ -62,6 +62,12 @@ impl Role {
     }
 }
 
+/// Lets the command line that has started this process know that it runs a job.
+pub(super) fn note_execution() -> Result<(), Error> {
+    let Some(mark) = std::env::var_os(roles::EXECUTED) else { return Ok(()) };
+    std::fs::write(mark, b"x").map_err(|error| Error::environment(roles::EXECUTED, io_cause(&error)))
+}
+
 /// Writes a checked plan for the JobManager.
 pub(super) fn write_plan(plan: &Plan, file: &Path) -> Result<(), Error> {
     plan.validate()?;

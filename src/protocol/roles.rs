@@ -2,7 +2,7 @@
 //!
 //! | role | [`ROLE`] | besides |
 //! |---|---|---|
-//! | local | absent | |
+//! | local | absent | [`EXECUTED`], if `flott run` started it |
 //! | plan | `plan` | [`PLAN`]: file to write the plan to |
 //! | validate | `validate` | [`PLAN`]: file to write the report to; [`CONFIGURATION`]: names the checkpoint |
 //! | worker | `worker` | [`PLAN`]: file that holds the plan; [`WORKER`]: a [`WorkerEnvironment`]; stdin closes when the TaskManager dies |
@@ -34,6 +34,8 @@ pub const ROLE_DESCRIBE: &str = "describe";
 pub const PLAN: &str = "FLOTT_INTERNAL_PLAN";
 /// Job-level configuration for the plan role, as a JSON object of strings.
 pub const CONFIGURATION: &str = "FLOTT_INTERNAL_CONFIGURATION";
+/// Path that a program writes a byte to as it begins to run its job itself, for the command line that has started it.
+pub const EXECUTED: &str = "FLOTT_INTERNAL_EXECUTED";
 /// A [`WorkerEnvironment`] as JSON.
 pub const WORKER: &str = "FLOTT_INTERNAL_WORKER";
 /// A [`JobManagerEnvironment`] as JSON, for a JobManager in a container.

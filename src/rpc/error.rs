@@ -25,6 +25,12 @@ pub fn io_cause(error: &io::Error) -> String {
         return io_cause(inner);
     }
     let text = error.to_string();
+    if text == "stream did not contain valid UTF-8" {
+        return "it is not text in UTF-8".to_owned();
+    }
+    if text.starts_with("failed to lookup address information") {
+        return "no such host is known".to_owned();
+    }
     match text.split_once(" (os error ") {
         Some((words, _)) => {
             let mut letters = words.chars();
@@ -43,5 +49,7 @@ mod tests {
         assert_eq!(io_cause(&io::Error::from_raw_os_error(111)), "connection refused");
         assert_eq!(io_cause(&io::Error::other("the disk is on fire")), "the disk is on fire");
         assert_eq!(io_cause(&io::Error::from_raw_os_error(5)), "input/output error");
+        let not_text = io::read_to_string(&[0xff][..]).unwrap_err();
+        assert_eq!(io_cause(&not_text), "it is not text in UTF-8");
     }
 }

@@ -250,12 +250,18 @@ pub struct Standalone {
 impl Standalone {
     /// `task_managers` task managers of `slots` slots each.
     pub fn start(task_managers: usize, slots: u32) -> Self {
+        Self::start_set(task_managers, slots, &[])
+    }
+
+    /// With more configuration for the job manager.
+    pub fn start_set(task_managers: usize, slots: u32, job_manager: &[&str]) -> Self {
         let dir = TempDir::with_prefix("flott-it-").unwrap();
-        let defines = [
+        let mut defines = vec![
             "rest.port=0".to_owned(),
             "jobmanager.rpc.port=0".to_owned(),
             format!("flott.storage.dir={}", dir.path().join("storage").display()),
         ];
+        defines.extend(job_manager.iter().map(|define| (*define).to_owned()));
         let job_manager = Daemon::start(dir.path(), "jm", "jobmanager", &defines);
         let task_managers = (0..task_managers)
             .map(|i| {

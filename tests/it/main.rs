@@ -8,6 +8,7 @@
 #![expect(unreachable_pub, reason = "nothing outside this binary can reach any of it")]
 
 mod accumulators;
+mod bad_inputs;
 mod browser;
 mod checkpoints;
 mod cluster;

@@ -16,6 +16,7 @@ use super::block_on;
 use super::jobs::Home;
 use super::output::write;
 use super::run::interrupted;
+use super::values::{PARALLELISM_MAX, number};
 use crate::client::{Found, JobLogs, JobManager, LogFile, Stream};
 use crate::ids::{JobId, VertexId};
 use crate::protocol::job::JobStatus;
@@ -43,7 +44,7 @@ pub(super) struct Logs {
     #[arg(long, value_name = "VERTEX")]
     vertex: Option<String>,
     /// Only of the subtask with this number, from 0
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<u32>(0..=PARALLELISM_MAX - 1))]
     subtask: Option<u32>,
     /// Only what was written in the last so long, e.g. 5m
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -95,7 +96,11 @@ async fn show(options: &Logs) -> anyhow::Result<()> {
         print(options.output, &if options.stdout { entries } else { merge(entries) })?;
         if ended {
             tell_missing(&found);
-            return Ok(());
+            // Told by the JobManager itself; an application's may be gone, and its logs with it.
+            return match (&home, found.files.is_empty()) {
+                (Home::Standalone(job_manager), true) => Ok(job_manager.details(job).await.map(drop)?),
+                _ => Ok(()),
+            };
         }
         tokio::time::sleep(FOLLOW_INTERVAL).await;
     }
@@ -135,7 +140,30 @@ async fn filter(options: &Logs, job_manager: &JobManager) -> anyhow::Result<Filt
         Some(wanted) => Some(vertices(wanted, job_manager, options.job).await?),
         None => None,
     };
+    if let Some(subtask) = options.subtask {
+        check_subtask(subtask, vertices.as_deref(), job_manager, options.job).await?;
+    }
     Ok(Filter { since, level: options.level, vertices, subtask: options.subtask })
+}
+
+/// Refuses the number of a subtask that no vertex has. Where nobody knows the job any more, any may have been.
+async fn check_subtask(
+    subtask: u32,
+    vertices: Option<&[String]>,
+    job_manager: &JobManager,
+    job: JobId,
+) -> anyhow::Result<()> {
+    let Ok(details) = job_manager.details(job).await else { return Ok(()) };
+    let all = details["vertices"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let meant = all.iter().filter(|vertex| {
+        vertices.is_none_or(|meant| vertex["id"].as_str().is_some_and(|id| meant.iter().any(|meant| meant == id)))
+    });
+    match meant.filter_map(|vertex| vertex["parallelism"].as_u64()).max() {
+        Some(most) if u64::from(subtask) >= most => {
+            bail!("there is no subtask {subtask}; they are numbered from 0 to {}", most.saturating_sub(1))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The ids of the vertices that somebody means.

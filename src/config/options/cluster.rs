@@ -1,12 +1,12 @@
 //! Keys of our own: the ResourceManager, the NodeManager, the cluster, the program.
 
 use super::options;
-use crate::config::Kind::{Duration, Flag, Integer, Map, Memory, Number, Text};
+use crate::config::Kind::{Count, Duration, Flag, Map, Memory, Port, Share, Text};
 
 options! { honoured: true;
     RESOURCEMANAGER_ADDRESS: Text, "resourcemanager.address" = "127.0.0.1",
         "Host of the ResourceManager, for nodes, application masters and clients.";
-    RESOURCEMANAGER_PORT: Integer, "resourcemanager.port" = "8088",
+    RESOURCEMANAGER_PORT: Port, "resourcemanager.port" = "8088",
         "Port of the ResourceManager: links, REST API and web UI; 0 takes a free one.";
     RESOURCEMANAGER_BIND_HOST: Text, "resourcemanager.bind-host" = "127.0.0.1",
         "Interface the ResourceManager listens on; any but loopback demands protection (security.dir).";
@@ -24,9 +24,9 @@ options! { honoured: true;
         "A node not heard of for so long is lost, and its containers with it.";
     RESOURCEMANAGER_AM_EXPIRY: Duration, "resourcemanager.am-expiry" = "15 s",
         "An application master not heard of for so long is dead; its next attempt starts.";
-    RESOURCEMANAGER_AM_MAX_ATTEMPTS: Integer, "resourcemanager.am.max-attempts" = "2",
+    RESOURCEMANAGER_AM_MAX_ATTEMPTS: Count, "resourcemanager.am.max-attempts" = "2",
         "How often an application's master is started at most.";
-    RESOURCEMANAGER_AM_SHARE: Number, "resourcemanager.am.share" = "0.5",
+    RESOURCEMANAGER_AM_SHARE: Share, "resourcemanager.am.share" = "0.5",
         "Share of a queue that application masters may take together.";
     RESOURCEMANAGER_UPLOADS_ENABLED: Flag, "resourcemanager.uploads.enabled" = "true",
         "Whether programs may be uploaded to the ResourceManager.";
@@ -34,7 +34,7 @@ options! { honoured: true;
         "An upload that no running application names is deleted when it has not been used for so long.";
     NODEMANAGER_HOST: Text, "nodemanager.host",
         "Host that others reach this node at; by default the interface it listens on.";
-    NODEMANAGER_PORT: Integer, "nodemanager.port" = "8042",
+    NODEMANAGER_PORT: Port, "nodemanager.port" = "8042",
         "Port of the NodeManager; 0 takes a free one.";
     NODEMANAGER_BIND_HOST: Text, "nodemanager.bind-host" = "127.0.0.1",
         "Interface the NodeManager listens on; any but loopback demands protection (security.dir).";
@@ -44,7 +44,7 @@ options! { honoured: true;
         "The NodeManager deletes what nobody uses, and nobody has for longest, while its shared cache is larger.";
     NODEMANAGER_MEMORY: Memory, "nodemanager.memory",
         "Memory the node offers; by default all it has.";
-    NODEMANAGER_VCORES: Integer, "nodemanager.vcores",
+    NODEMANAGER_VCORES: Count, "nodemanager.vcores",
         "Virtual cores the node offers; by default its cores, at least 8.";
     NODEMANAGER_RESOURCES: Map, "nodemanager.resources",
         "Other countable resources the node offers, e.g. yarn.io/gpu:2,licence:5.";

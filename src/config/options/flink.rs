@@ -1,13 +1,15 @@
 //! Flink's keys that have their effect here.
 
 use super::options;
-use crate::config::Kind::{Duration, Flag, Integer, List, Map, Memory, Number, OneOf, Ports, Text};
+use crate::config::Kind::{
+    Count, Duration, Flag, Integer, List, Map, Memory, Number, OneOf, Port, Ports, ProcessMemory, Share, Text,
+};
 
 options! { honoured: true;
     // Addresses
     JOBMANAGER_RPC_ADDRESS: Text, "jobmanager.rpc.address" = "127.0.0.1",
         "Host of the standalone JobManager, for TaskManagers and clients.";
-    JOBMANAGER_RPC_PORT: Integer, "jobmanager.rpc.port" = "6123",
+    JOBMANAGER_RPC_PORT: Port, "jobmanager.rpc.port" = "6123",
         "Port of the standalone JobManager's links.";
     JOBMANAGER_BIND_HOST: Text, "jobmanager.bind-host" = "127.0.0.1",
         "Interface the JobManager listens on; any but loopback demands cluster.secret.";
@@ -21,7 +23,7 @@ options! { honoured: true;
         "Name of this TaskManager; by default host:port and a random word.";
     REST_ADDRESS: Text, "rest.address",
         "Where clients find the JobManager's REST API; by default jobmanager.rpc.address." aka ["jobmanager.web.address"];
-    REST_PORT: Integer, "rest.port" = "8081",
+    REST_PORT: Port, "rest.port" = "8081",
         "Port of the JobManager's REST API and web UI." aka ["web.port", "jobmanager.web.port"];
     REST_BIND_PORT: Ports, "rest.bind-port",
         "Ports the JobManager's REST API tries in turn; by default rest.port.";
@@ -36,21 +38,21 @@ options! { honoured: true;
         "How long the command line waits for an answer.";
 
     // Resources
-    TASKMANAGER_SLOTS: Integer, "taskmanager.numberOfTaskSlots" = "1",
+    TASKMANAGER_SLOTS: Count, "taskmanager.numberOfTaskSlots" = "1",
         "Slots of a TaskManager.";
-    PARALLELISM_DEFAULT: Integer, "parallelism.default" = "1",
+    PARALLELISM_DEFAULT: Count, "parallelism.default" = "1",
         "Parallelism of jobs that do not say.";
-    TASKMANAGER_MEMORY: Memory, "taskmanager.memory.process.size" = "1gb",
+    TASKMANAGER_MEMORY: ProcessMemory, "taskmanager.memory.process.size" = "1gb",
         "Memory of a TaskManager with its workers: the size of its container."
         aka ["taskmanager.memory.flink.size", "taskmanager.heap.size", "taskmanager.heap.mb"];
     MANAGED_MEMORY_SIZE: Memory, "taskmanager.memory.managed.size",
         "Of that, what the states of backend disk may have in memory; by default a share.";
-    MANAGED_MEMORY_FRACTION: Number, "taskmanager.memory.managed.fraction" = "0.4",
+    MANAGED_MEMORY_FRACTION: Share, "taskmanager.memory.managed.fraction" = "0.4",
         "The share, unless the size is set.";
-    JOBMANAGER_MEMORY: Memory, "jobmanager.memory.process.size" = "256mb",
+    JOBMANAGER_MEMORY: ProcessMemory, "jobmanager.memory.process.size" = "256mb",
         "Memory of a JobManager: the size of its container."
         aka ["jobmanager.memory.flink.size", "jobmanager.heap.size", "jobmanager.heap.mb"];
-    SLOTS_MAX: Integer, "slotmanager.number-of-slots.max",
+    SLOTS_MAX: Count, "slotmanager.number-of-slots.max",
         "Most slots a JobManager asks for; by default as many as its jobs want.";
     TASKMANAGER_TIMEOUT: Duration, "resourcemanager.taskmanager-timeout" = "30 s",
         "A TaskManager without work for so long is given back." aka ["slotmanager.taskmanager-timeout"];
@@ -58,7 +60,7 @@ options! { honoured: true;
         "A TaskManager in a container whose JobManager is gone waits so long for the next one." aka ["taskmanager.maxRegistrationDuration"];
     PREVIOUS_WORKER_TIMEOUT: Duration, "resourcemanager.previous-worker.recovery.timeout" = "3 s",
         "A JobManager waits so long for the TaskManagers of the one before it, then asks for others.";
-    JOBSTORE_MAX_CAPACITY: Integer, "jobstore.max-capacity" = "1000",
+    JOBSTORE_MAX_CAPACITY: Count, "jobstore.max-capacity" = "1000",
         "Ended jobs that a JobManager remembers; older ones are forgotten.";
     SLOT_REQUEST_TIMEOUT: Duration, "slot.request.timeout" = "5 min",
         "A job that waits for slots for so long fails.";
@@ -106,7 +108,7 @@ options! { honoured: true;
         "delete_on_cancellation", "retain_on_cancellation", "no_externalized_checkpoints",
     ]), "execution.checkpointing.externalized-checkpoint-retention" = "no_externalized_checkpoints",
         "Whether a job that is cancelled or fails leaves its checkpoints.";
-    CHECKPOINTING_NUM_RETAINED: Integer, "execution.checkpointing.num-retained" = "1",
+    CHECKPOINTING_NUM_RETAINED: Count, "execution.checkpointing.num-retained" = "1",
         "Complete checkpoints that are kept; with more than one, a job whose latest is damaged goes back to the one before." aka ["state.checkpoints.num-retained"];
     CHECKPOINTING_DIR: Text, "execution.checkpointing.dir",
         "Where checkpoints go, a directory a job; every node must reach it. By default below flott.storage.dir."
@@ -147,7 +149,7 @@ options! { honoured: true;
         "By how much the pause grows with each failure.";
     EXPONENTIAL_DELAY_RESET: Duration, "restart-strategy.exponential-delay.reset-backoff-threshold" = "1 h",
         "After so long without failure the pause is the first one again.";
-    EXPONENTIAL_DELAY_JITTER: Number, "restart-strategy.exponential-delay.jitter-factor" = "0.1",
+    EXPONENTIAL_DELAY_JITTER: Share, "restart-strategy.exponential-delay.jitter-factor" = "0.1",
         "Share of the pause that is random.";
     EXPONENTIAL_DELAY_ATTEMPTS: Text, "restart-strategy.exponential-delay.attempts-before-reset-backoff" = "infinite",
         "Restarts until the job fails, counted since the last reset; a number or infinite.";
@@ -159,7 +161,7 @@ options! { honoured: true;
         "Name of the application; by default the program's.";
     YARN_APPLICATION_QUEUE: Text, "yarn.application.queue" = "root.default",
         "Queue that the application is submitted to.";
-    YARN_APPLICATION_ATTEMPTS: Integer, "yarn.application-attempts",
+    YARN_APPLICATION_ATTEMPTS: Count, "yarn.application-attempts",
         "How often the application's master is started at most; by default as the ResourceManager says.";
     YARN_CONTAINERS_VCORES: Integer, "yarn.containers.vcores" = "-1",
         "Virtual cores of a TaskManager's container; -1 takes one a slot.";
@@ -189,7 +191,7 @@ options! { honoured: true;
         "Whether programs may be uploaded and run over HTTP: by the web UI, and by flott run at a session or standalone cluster.";
     REST_MAX_CONTENT_LENGTH: Memory, "rest.server.max-content-length" = "2gb",
         "Largest program that a JobManager takes over HTTP.";
-    WEB_UPLOAD_MAX_COUNT: Integer, "web.upload.max-count" = "1000",
+    WEB_UPLOAD_MAX_COUNT: Count, "web.upload.max-count" = "1000",
         "Uploaded programs that are kept; who brings one more is asked to delete one.";
     WEB_CANCEL_ENABLE: Flag, "web.cancel.enable" = "true",
         "Whether the web UI may cancel jobs.";

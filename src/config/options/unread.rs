@@ -1,7 +1,7 @@
 //! Flink's keys that are taken, checked and not read yet. A key moves to `flink.rs` with the code that reads it.
 
 use super::options;
-use crate::config::Kind::{Duration, Flag, Integer, List, Map, Memory, Number, OneOf, Ports, Text};
+use crate::config::Kind::{Duration, Flag, Integer, List, Map, Memory, OneOf, Ports, Share, Text};
 
 options! { honoured: false;
     REST_URL_PREFIX: Text, "rest.url-prefix" = "/", "Prefix of the REST API's paths.";
@@ -9,7 +9,7 @@ options! { honoured: false;
     REST_RETRY_DELAY: Duration, "rest.retry.delay" = "3 s", "Pause between tries.";
     REST_ASYNC_STORE_DURATION: Duration, "rest.async.store-duration" = "5 min", "How long results of savepoints can be asked for.";
     TASKMANAGER_RPC_PORT: Ports, "taskmanager.rpc.port" = "0", "Port of the TaskManager.";
-    NETWORK_MEMORY_FRACTION: Number, "taskmanager.memory.network.fraction" = "0.1", "Share of network buffers."
+    NETWORK_MEMORY_FRACTION: Share, "taskmanager.memory.network.fraction" = "0.1", "Share of network buffers."
         aka ["taskmanager.network.memory.fraction"];
     NETWORK_MEMORY_MIN: Memory, "taskmanager.memory.network.min" = "64mb", "Least memory of network buffers."
         aka ["taskmanager.network.memory.min"];

@@ -36,21 +36,24 @@ pub fn read_manifest(place: &str) -> Result<Manifest, Failure> {
     if path.is_dir() {
         path = path.join(MANIFEST_NAME);
     }
-    let text = fs::read_to_string(&path).map_err(|error| {
+    let bytes = fs::read(&path).map_err(|error| {
         let (path, cause) = (path.display(), io_cause(&error));
         Failure::permanent(format!("there is no checkpoint or savepoint at {path}: {cause}"))
     })?;
-    let damaged =
-        |what: &str| Failure::permanent(format!("the checkpoint's manifest {} is damaged: {what}", path.display()));
-    let (head, json) = text.split_once('\n').ok_or_else(|| damaged("it has one line"))?;
-    let mut words = head.split(' ');
-    if words.next() != Some(HEAD) {
-        return Err(damaged("it does not begin as one"));
+    let refused = |what: &str| Failure::permanent(format!("the checkpoint's manifest {} {what}", path.display()));
+    let damaged = |what: &str| refused(&format!("is damaged: {what}; go on from another checkpoint or savepoint"));
+    if !bytes.starts_with(HEAD.as_bytes()) {
+        return Err(refused("is none of flott's, or damaged: it does not begin as one"));
     }
+    let text = str::from_utf8(&bytes).map_err(|_| damaged("it is not text"))?;
+    let (head, json) = text.split_once('\n').ok_or_else(|| damaged("it ends in its first line"))?;
+    let mut words = head.split(' ').skip(1);
     let version = words.next().and_then(|version| version.parse::<u32>().ok());
     if version != Some(MANIFEST_VERSION) {
-        let path = path.display();
-        return Err(Failure::permanent(format!("the checkpoint's manifest {path} is of another flott's format")));
+        let format = version.map_or("an unknown format".to_owned(), |version| format!("format {version}"));
+        let what =
+            format!("is of {format}, and this flott reads format {MANIFEST_VERSION}; use the flott that wrote it");
+        return Err(refused(&what));
     }
     let json = json.trim_end();
     let crc = words.next().and_then(|crc| u32::from_str_radix(crc, 16).ok());

@@ -36,6 +36,8 @@ pub use super::operators::{BadRecords, DeadLetter, OnError, Origin};
 
 use std::io;
 
+use crate::rpc::io_cause;
+
 /// The cause of an I/O error in words, without the operating system's number.
 fn cause(error: &io::Error) -> String {
     match error.kind() {
@@ -43,11 +45,6 @@ fn cause(error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         io::ErrorKind::TimedOut => "no answer in time".to_owned(),
-        _ => {
-            let text = error.to_string();
-            let words = text.split(" (os error").next().unwrap_or(&text);
-            let mut letters = words.chars();
-            letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
-        }
+        _ => io_cause(error),
     }
 }

@@ -44,7 +44,12 @@ impl JobMaster {
     ) {
         let task_manager = worker.task_manager.clone();
         self.workers.set(&task_manager, WorkerState::Absent);
-        let mut message = format!("worker on {task_manager} exited: {cause}");
+        let verb = match cause {
+            ExitCause::Completed { .. } => "",
+            ExitCause::Signal { .. } => "was ",
+            _ => "ended: ",
+        };
+        let mut message = format!("worker on {task_manager} {verb}{cause}");
         if let Some(words) = last_words(diagnostics) {
             message = format!("{message}: {words}");
         }

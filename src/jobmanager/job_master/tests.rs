@@ -277,7 +277,7 @@ fn a_worker_killed_without_a_strategy_fails_the_job_with_the_cause_first() {
     else {
         panic!("{out:?}")
     };
-    assert!(failure.message.starts_with("worker on a exited: killed by signal 9 (not restarted: "), "{failure}");
+    assert!(failure.message.starts_with("worker on a was killed by signal 9 (not restarted: "), "{failure}");
 }
 
 #[test]

@@ -359,7 +359,7 @@ fn a_worker_that_ends_before_it_has_joined_ends_the_change_and_not_the_job() {
     job.on(Event::WorkerExited { worker: worker("c", 1), cause, diagnostics: "no such file".to_owned() });
     assert_eq!(job.told(), ["notes [2, 2]", "wants 2", "gives 1 of c"]);
     let failure = job.last().failure.clone().unwrap();
-    assert_eq!(failure, "worker on c exited: exited with code 1: no such file");
+    assert_eq!(failure, "worker on c exited with code 1: no such file");
     assert_eq!((job.master.status(), job.deployed), (JobStatus::Running, 4));
 }
 

@@ -257,13 +257,19 @@ mod tests {
         assert_eq!(failure(panicked).await, "the program panicked in main: no such luck (at examples/x.rs:3:5)");
         assert_eq!(
             failure("echo \"error: unexpected argument '--foo'\n\nUsage: x\" >&2; exit 2").await,
-            "the program exited with code 2 before it reached execute(…): error: unexpected argument '--foo'"
+            "the program exited with code 2 before it reached execute(…): unexpected argument '--foo'"
         );
+        assert_eq!(
+            failure("echo \"error: these are missing:\n  <INPUT>\n\nUsage: x\" >&2; exit 2").await,
+            "the program exited with code 2 before it reached execute(…): these are missing: <INPUT>"
+        );
+        let layers = "Error: cannot read the prices\n\nCaused by:\n    0: cannot open it\n    1: no such file\n";
+        assert_eq!(failure(&format!("echo '{layers}' >&2; exit 1")).await, "no such file (cannot read the prices)");
         let refused = "this program calls execute a second time; a program is one job";
         assert_eq!(failure(&format!("echo '{refused}' >&2; exit 1")).await, refused);
         assert_eq!(
             failure("kill -9 $$").await,
-            "the program killed by signal 9 before it reached execute(…): it said nothing on stderr"
+            "the program was killed by signal 9 before it reached execute(…): it said nothing on stderr"
         );
         assert!(failure("echo '{' > $FLOTT_INTERNAL_PLAN").await.starts_with("the program's plan cannot be read: "));
     }

@@ -126,7 +126,8 @@ pub(super) fn went_wrong(run: &Run) -> Failure {
         // `execute` itself refuses what cannot run, and its message stands alone.
         Ended::Code(1) if !run.stderr.trim().is_empty() => Failure::new(ErrorKind::User, said),
         ended @ (Ended::Code(_) | Ended::Signal(_)) => {
-            Failure::user(format!("the program {ended} before it reached execute(…): {said}"))
+            let was = if matches!(ended, Ended::Signal(_)) { "was " } else { "" };
+            Failure::user(format!("the program {was}{ended} before it reached execute(…): {said}"))
         }
     }
 }
@@ -145,9 +146,23 @@ fn panic_in(stderr: &str) -> Option<(String, String)> {
     Some((message.join(" "), location.trim_end_matches(':').to_owned()))
 }
 
-/// The line of stderr that says most: an `error:`, else the last one.
+/// What stderr says that matters, in one line: behind an `error:` the paragraph it begins, and what it was caused by; else the last line.
 fn said(stderr: &str) -> String {
-    let mut lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
-    let error = lines.clone().find(|line| line.to_ascii_lowercase().starts_with("error:"));
-    error.or_else(|| lines.next_back()).unwrap_or_default().to_owned()
+    let lines: Vec<&str> = stderr.lines().map(str::trim).collect();
+    let Some(at) = lines.iter().position(|line| line.to_ascii_lowercase().starts_with("error:")) else {
+        return lines.into_iter().rfind(|line| !line.is_empty()).unwrap_or_default().to_owned();
+    };
+    let paragraph = |from: usize| lines[from..].iter().copied().take_while(|line| !line.is_empty());
+    let what = paragraph(at).collect::<Vec<_>>().join(" ");
+    let what = what["error:".len()..].trim();
+    // As anyhow prints what `main` returns: the innermost cause is the last, and comes first here.
+    let causes = lines[at..].iter().position(|line| *line == "Caused by:").map(|below| paragraph(at + below + 1));
+    match causes.and_then(Iterator::last) {
+        Some(cause) => {
+            let numbered =
+                cause.split_once(": ").filter(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit()));
+            format!("{} ({what})", numbered.map_or(cause, |(_, cause)| cause))
+        }
+        None => what.to_owned(),
+    }
 }

@@ -1,5 +1,6 @@
 //! Refusals in YARN's shape.
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
@@ -87,7 +88,8 @@ impl IntoResponse for Error {
                 response
             }
             Self::Plain { status, message } => {
-                (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], message).into_response()
+                let label = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+                (status, label, Extension(crate::rest::Plain), message).into_response()
             }
         }
     }

@@ -120,7 +120,7 @@ fn positive(key: &str, text: &str) -> Result<usize, Error> {
 
 /// A body as JSON.
 pub(super) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(bytes).map_err(|error| Error::bad_request(format!("the body cannot be read: {error}")))
+    serde_json::from_slice(bytes).map_err(|error| Error::bad_request(crate::rest::not_understood(&error)))
 }
 
 #[cfg(test)]

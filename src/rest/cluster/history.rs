@@ -87,6 +87,12 @@ fn read(history: &History, application: ApplicationId, job: JobId) -> Result<Opt
     bytes.map(|bytes| JobArchive::parse(job, &bytes)).transpose().map_err(|error| error.to_string())
 }
 
+/// Why an archive has no line.
+fn unreadable(history: &History, archived: &Archived) -> String {
+    let read = read(history, archived.application, archived.job);
+    read.err().unwrap_or_else(|| format!("the archive of job {} does not say what became of it", archived.job))
+}
+
 fn line_of(archive: &JobArchive, job: JobId) -> Option<Line> {
     #[derive(Deserialize)]
     struct Overview {
@@ -115,21 +121,28 @@ pub(super) struct Wanted {
     application: Option<String>,
 }
 
-/// `GET /ws/v1/cluster/history`: ended jobs of all applications that are archived, newest first. An extension.
+/// `GET /ws/v1/cluster/history`: ended jobs of all applications that are archived, newest first. An extension. Status 500 if `job` is asked
+/// for and its archive cannot be read.
 pub(super) async fn list(State(context): State<Context>, Query(wanted): Query<Wanted>) -> Result<Response, Error> {
     let job: Option<JobId> =
         wanted.job.map(|text| text.parse().map_err(|error| Error::invalid_id("JobID", &text, error))).transpose()?;
     let application = wanted.application.as_deref().map(parse_application).transpose()?;
-    let lines = blocking(&context, move |history, lines| {
+    let looked = blocking(&context, move |history, lines| {
         if let Some(application) = application {
-            return lines.of(history, &history.of(application));
+            return Ok(lines.of(history, &history.of(application)));
         }
         let mut all = history.all();
         lines.forget_all_but(&all);
         all.retain(|archived| job.is_none_or(|job| archived.job == job));
-        lines.of(history, &all)
+        let found = lines.of(history, &all);
+        // Who asks for one job is told why it cannot be shown; of many, the others are.
+        match all.first().filter(|_| job.is_some() && found.is_empty()) {
+            Some(archived) => Err(unreadable(history, archived)),
+            None => Ok(found),
+        }
     })
     .await?;
+    let lines = looked.map_err(Error::internal)?;
     let shown = |(application, line): &(ApplicationId, Line)| {
         let mut shown = json!(line);
         shown["application"] = json!(application.to_string());

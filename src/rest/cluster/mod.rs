@@ -42,6 +42,7 @@ use serde::Serialize;
 
 use self::error::Error;
 use super::access::{Face, Need, is_page, reads, usual};
+use super::reworded;
 use crate::resourcemanager::Handle;
 
 /// What handlers share.
@@ -115,13 +116,15 @@ pub fn router(handle: Handle) -> Router {
         .route("/application-master/register", post(master::register))
         .route("/application-master/allocate", post(master::allocate))
         .route("/application-master/finish", post(master::finish))
-        .fallback(not_found);
+        .fallback(not_found)
+        .layer(axum::middleware::map_response(|response| reworded(response, in_our_form)));
     let past = Router::new()
         .route("/apps/{id}/containers", get(container_logs::containers))
         .route("/containers/{id}/logs", get(container_logs::list))
         .route("/containers/{id}/logs/{file}", get(container_logs::content))
         .route("/containerlogs/{id}/{file}", get(container_logs::content))
-        .fallback(not_found);
+        .fallback(not_found)
+        .layer(axum::middleware::map_response(|response| reworded(response, in_our_form)));
     Router::new()
         .nest("/ws/v1/applicationhistory", past)
         .route("/ws/v1/cluster", get(overview::info))
@@ -135,6 +138,13 @@ pub fn router(handle: Handle) -> Router {
         .route("/proxy/{id}/{*path}", any(proxy::forward))
         .layer(axum::middleware::from_fn_with_state(context.clone(), guard::guard))
         .with_state(context)
+}
+
+/// What was refused before any of our handlers was asked.
+fn in_our_form(status: StatusCode, message: String) -> Response {
+    let exception =
+        if status == StatusCode::METHOD_NOT_ALLOWED { "WebApplicationException" } else { "BadRequestException" };
+    Error::Exception { status, exception, message }.into_response()
 }
 
 async fn not_found(uri: axum::http::Uri) -> Error {

@@ -16,6 +16,7 @@ use super::applications::{parse_application, report};
 use super::error::Error;
 use super::history::{self, Question};
 use crate::resourcemanager::report::ApplicationReport;
+use crate::rpc::http::root_cause;
 use crate::rpc::{ClusterSecret, Role, SECRET_HEADER, Tls};
 
 /// Headers that concern one connection, and what must not leave the cluster's front.
@@ -132,7 +133,7 @@ async fn send(
     }
     let answer = outgoing.send().await.map_err(|error| {
         let why = if error.is_connect() { "it does not answer" } else { "it broke off" };
-        let message = format!("cannot reach the web interface of {id} at {base}: {why}");
+        let message = format!("cannot reach the web interface of {id} at {base}: {why}: {}", root_cause(&error));
         Error::Plain { status: StatusCode::BAD_GATEWAY, message }
     })?;
     let status = answer.status();

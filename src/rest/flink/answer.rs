@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::jobmanager::Refused;
-use crate::rest::unread;
+use crate::rest::{in_query, not_understood, unread};
 
 /// An answer in JSON.
 #[derive(Debug)]
@@ -62,6 +62,11 @@ impl Refusal {
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
+
+    /// A body that is not the JSON that is wanted.
+    pub(super) fn unreadable(error: &serde_json::Error) -> Self {
+        Self::bad_request(not_understood(error))
+    }
 }
 
 impl From<Refused> for Refusal {
@@ -102,7 +107,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let query = axum::extract::Query::from_request_parts(parts, state).await;
-        query.map(|axum::extract::Query(query)| Self(query)).map_err(|error| Refusal::bad_request(error.body_text()))
+        query
+            .map(|axum::extract::Query(query)| Self(query))
+            .map_err(|error| Refusal::bad_request(in_query(&error.body_text())))
     }
 }
 

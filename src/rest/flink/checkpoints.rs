@@ -47,8 +47,13 @@ async fn config(State(handle): State<Handle>, Path(job): Path<String>) -> Result
     found.map(Answer::ok).ok_or_else(disabled)
 }
 
+fn checkpoint_id(text: &str) -> Result<CheckpointId> {
+    let id = text.parse().map(CheckpointId);
+    id.map_err(|_| Refusal::bad_request(format!("`{text}` is not a checkpoint's id; it is a whole number, from 1")))
+}
+
 async fn details(State(handle): State<Handle>, Path((job, checkpoint)): Path<(String, String)>) -> Result {
-    let id = CheckpointId(parse(&checkpoint)?);
+    let id = checkpoint_id(&checkpoint)?;
     let found = look(&handle, &job, move |_, job, _| job.master().and_then(|job| view::checkpoint(job, id))).await?;
     found
         .map(Answer::ok)
@@ -59,7 +64,7 @@ async fn subtasks(
     State(handle): State<Handle>,
     Path((job, checkpoint, vertex)): Path<(String, String, String)>,
 ) -> Result {
-    let id = CheckpointId(parse(&checkpoint)?);
+    let id = checkpoint_id(&checkpoint)?;
     look_at_vertex(&handle, (job, vertex), move |_, job, vertex, _| {
         view::checkpoint_subtasks(job.master()?, id, vertex)
     })
@@ -70,12 +75,24 @@ async fn subtasks(
 /// A body, empty or JSON.
 fn body_of<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
     let body: &[u8] = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| Refusal::bad_request(error.to_string()))
+    serde_json::from_slice(body).map_err(|error| Refusal::unreadable(&error))
+}
+
+/// As Flink has them.
+#[derive(Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum CheckpointType {
+    Configured,
+    Full,
+    Incremental,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct TriggerCheckpoint {
+    /// Which kind is the job's to decide here; the word is still read, so that a misspelt one is told.
+    #[serde(rename = "checkpointType")]
+    _checkpoint_type: Option<CheckpointType>,
     #[serde(rename = "triggerId")]
     trigger: Option<TriggerId>,
 }

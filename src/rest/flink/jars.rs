@@ -91,7 +91,10 @@ fn listed(upload: Upload) -> Value {
 
 /// Takes one file under any name of its part; of other parts only Flink's empty `request`.
 async fn upload(State(handle): State<Handle>, parts: std::result::Result<Multipart, MultipartRejection>) -> Result {
-    let mut parts = parts.map_err(|error| Refusal::bad_request(error.body_text()))?;
+    let mut parts = parts.map_err(|error| {
+        let cause = error.body_text();
+        Refusal::bad_request(format!("{cause}; send the program as a form's file: curl -F jarfile=@PROGRAM"))
+    })?;
     let unreadable = |error: axum::extract::multipart::MultipartError| Refusal::bad_request(error.body_text());
     let mut taken = None;
     while let Some(part) = parts.next_field().await.map_err(unreadable)? {

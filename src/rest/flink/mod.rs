@@ -39,6 +39,7 @@ use axum::response::Response;
 use self::answer::Refusal;
 pub use self::archive::archive;
 use super::access::{Access, Face, Need, is_page, reads, usual};
+use super::reworded;
 use crate::config::Security;
 use crate::jobmanager::Handle;
 
@@ -86,6 +87,7 @@ pub fn router(handle: Handle) -> Router {
         .merge(api)
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
+        .layer(middleware::map_response(|response| reworded(response, FACE.refusal)))
         .layer(middleware::from_fn(origin::guard))
         .with_state(handle)
 }

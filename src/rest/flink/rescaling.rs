@@ -58,7 +58,7 @@ async fn require(State(handle): State<Handle>, Path(job): Path<String>, Content(
 
 fn wanted(body: &[u8]) -> Result<Requirements> {
     let wanted: BTreeMap<VertexId, OfVertex> =
-        serde_json::from_slice(body).map_err(|error| Refusal::bad_request(error.to_string()))?;
+        serde_json::from_slice(body).map_err(|error| Refusal::unreadable(&error))?;
     let of_vertex = |(id, OfVertex { parallelism: FlinkBounds { lower_bound, upper_bound } })| {
         (id, Bounds { lower: lower_bound, upper: upper_bound })
     };

@@ -98,7 +98,7 @@ struct RunRequest {
 impl RunRequest {
     fn new(body: &[u8], query: BTreeMap<String, String>) -> Result<Self> {
         let body: &[u8] = if body.is_empty() { b"{}" } else { body };
-        let body = serde_json::from_slice(body).map_err(|error| Refusal::bad_request(error.to_string()))?;
+        let body = serde_json::from_slice(body).map_err(|error| Refusal::unreadable(&error))?;
         Ok(Self { body, query })
     }
 

@@ -314,7 +314,7 @@ impl Call<'_> {
 }
 
 /// The innermost error says what happened; those around it only where.
-pub(super) fn root_cause(error: &reqwest::Error) -> String {
+pub fn root_cause(error: &reqwest::Error) -> String {
     let mut source: &(dyn std::error::Error + 'static) = error;
     loop {
         if let Some(io) = source.downcast_ref::<io::Error>()
@@ -324,7 +324,7 @@ pub(super) fn root_cause(error: &reqwest::Error) -> String {
         }
         match source.source() {
             Some(inner) => source = inner,
-            None => return source.to_string(),
+            None => return io_cause(&io::Error::other(source.to_string())), // In the same words as where sockets are used at first hand.
         }
     }
 }

@@ -6,7 +6,7 @@ mod port;
 mod server;
 mod transfer;
 
-pub use self::client::Client;
+pub use self::client::{Client, root_cause};
 pub use self::error::Error;
 pub use self::port::port_holder;
 pub use self::server::{BindError, Peer, Server};

@@ -108,6 +108,12 @@ async fn hostile_archives_are_refused_and_hide_no_other() {
     std::os::unix::fs::symlink(&secret, link).unwrap();
 
     assert_eq!(cluster.get("/history").await["jobs"].as_array().unwrap().len(), 1);
+    for (job, why) in [(JobId(4), "has version 9"), (JobId(7), "does not say what became of it")] {
+        let path = format!("/ws/v1/cluster/history?job={job}");
+        let (status, body) = cluster.send(Method::GET, &path, None).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(body.to_string().contains(why), "{body}");
+    }
     let get = async |path: String| cluster.send(Method::GET, &path, None).await;
     for job in [1, 2, 4, 5, 9].map(JobId) {
         let (status, body) = get(format!("/proxy/{id}/jobs/{job}")).await;
