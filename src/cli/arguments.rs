@@ -15,7 +15,7 @@ use super::queues::Queue;
 use super::rescale::Rescale;
 use super::security::Security;
 use super::session::Session;
-use super::simulate::SimulateVerb;
+use super::simulate::{Faults, SimulateVerb};
 use super::top::Top;
 use super::values::{PARALLELISM_MAX, authority, number};
 use crate::ids::{ApplicationId, JobId};
@@ -403,6 +403,11 @@ pub(super) struct Simulate {
     /// Do not print the trace
     #[arg(long)]
     pub(super) quiet: bool,
+    #[command(flatten)]
+    pub(super) faults: Faults,
+    /// Of a seed that fails, find the fewest faults with which it still does
+    #[arg(long)]
+    pub(super) minimise: bool,
 }
 
 /// A duration as people write it.

@@ -96,8 +96,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Simulate(Simulate { verb: Some(SimulateVerb::Scheduler(options)), .. }) => {
             scheduling::command(&options.into())
         }
-        Verb::Simulate(Simulate { verb: None, seed, seeds, quiet }) => {
-            simulation::command(&simulation::Options { seed, seeds, quiet })
+        Verb::Simulate(Simulate { verb: None, seed, seeds, quiet, faults, minimise }) => {
+            simulation::command(&simulation::Options { seed, seeds, quiet, selection: faults.into(), minimise })
         }
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct JobFiles {
     requirements: BTreeMap<u32, Requirements>,
     /// As `jobmanager::checkpoint_store` does: which attempt wrote each entry, and what the job goes on from behind it.
     checkpoints: Vec<(u32, Option<Arc<Manifest>>)>,
+    /// Nobody is kept out: a planted mistake.
+    pub(super) is_open_to_all: bool,
 }
 
 /// What a job comes to: the first one counts.
@@ -122,11 +124,34 @@ impl JobFiles {
         self.requirements.range(..=attempt).next_back().map(|(_, requirements)| requirements)
     }
 
-    /// Enters an attempt; what it goes on from.
-    pub(super) fn begin_checkpoints(&mut self, attempt: u32) -> Option<Arc<Manifest>> {
-        let latest = self.checkpoints.last().and_then(|entry| entry.1.clone());
-        self.checkpoints.push((attempt, latest.clone()));
-        latest
+    /// Enters an attempt; what it takes over, the one that it goes on from last.
+    pub(super) fn begin_checkpoints(
+        &mut self,
+        attempt: u32,
+        retained: usize,
+        is_whole: impl Fn(&Manifest) -> bool,
+    ) -> Vec<Arc<Manifest>> {
+        let mut kept: Vec<_> = self.latest_first().filter(|it| is_whole(it)).take(retained).cloned().collect();
+        kept.reverse();
+        self.checkpoints.push((attempt, kept.last().cloned()));
+        kept
+    }
+
+    /// Each checkpoint of the list once.
+    fn latest_first(&self) -> impl Iterator<Item = &Arc<Manifest>> {
+        let mut seen = BTreeSet::new();
+        let complete = self.checkpoints.iter().rev().filter_map(|entry| entry.1.as_ref());
+        complete.filter(move |manifest| seen.insert(&manifest.directory))
+    }
+
+    /// The latest attempt that has entered.
+    pub(super) fn leads(&self) -> Option<u32> {
+        self.checkpoints.iter().map(|(attempt, _)| *attempt).max()
+    }
+
+    /// The earliest of those that are retained, if that is not the latest.
+    pub(super) fn earliest_retained(&self, retained: usize) -> Option<&Arc<Manifest>> {
+        self.latest_first().take(retained).skip(1).last()
     }
 
     /// The one before that, for a planted mistake.
@@ -139,7 +164,7 @@ impl JobFiles {
     /// Makes a checkpoint the one to go on from, unless a later attempt has entered.
     pub(super) fn publish_checkpoint(&mut self, attempt: u32, manifest: Arc<Manifest>) -> Result<(), WrittenBy> {
         match self.checkpoints.last() {
-            Some((by, _)) if *by != attempt => Err(WrittenBy(*by)),
+            Some((by, _)) if *by != attempt && !self.is_open_to_all => Err(WrittenBy(*by)),
             Some(_) | None => {
                 self.checkpoints.push((attempt, Some(manifest)));
                 Ok(())
@@ -147,10 +172,9 @@ impl JobFiles {
         }
     }
 
-    /// Whether a job that has not ended goes on from the checkpoint in this directory, if its JobManager dies now.
-    pub(super) fn goes_on_from(&self, directory: &str) -> bool {
-        let latest = self.checkpoints.last().and_then(|entry| entry.1.as_ref());
-        self.verdict.is_none() && latest.is_some_and(|manifest| manifest.directory == directory)
+    /// Whether a job that has not ended may go on from the checkpoint in this directory: it is one of the latest, of which so many are kept.
+    pub(super) fn counts_on(&self, directory: &str, retained: usize) -> bool {
+        self.verdict.is_none() && self.latest_first().take(retained).any(|manifest| manifest.directory == directory)
     }
 
     /// The savepoint that the job's input has ended with.

@@ -1,5 +1,6 @@
 //! What goes wrong, and when: all of it follows from the seed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -7,6 +8,7 @@ use fastrand::Rng;
 use super::actors::Actor;
 use super::node::NodeManager;
 use super::resource_manager::ResourceManager;
+use super::selection::{FaultId, Selection};
 use super::world::{BEGINNING, Happening, Process, World};
 use crate::time::Now;
 
@@ -50,14 +52,80 @@ pub(super) enum Fault {
     },
     /// The answer to an HTTP request gets lost, after it has been carried out.
     LoseAnswer,
+    /// A machine's clock is set, forward or back.
+    JumpClock {
+        by_ms: i64,
+    },
+    /// A disk takes nothing for so long.
+    FillDisk {
+        for_ms: u64,
+    },
+    /// Disks take seconds for what takes milliseconds.
+    SlowStorage {
+        for_ms: u64,
+    },
+    /// A bit of a checkpoint changes where it lies.
+    FlipBit,
+}
+
+/// Of small failures, beside those of [`Fault::kind`].
+const SMALL: &str = "small";
+const FLAKY: &str = "flaky";
+
+/// The kinds of faults, as [`Selection`] names them.
+pub const KINDS: [&str; 17] = [
+    "kill-worker",
+    "kill-taskmanager",
+    "kill-jobmanager",
+    "kill-nodemanager",
+    "kill-resourcemanager",
+    "crash-node",
+    "break-link",
+    "isolate",
+    "lose-node",
+    "freeze",
+    "lose-answer",
+    "clock-jump",
+    "full-disk",
+    "slow-storage",
+    "bit-flip",
+    SMALL,
+    FLAKY,
+];
+
+impl Fault {
+    /// Its name among [`KINDS`].
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::KillWorker => "kill-worker",
+            Self::KillTaskManager => "kill-taskmanager",
+            Self::KillJobManager => "kill-jobmanager",
+            Self::KillNodeManager { .. } => "kill-nodemanager",
+            Self::KillResourceManager { .. } => "kill-resourcemanager",
+            Self::CrashNode { .. } => "crash-node",
+            Self::BreakLink { .. } => "break-link",
+            Self::Isolate { .. } => "isolate",
+            Self::LoseNode { .. } => "lose-node",
+            Self::Freeze { .. } => "freeze",
+            Self::LoseAnswer => "lose-answer",
+            Self::JumpClock { .. } => "clock-jump",
+            Self::FillDisk { .. } => "full-disk",
+            Self::SlowStorage { .. } => "slow-storage",
+            Self::FlipBit => "bit-flip",
+        }
+    }
 }
 
 /// Whether things go wrong at present.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     on: bool,
-    /// Small failures so far.
+    pub(super) selection: Selection,
+    /// Small failures drawn so far, and those that happened.
+    drawn: u64,
     pub(super) struck: u64,
+    /// All that has happened.
+    pub(super) happened: BTreeSet<FaultId>,
     /// The next machine that starts a TaskManager is lost; the ResourceManager is down for so long.
     losing: Option<u64>,
     /// Machines that do not come back.
@@ -67,9 +135,37 @@ pub(super) struct Faults {
 impl Faults {
     /// Whether a small failure, one in so many, happens now.
     pub(super) fn strikes(&mut self, rng: &mut Rng, one_in: u32) -> bool {
-        let strikes = self.on && rng.u32(0..one_in) == 0;
+        if !self.on || rng.u32(0..one_in) != 0 {
+            return false;
+        }
+        self.drawn += 1;
+        let strikes = self.happens(FaultId::Small(self.drawn), SMALL);
         self.struck += u64::from(strikes);
         strikes
+    }
+
+    fn happens(&mut self, fault: FaultId, kind: &str) -> bool {
+        let happens = self.selection.admits(fault, kind);
+        if happens {
+            self.happened.insert(fault);
+        }
+        happens
+    }
+}
+
+/// One of those that clocks and disks bring about.
+fn draw_of_machines(rng: &mut Rng) -> Fault {
+    /// By a leap second's worth, by a wrong time zone, by a dead battery's.
+    const JUMPS_MS: [u64; 4] = [1_500, 30_000, 3_600_000, 100_000_000];
+    match rng.u32(0..5) {
+        0..=1 => {
+            let most = JUMPS_MS[rng.usize(..JUMPS_MS.len())];
+            let by_ms = rng.u64(1..most).cast_signed();
+            Fault::JumpClock { by_ms: if rng.bool() { by_ms } else { -by_ms } }
+        }
+        2 => Fault::FillDisk { for_ms: rng.u64(100..6_000) },
+        3 => Fault::SlowStorage { for_ms: rng.u64(500..8_000) },
+        _ => Fault::FlipBit,
     }
 }
 
@@ -107,12 +203,15 @@ impl World {
             return;
         }
         self.faults.on = true;
-        scenario.flakiness.set(true);
+        scenario.flakiness.set(self.faults.happens(FaultId::Flaky, FLAKY));
         let mut rng = self.rng.fork();
-        for _ in 0..scenario.faults {
+        for number in 1..=scenario.faults {
             let at = self.moment(rng.u64(100..scenario.faults_end_ms));
-            let fault = draw(&mut rng);
-            self.schedule(at, Happening::Fault(fault));
+            let of_machines = self.faults.selection.eventful && rng.u32(0..4) == 0;
+            let fault = if of_machines { draw_of_machines(&mut rng) } else { draw(&mut rng) };
+            if at < self.faults_end_at() {
+                self.schedule(at, Happening::Planned(u32::try_from(number).unwrap_or(u32::MAX), fault));
+            }
         }
         let end = self.faults_end_at();
         self.schedule(end, Happening::FaultsEnd);
@@ -124,12 +223,14 @@ impl World {
 
     /// When nothing goes wrong any more.
     pub(super) fn faults_end_at(&self) -> Now {
-        self.moment(self.scenario.faults_end_ms)
+        let until_ms = self.faults.selection.until_ms.unwrap_or(u64::MAX);
+        self.moment(self.scenario.faults_end_ms.min(until_ms))
     }
 
     pub(super) fn faults_end(&mut self) {
         (self.faults.on, self.faults.losing) = (false, None);
         self.scenario.flakiness.set(false);
+        self.storage_recovers();
         self.note("fault", "no more faults");
     }
 
@@ -146,6 +247,15 @@ impl World {
         }
         let actor = Actor::Node(Box::new(NodeManager::new(&host, capability)));
         self.spawn(Process { name: host.clone(), host, container: None, parent: None, actor });
+    }
+
+    /// One of those that were laid out comes due.
+    pub(super) fn planned(&mut self, number: u32, fault: Fault) {
+        let kind = fault.kind();
+        if self.faults.happens(FaultId::Planned(number), kind) {
+            self.note("fault", format!("number {number}: {kind}"));
+            self.inject(fault);
+        }
     }
 
     pub(super) fn inject(&mut self, fault: Fault) {
@@ -180,6 +290,10 @@ impl World {
             }
             Fault::Freeze { for_ms } => self.freeze_one(for_ms),
             Fault::LoseAnswer => self.net.answers_to_lose += 1,
+            Fault::JumpClock { by_ms } => self.jump_clock(by_ms),
+            Fault::FillDisk { for_ms } => self.fill_disk(for_ms),
+            Fault::SlowStorage { for_ms } => self.slow_storage(for_ms),
+            Fault::FlipBit => self.flip_bit(),
         }
     }
 
@@ -189,6 +303,32 @@ impl World {
             self.stats.kills += 1;
             self.kill(pid);
             self.schedule(self.now + Duration::from_millis(down_ms), Happening::StartResourceManager);
+        }
+    }
+
+    /// Whatever supervises the ResourceManager starts it again soon.
+    pub(super) fn restart_resource_manager(&mut self) {
+        let pause = self.rng.u64(100..3_000);
+        self.schedule(self.now + Duration::from_millis(pause), Happening::StartResourceManager);
+    }
+
+    /// The same for a NodeManager.
+    pub(super) fn restart_node_manager(&mut self, host: &str) {
+        let pause = self.rng.u64(100..3_000);
+        if let Some(index) = self.scenario.nodes.iter().position(|(name, _)| name == host) {
+            self.schedule(self.now + Duration::from_millis(pause), Happening::StartNode(index));
+        }
+    }
+
+    /// Kills the NodeManager of a node, or the ResourceManager behind the last one, and starts it again.
+    pub(super) fn restart_daemon_of(&mut self, index: usize, down: Duration) {
+        let Some((host, _)) = self.scenario.nodes.get(index).cloned() else {
+            return self.kill_resource_manager(u64::try_from(down.as_millis()).unwrap_or(0));
+        };
+        if let Some(pid) = self.node_manager_of(&host) {
+            self.stats.kills += 1;
+            self.kill(pid);
+            self.schedule(self.now + down, Happening::StartNode(index));
         }
     }
 

@@ -2,17 +2,21 @@
 
 mod ending;
 mod links;
+mod moments;
+mod records;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::moments::of_checkpoints;
 use super::Bug;
 use super::actors::Done;
-use super::disks::{JobWrite, Verdict, WrittenBy};
+use super::disks::JobWrite;
 use super::master_link::{self, MasterLink};
 use super::messages::{Answer, Request};
 use super::network::{HttpId, LinkId};
+use super::storage_faults::Volume;
 use super::world::{Input, Pid, World};
 use crate::engine::checkpoint::{Continuation, Manifest};
 use crate::graph::job_graph::{self, JobGraph};
@@ -21,13 +25,12 @@ use crate::ids::{ApplicationAttemptId, ContainerId, JobId, TaskManagerId, Worker
 use crate::jobmanager::containers::Shape;
 use crate::jobmanager::core::{Core, Settings};
 use crate::jobmanager::event::{Effect, Event, Prepared};
-use crate::jobmanager::job_master::{Bounds, CheckpointSettings, Record, Trigger};
+use crate::jobmanager::job_master::{Bounds, CheckpointSettings, Trigger};
 use crate::jobmanager::shutdown::{self, Ending};
 use crate::protocol::container::LaunchContext;
 use crate::protocol::job::JobSubmission;
 use crate::protocol::roles::{self, JobManagerEnvironment};
 use crate::protocol::task_manager::ToTaskManager;
-use crate::protocol::worker::ToWorker;
 use crate::resource::Resource;
 use crate::time::Now;
 
@@ -170,7 +173,7 @@ impl JobManager {
                 self.apply(Event::LaunchFailed { container, why }, me, world);
             }
             Input::Wake => {
-                let now = world.now;
+                let now = world.wall();
                 self.wakes.retain(|at| *at > now);
                 self.apply(Event::Wake, me, world);
                 self.finish_if_drained(me, world);
@@ -186,7 +189,7 @@ impl JobManager {
 
     fn apply(&mut self, event: Event, me: Pid, world: &mut World) {
         let mut effects = Vec::new();
-        if let Err(refused) = self.core.apply(event, world.now, &mut effects) {
+        if let Err(refused) = self.core.apply(event, world.wall(), &mut effects) {
             world.stats.illegal += 1;
             world.note(&self.name, format!("refused: {refused}"));
         }
@@ -229,20 +232,20 @@ impl JobManager {
             Effect::Persist { .. } if self.ending.is_fenced() => {}
             Effect::Persist { job, record } => self.persist(job, record, me, world),
             Effect::WriteManifest { manifest, counts } => {
-                world.later(1..80, me, Done::WriteManifest(manifest, counts));
+                let pause = world.storage_pause(1..80);
+                world.later(pause, me, Done::WriteManifest(manifest, counts));
             }
             // It may be the later attempt's beginning, or what somebody goes on from by hand.
             Effect::DiscardCheckpoint { .. } if self.ending.begun() => {}
             Effect::DiscardCheckpoint { job, directory } => {
-                if world.disks.job(self.attempt.application, job).goes_on_from(&directory) {
-                    world
-                        .ledger
-                        .violated(format!("{} removes {directory}, from which job {} goes on", self.name, job.0));
-                }
                 let scenario = world.scenario.clone();
-                if let Some(spec) = scenario.job_of_program(&self.submission.program.name) {
-                    spec.storage.discard(&directory);
+                let Some(spec) = scenario.job_of_program(&self.submission.program.name) else { return };
+                let files = world.disks.job(self.attempt.application, job);
+                if files.counts_on(&directory, spec.retained) && !spec.storage.is_damaged(&directory) {
+                    let what = format!("{} removes {directory}, from which job {} may go on", self.name, job.0);
+                    world.ledger.violated(what);
                 }
+                spec.storage.discard(&directory);
             }
             Effect::CheckpointFailed { checkpoint, failure, .. } => {
                 world.note(&self.name, format!("checkpoint {checkpoint} failed: {failure}"));
@@ -310,68 +313,6 @@ impl JobManager {
         }
     }
 
-    fn manifest_written(&mut self, manifest: Arc<Manifest>, counts: bool, me: Pid, world: &mut World) {
-        // A job's last one comes once in a run, and what follows it is the hardest to get right.
-        let one_in = if manifest.drained { 1 } else { DIES_WRITING_A_MANIFEST_ONE_IN };
-        let dies = world.faults.strikes(&mut world.rng, one_in);
-        if dies && world.rng.bool() {
-            return world.die(me, "with half of a manifest written");
-        }
-        world.check_manifest(&self.submission.program.name, &manifest);
-        let manifest = damaged(manifest, world.planted);
-        if counts {
-            let files = world.disks.job(self.attempt.application, manifest.job);
-            if let Err(WrittenBy(other)) = files.publish_checkpoint(self.attempt.attempt, Arc::clone(&manifest)) {
-                world.note(&self.name, format!("fenced: attempt {other} has taken the checkpoints over"));
-                return world.exit(me, 1);
-            }
-        }
-        world.note(&self.name, format!("checkpoint {} is complete", manifest.checkpoint));
-        if dies {
-            return world.die(me, "with a manifest written that it does not know of");
-        }
-        if world.planted == Some(Bug::LatestIsCollected) {
-            self.pending
-                .push_back(Effect::DiscardCheckpoint { job: manifest.job, directory: manifest.directory.clone() });
-        }
-        self.apply(Event::ManifestWritten { manifest, failure: None }, me, world);
-    }
-
-    fn persist(&mut self, job: JobId, record: Record, me: Pid, world: &mut World) {
-        let (what, write) = match record {
-            Record::Decision(decision) => ("decision", JobWrite::Verdict(Verdict::Publish(decision))),
-            Record::Requirements(requirements) => ("parallelism", JobWrite::Requirements(requirements)),
-            Record::Outcome(outcome) if self.decided => ("outcome", JobWrite::Outcome(outcome)),
-            Record::Outcome(outcome) => ("end", JobWrite::Verdict(Verdict::End(outcome))),
-        };
-        world.note(&self.name, format!("writes its {what}"));
-        if world.planted == Some(Bug::CommitBeforeDecision) && what == "decision" {
-            // The write is under way; nobody waits for it.
-            let mut behind = std::mem::take(&mut self.pending);
-            while let Some(effect) = behind.pop_front() {
-                self.effect(effect, me, world);
-            }
-        }
-        self.writing = Some((job, write));
-        world.flush(me);
-    }
-
-    fn durable(&mut self, me: Pid, world: &mut World) {
-        let Some((job, write)) = self.writing.take() else { return };
-        let plan_stored = matches!(write, JobWrite::Plan(_));
-        let decides = matches!(write, JobWrite::Verdict(Verdict::Publish(_)));
-        let files = world.disks.job(self.attempt.application, job);
-        if let Err(WrittenBy(other)) = files.create(self.attempt.attempt, write) {
-            world.note(&self.name, format!("fenced: attempt {other} has written that already"));
-            return world.exit(me, 1);
-        }
-        self.decided |= decides;
-        if plan_stored && let Some(prepared) = self.prepared.take() {
-            return self.apply(Event::Planned { job, prepared: Box::new(prepared) }, me, world);
-        }
-        self.perform(me, world);
-    }
-
     /// The program has been fetched and asked, or what is stored is taken up.
     fn prepare(&mut self, job: JobId, me: Pid, world: &mut World) {
         if !std::mem::replace(&mut self.preparing, false) {
@@ -389,12 +330,18 @@ impl JobManager {
         let plan = files_plan(world, self.attempt, job).unwrap_or_else(|| spec.plan.clone());
         let settings = job_graph::Settings { default_parallelism: spec.parallelism, chaining: true };
         let requirements = world.disks.job(self.attempt.application, job).requirements(self.attempt.attempt).cloned();
-        let mut restore = world.disks.job(self.attempt.application, job).begin_checkpoints(self.attempt.attempt);
+        if world.is_full(Volume::Jobs) {
+            world.note(&self.name, "cannot write: no space left on device");
+            return world.exit(me, 1);
+        }
+        let files = world.disks.job(self.attempt.application, job);
+        let is_whole = |manifest: &Manifest| spec.storage.has_all_of(manifest);
+        let mut restore = files.begin_checkpoints(self.attempt.attempt, spec.retained, is_whole);
         if world.planted == Some(Bug::GoesOnFromAnEarlierCheckpoint) {
-            restore = world.disks.job(self.attempt.application, job).earlier_checkpoint();
+            restore = world.disks.job(self.attempt.application, job).earlier_checkpoint().into_iter().collect();
         }
         if world.planted == Some(Bug::DrainedJobGoesOn) {
-            restore = restore.map(|manifest| Arc::new(Manifest { drained: false, ..Manifest::clone(&manifest) }));
+            restore.iter_mut().for_each(|manifest| Arc::make_mut(manifest).drained = false);
         }
         let prepared = Prepared {
             graph: JobGraph::new(&plan, settings).expect("scenarios have valid graphs"),
@@ -406,45 +353,17 @@ impl JobManager {
             checkpoints: CheckpointSettings {
                 interval: spec.checkpoint_interval,
                 timeout: Duration::from_secs(3),
+                retained: spec.retained,
                 directory: format!("attempt-{}", self.attempt.attempt),
                 ..CheckpointSettings::default()
             },
-            restore: restore.into_iter().collect(),
+            restore,
             requirements,
             recovery: None,
         };
         self.prepared = Some(prepared);
         self.writing = Some((job, JobWrite::Plan(Box::new(plan))));
         world.flush(me);
-    }
-}
-
-/// A manifest without what a planted mistake forgets of it.
-fn damaged(mut manifest: Arc<Manifest>, planted: Option<Bug>) -> Arc<Manifest> {
-    if planted == Some(Bug::ManifestWithoutAFile) {
-        let files = Arc::make_mut(&mut manifest).operators.iter_mut().flat_map(|operator| &mut operator.files);
-        if let Some(file) = files.into_iter().find(|file| file.is_some()) {
-            *file = None;
-        }
-    }
-    manifest
-}
-
-/// What an effect does, if it is of the coordinator, the split queue or the sinks.
-fn of_checkpoints(effect: &Effect) -> Option<&'static str> {
-    match effect {
-        Effect::ToWorker { message, .. } => match message {
-            ToWorker::TriggerCheckpoint { .. } => Some("send a barrier"),
-            ToWorker::AssignSplit { .. } => Some("hand a split out"),
-            ToWorker::Commit { .. } => Some("have output published"),
-            ToWorker::Discard { .. } => Some("have output removed"),
-            ToWorker::StopSources { .. } | ToWorker::ResumeSources { .. } => Some("tell sources"),
-            ToWorker::Deploy { .. } => Some("deploy from a checkpoint"),
-            ToWorker::Cancel { .. } | ToWorker::NoMoreSplits { .. } | ToWorker::Shutdown => None,
-        },
-        Effect::WriteManifest { .. } => Some("begin a manifest"),
-        Effect::DiscardCheckpoint { .. } => Some("remove a checkpoint"),
-        _ => None,
     }
 }
 

@@ -19,6 +19,7 @@
 mod actors;
 mod channels;
 mod client;
+mod clocks;
 mod command;
 mod disks;
 mod faults;
@@ -31,7 +32,9 @@ mod network;
 mod node;
 mod resource_manager;
 mod scenario;
+mod selection;
 mod state_storage;
+mod storage_faults;
 mod task_manager;
 #[cfg(test)]
 mod tests;
@@ -40,11 +43,14 @@ mod wordcount;
 mod worker;
 mod world;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 pub use self::command::{Options, command};
+pub use self::faults::KINDS;
 use self::scenario::Scenario;
+pub use self::selection::{FaultId, Selection};
 use self::world::World;
 
 /// In virtual time, how long everything may take to end once nothing goes wrong any more.
@@ -85,6 +91,12 @@ pub(crate) enum Bug {
     CommitNotDone,
     /// A resumed link has lost what was under way.
     LinkForgetsOnResume,
+    /// Who was replaced writes to the job's list of checkpoints, and its records, all the same.
+    SkippedFence,
+    /// What a full disk did not take counts as written.
+    FullDiskIsIgnored,
+    /// A checkpoint goes although it is one of those that are retained.
+    RetainedIsCollected,
 }
 
 /// What happened, in numbers.
@@ -98,12 +110,18 @@ pub(crate) struct Stats {
     pub(crate) freezes: u64,
     /// Small failures: downloads, starts, publications.
     pub(crate) failures: u64,
+    /// Clocks that were set, disks that were full, slow or damaged.
+    pub(crate) storage_and_clocks: u64,
     /// Events that a core refused.
     pub(crate) illegal: u64,
     pub(crate) finished: u64,
     /// Of those, with a savepoint that ended their input.
     pub(crate) drained: u64,
     pub(crate) unfinished: u64,
+    /// Checkpoints that became complete.
+    pub(crate) checkpoints: u64,
+    /// Nodes of the cluster.
+    pub(crate) nodes: u64,
     /// Virtual milliseconds until everything had ended.
     pub(crate) lasted_ms: u64,
 }
@@ -115,11 +133,30 @@ pub(crate) struct Run {
     pub(crate) violation: Option<String>,
     /// The trace, or its end.
     pub(crate) trace: Vec<String>,
+    /// What went wrong in it.
+    pub(crate) faults: BTreeSet<FaultId>,
+}
+
+impl Run {
+    /// The moment of its end.
+    fn at(&self) -> String {
+        format!("{}.{:03} s", self.stats.lasted_ms / 1000, self.stats.lasted_ms % 1000)
+    }
 }
 
 /// Runs one seed to its end, or to the first violation.
+#[cfg(test)]
 pub(crate) fn run(seed: u64, planted: Option<Bug>, keep_trace: bool) -> Run {
-    let mut world = World::new(Scenario::of(seed), seed, planted, keep_trace);
+    run_with(seed, planted, keep_trace, &Selection::default())
+}
+
+/// The same with a part of its faults.
+pub(crate) fn run_with(seed: u64, planted: Option<Bug>, keep_trace: bool, selection: &Selection) -> Run {
+    let mut world = World::new(Scenario::of(seed, selection.eventful), seed, planted, keep_trace);
+    world.faults.selection = selection.clone();
+    if planted == Some(Bug::FullDiskIsIgnored) {
+        world.scenario.jobs.iter().for_each(|job| job.storage.swallow_when_full());
+    }
     world.net.forgets_on_resume = planted == Some(Bug::LinkForgetsOnResume);
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run_world(&mut world))) {
         let told = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
@@ -128,7 +165,10 @@ pub(crate) fn run(seed: u64, planted: Option<Bug>, keep_trace: bool) -> Run {
     world.stats.failures = world.faults.struck;
     world.stats.lasted_ms = world.now.as_millis() - world::BEGINNING.as_millis();
     let lines = if keep_trace { world.trace.lines() } else { world.trace.tail() };
-    Run { stats: world.stats, violation: world.ledger.violation().map(str::to_owned), trace: lines.to_vec() }
+    let trace = lines.to_vec();
+    world.stats.nodes = world.scenario.nodes.len() as u64;
+    let violation = world.ledger.violation().map(str::to_owned);
+    Run { stats: world.stats, violation, trace, faults: world.faults.happened }
 }
 
 fn run_world(world: &mut World) {

@@ -9,6 +9,7 @@ use super::job_manager::JobManager;
 use super::messages::{Answer, Hello, LinkEvent, Message, Request, Welcome};
 use super::network::{HttpId, LinkId};
 use super::resource_manager;
+use super::storage_faults::Volume;
 use super::task_manager::TaskManager;
 use super::world::{Input, Pid, Process, World};
 use crate::ids::{ContainerId, NodeId};
@@ -79,7 +80,7 @@ impl NodeManager {
         });
         let found = found.collect();
         let mut effects = Vec::new();
-        self.core.recover(found, applications, world.now, &mut effects);
+        self.core.recover(found, applications, world.wall(), &mut effects);
         self.pending.extend(effects);
         let hello = Hello::Node(self.hello());
         let link = world.open_link(me, &self.host.clone(), resource_manager::ADDRESS, hello, None);
@@ -122,6 +123,11 @@ impl NodeManager {
             }
             Input::Request(id, _) => world.answer(id, Answer::Refused("not found".to_owned())),
             Input::Wake => self.apply(Event::Wake, me, world),
+            Input::Durable if world.is_full(Volume::Nodes) => {
+                world.note(&self.host, "cannot write: no space left on device");
+                world.exit(me, 1);
+                world.restart_node_manager(&self.host);
+            }
             Input::Durable => {
                 self.flushing = false;
                 let disk = world.disks.node(&self.host);
@@ -176,7 +182,7 @@ impl NodeManager {
 
     fn apply(&mut self, event: Event, me: Pid, world: &mut World) {
         let mut effects = Vec::new();
-        if let Err(illegal) = self.core.apply(event, world.now, &mut effects) {
+        if let Err(illegal) = self.core.apply(event, world.wall(), &mut effects) {
             world.stats.illegal += 1;
             world.note(&self.host, format!("refused: {illegal}"));
         }

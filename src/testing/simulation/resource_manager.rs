@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::Bug;
 use super::messages::{Answer as HttpAnswer, Hello, LinkEvent, Message, Report, Request, Welcome};
 use super::network::{Caller, HttpId, LinkId};
+use super::storage_faults::Volume;
 use super::world::{Input, Pid, World};
 use crate::ids::{ApplicationAttemptId, ApplicationId, NodeId};
 use crate::protocol::application_master as am;
@@ -111,10 +112,15 @@ impl ResourceManager {
             Input::Link(link, event) => self.link(link, event, me, world),
             Input::Request(id, request) => self.request(id, request, me, world),
             Input::Wake => {
-                if self.wake_at.is_some_and(|at| at <= world.now) {
+                if self.wake_at.is_some_and(|at| at <= world.wall()) {
                     self.wake_at = None;
                     self.apply(Event::Wake, me, world);
                 }
+            }
+            Input::Durable if world.is_full(Volume::ResourceManager) => {
+                world.note(NAME, "cannot write: no space left on device");
+                world.exit(me, 1);
+                world.restart_resource_manager();
             }
             Input::Durable => {
                 let writing = std::mem::take(&mut self.writing);
@@ -128,7 +134,7 @@ impl ResourceManager {
 
     fn apply(&mut self, event: Event, me: Pid, world: &mut World) {
         let mut effects = Vec::new();
-        if let Err(illegal) = self.core.apply(event, world.now, &mut effects) {
+        if let Err(illegal) = self.core.apply(event, world.wall(), &mut effects) {
             world.stats.illegal += 1;
             world.note(NAME, format!("refused: {illegal}"));
         }
@@ -137,7 +143,7 @@ impl ResourceManager {
         }
         self.pending.extend(effects.into_iter().map(Step::Perform));
         self.perform(me, world);
-        world.ledger.look_at_resource_manager(&self.core, world.now);
+        world.ledger.look_at_resource_manager(&self.core, world.wall());
         if let Some(at) = self.core.next_wake()
             && self.wake_at.is_none_or(|known| at < known)
         {
@@ -297,7 +303,7 @@ impl ResourceManager {
             }
             Request::Report(application) => {
                 // A read leaves behind what it shows.
-                let answer = self.report(application, world.now);
+                let answer = self.report(application, world.wall());
                 self.pending.push_back(Step::Answer(id, answer));
                 self.perform(me, world);
             }

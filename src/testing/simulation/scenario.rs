@@ -54,6 +54,8 @@ pub(super) struct JobSpec {
     pub(super) output: Arc<Output>,
     /// Where its checkpoints lie.
     pub(super) storage: StateStorage,
+    /// How many of them are kept.
+    pub(super) retained: usize,
     /// How often they are made.
     pub(super) checkpoint_interval: Option<Duration>,
     /// Whether each new count of a word is written, not the last one alone.
@@ -101,11 +103,12 @@ pub(super) enum CancelBy {
 }
 
 impl Scenario {
-    pub(super) fn of(seed: u64) -> Self {
+    /// An eventful one has streaming jobs alone that take checkpoints all the while, and at least four faults laid out.
+    pub(super) fn of(seed: u64, eventful: bool) -> Self {
         let mut rng = Rng::with_seed(seed);
         let nodes: Vec<_> = (1..=3).map(|n| (format!("n{n}"), Resource::new(rng.u64(2..=4) * 1024, 8))).collect();
         let flakiness = Arc::new(Flakiness::new(rng.fork()));
-        let jobs: Vec<_> = (1..=rng.u32(2..=3)).map(|number| job(number, &mut rng, &flakiness)).collect();
+        let jobs: Vec<_> = (1..=rng.u32(2..=3)).map(|number| job(number, &mut rng, &flakiness, eventful)).collect();
         // A master takes half of what a TaskManager does; counted as a whole one, so that fragments do not matter.
         let wanted: u64 = jobs.iter().map(|job| 1 + u64::from(job.parallelism.div_ceil(job.slots))).sum();
         let mut places: Vec<u64> = nodes.iter().map(|(_, node)| node.memory_mb / 512).collect();
@@ -114,7 +117,11 @@ impl Scenario {
             can_lose_a_node: wanted <= places[..2].iter().sum(),
             nodes,
             jobs,
-            faults: if seed.is_multiple_of(10) { 0 } else { rng.usize(1..=12) },
+            faults: match eventful {
+                true => rng.usize(4..=12),
+                false if seed.is_multiple_of(10) => 0,
+                false => rng.usize(1..=12),
+            },
             faults_end_ms: rng.u64(FAULTS_END_MS),
             flakiness,
         }
@@ -125,13 +132,16 @@ impl Scenario {
     }
 }
 
-fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>) -> JobSpec {
+fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>, eventful: bool) -> JobSpec {
     let name = format!("wordcount-{number}");
     let parallelism = rng.u32(1..=4);
-    let splits = texts(rng);
+    let splits = texts(rng, if eventful { 10..30 } else { 1..14 });
     let output = Arc::new(Output::default());
-    let streaming = rng.bool();
-    let checkpoint_interval = (streaming && rng.u32(0..4) > 0).then(|| Duration::from_millis(rng.u64(50..2_000)));
+    let streaming = eventful || rng.bool();
+    let checkpoint_interval = match eventful {
+        true => Some(Duration::from_millis(rng.u64(20..120))),
+        false => (streaming && rng.u32(0..4) > 0).then(|| Duration::from_millis(rng.u64(50..2_000))),
+    };
     // Published while the job runs, which only checkpoints make exact.
     let updates = checkpoint_interval.is_some() && rng.bool();
     let emission = if updates { Emission::Updates } else { Emission::Final };
@@ -164,6 +174,7 @@ fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>) -> JobSpec {
         program,
         output,
         storage: StateStorage::default(),
+        retained: if eventful { rng.usize(1..=3) } else { 1 },
         checkpoint_interval,
         updates,
         pipelines,
@@ -171,12 +182,12 @@ fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>) -> JobSpec {
     }
 }
 
-fn texts(rng: &mut Rng) -> Vec<Vec<Str>> {
+fn texts(rng: &mut Rng, splits: std::ops::Range<u32>) -> Vec<Vec<Str>> {
     let line = |rng: &mut Rng| {
         let words: Vec<String> = (0..rng.u32(1..12)).map(|_| format!("w{}", rng.u32(0..40))).collect();
         Str::from(words.join(" ").as_str())
     };
-    (0..rng.u32(1..14)).map(|_| (0..rng.u32(0..20)).map(|_| line(rng)).collect()).collect()
+    (0..rng.u32(splits)).map(|_| (0..rng.u32(0..20)).map(|_| line(rng)).collect()).collect()
 }
 
 /// The program that a user would write.

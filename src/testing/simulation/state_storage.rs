@@ -1,49 +1,104 @@
 //! Where the simulated jobs' checkpoints lie: files in memory that outlive every process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Cursor, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::engine::checkpoint::{CheckpointStorage, NewFile, StoredFile};
+use fastrand::Rng;
+
+use crate::engine::checkpoint::{CheckpointStorage, Manifest, NewFile, StoredFile};
 use crate::graph::task::Failure;
-
-type Files = Arc<Mutex<BTreeMap<String, Arc<[u8]>>>>;
 
 /// The files of one job.
 #[derive(Clone, Default)]
-pub(super) struct StateStorage(Files);
+pub(super) struct StateStorage(Arc<Mutex<Disk>>);
+
+#[derive(Default)]
+struct Disk {
+    files: BTreeMap<String, Arc<[u8]>>,
+    full: bool,
+    /// A full disk takes what is written, and half of it is not there: a planted mistake.
+    swallows: bool,
+    /// Files that are not what was written.
+    damaged: BTreeSet<String>,
+}
 
 impl StateStorage {
     /// Removes a directory.
     pub(super) fn discard(&self, directory: &str) {
         let prefix = format!("{directory}/");
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|path, _| !path.starts_with(&prefix));
+        self.lock().files.retain(|path, _| !path.starts_with(&prefix));
     }
-}
 
-impl StateStorage {
+    fn lock(&self) -> MutexGuard<'_, Disk> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_full(&self, full: bool) {
+        self.lock().full = full;
+    }
+
+    pub(super) fn swallow_when_full(&self) {
+        self.lock().swallows = true;
+    }
+
+    /// Damages a file, a later one rather than an earlier one.
+    pub(super) fn flip(&self, rng: &mut Rng) -> Option<String> {
+        let mut disk = self.lock();
+        let count = disk.files.len();
+        let at = rng.usize(..count.max(1)).max(rng.usize(..count.max(1)));
+        let (path, bytes) = disk.files.iter_mut().nth(at)?;
+        let mut changed = bytes.to_vec();
+        let byte = rng.usize(..changed.len().max(1));
+        *changed.get_mut(byte)? ^= 1 << rng.u32(..8);
+        *bytes = changed.into();
+        let path = path.clone();
+        disk.damaged.insert(path.clone());
+        Some(path)
+    }
+
+    /// Whether anything in a directory has been damaged.
+    pub(super) fn is_damaged(&self, directory: &str) -> bool {
+        let prefix = format!("{directory}/");
+        self.lock().damaged.iter().any(|path| path.starts_with(&prefix))
+    }
+
+    /// Whether anything at all has been.
+    pub(super) fn has_damage(&self) -> bool {
+        !self.lock().damaged.is_empty()
+    }
+
+    /// Whether all files of a checkpoint are there, as long as they were written.
+    pub(super) fn has_all_of(&self, manifest: &Manifest) -> bool {
+        let mut files = manifest.operators.iter().flat_map(|operator| operator.files.iter().flatten());
+        files.all(|file| self.len(&file.path) == Some(file.bytes))
+    }
+
     /// Bytes of a file.
     pub(super) fn len(&self, path: &str) -> Option<u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(path).map(|bytes| bytes.len() as u64)
+        self.lock().files.get(path).map(|bytes| bytes.len() as u64)
     }
 
     /// Only the first half of a file has become durable.
     pub(super) fn tear(&self, path: &str) {
-        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bytes) = files.get_mut(path) {
+        if let Some(bytes) = self.lock().files.get_mut(path) {
             *bytes = bytes[..bytes.len() / 2].into();
         }
     }
 }
 
 struct MemoryFile {
-    files: Files,
+    storage: StateStorage,
     path: String,
     bytes: Vec<u8>,
 }
 
 impl Write for MemoryFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let disk = self.storage.lock();
+        if disk.full && !disk.swallows {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
     }
@@ -55,20 +110,27 @@ impl Write for MemoryFile {
 
 impl NewFile for MemoryFile {
     fn publish(self: Box<Self>) -> Result<String, Failure> {
-        let Self { files, path, bytes } = *self;
-        files.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone(), bytes.into());
+        let Self { storage, path, mut bytes } = *self;
+        let mut disk = storage.lock();
+        if disk.full {
+            if !disk.swallows {
+                return Err(Failure::transient(format!("cannot write {path}: no space left on device")));
+            }
+            bytes.truncate(bytes.len() / 2);
+        }
+        disk.damaged.remove(&path);
+        disk.files.insert(path.clone(), bytes.into());
         Ok(path)
     }
 }
 
 impl CheckpointStorage for StateStorage {
     fn create(&self, directory: &str, name: &str) -> Result<Box<dyn NewFile>, Failure> {
-        let (files, path) = (Arc::clone(&self.0), format!("{directory}/{name}"));
-        Ok(Box::new(MemoryFile { files, path, bytes: Vec::new() }))
+        Ok(Box::new(MemoryFile { storage: self.clone(), path: format!("{directory}/{name}"), bytes: Vec::new() }))
     }
 
     fn open(&self, path: &str) -> Result<Box<dyn StoredFile>, Failure> {
-        let file = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned();
+        let file = self.lock().files.get(path).cloned();
         match file {
             Some(bytes) => Ok(Box::new(Cursor::new(bytes))),
             None => Err(Failure::permanent(format!("no such file: {path}"))),

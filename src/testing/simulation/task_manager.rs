@@ -61,7 +61,7 @@ impl TaskManager {
             kill_grace: Duration::from_secs(1),
         };
         let mut effects = Vec::new();
-        self.core = Some(Core::new(policy, world.now, &mut effects));
+        self.core = Some(Core::new(policy, world.wall(), &mut effects));
         let hello = Hello::TaskManager(self.hello(me));
         let address = self.environment.job_manager.clone();
         self.link = Some(world.open_link(me, &self.host, &address, hello, None));
@@ -129,7 +129,7 @@ impl TaskManager {
     fn apply(&mut self, event: Event, me: Pid, world: &mut World) {
         let Some(core) = &mut self.core else { return };
         let mut effects = Vec::new();
-        if let Err(illegal) = core.apply(event, world.now, &mut effects) {
+        if let Err(illegal) = core.apply(event, world.wall(), &mut effects) {
             world.stats.illegal += 1;
             world.note(&self.name, format!("refused: {illegal}"));
         }

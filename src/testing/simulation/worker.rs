@@ -180,7 +180,8 @@ impl Worker {
                 attempts.into_iter().for_each(|attempt| self.mail(attempt, Mail::Resume));
             }
             ToWorker::Commit { operator, committables, publication } => {
-                world.later(1..80, me, Done::Commit(operator, committables, publication));
+                let pause = world.storage_pause(1..80);
+                world.later(pause, me, Done::Commit(operator, committables, publication));
             }
             ToWorker::Discard { operator, committables } => {
                 world.later(1..80, me, Done::Discard(operator, committables));
@@ -213,7 +214,7 @@ impl Worker {
         let Some(task) = self.tasks.get_mut(&attempt) else { return };
         let mut events = Vec::new();
         let budget = world.rng.u32(1..3);
-        let step = task.step(&self.blueprint, world.now, budget, &mut events);
+        let step = task.step(&self.blueprint, world.wall(), budget, &mut events);
         for event in events {
             if let TaskEvent::State { state, failure, .. } = &event
                 && state.is_terminal()
@@ -231,7 +232,8 @@ impl Worker {
             Step::Wait { until } => {
                 self.waiting.insert(attempt);
                 if let Some(until) = until {
-                    world.schedule(until, Happening::Process(me, Input::Done(Done::Alarm(attempt))));
+                    let at = world.moment_of(me, until);
+                    world.schedule(at, Happening::Process(me, Input::Done(Done::Alarm(attempt))));
                 }
             }
             Step::Ended(_) => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::actors::{Actor, Done};
+use super::clocks::Clocks;
 use super::disks::Disks;
 use super::faults::{Fault, Faults};
 use super::freezes::Frozen;
@@ -14,6 +15,7 @@ use super::invariants::Ledger;
 use super::messages::{Answer, LinkEvent, Request};
 use super::network::{HttpId, LinkId, Net, NetEvent};
 use super::scenario::Scenario;
+use super::storage_faults::StorageFaults;
 use super::trace::Trace;
 use super::{Bug, Stats};
 use crate::ids::ContainerId;
@@ -21,7 +23,7 @@ use crate::process::{Ended, Identity, Signal};
 use crate::time::Now;
 
 /// Moment 0 of a trace.
-pub(super) const BEGINNING: Now = Now(1_000_000);
+pub(super) const BEGINNING: Now = Now(1_000_000_000);
 
 /// A simulated process; numbers are not reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +51,8 @@ pub(super) enum Happening {
     Process(Pid, Input),
     Net(NetEvent),
     Signal(Pid, Signal),
+    /// One of those laid out at the beginning, by its number.
+    Planned(u32, Fault),
     Fault(Fault),
     /// A daemon that was killed starts again.
     StartResourceManager,
@@ -59,6 +63,7 @@ pub(super) enum Happening {
     },
     /// Others have not heard of a frozen process for long.
     SilenceNoticed(Pid),
+    DiskFreed,
     FaultsEnd,
 }
 
@@ -69,11 +74,13 @@ impl Happening {
             Self::Process(pid, _) | Self::Signal(pid, Signal::Terminate | Signal::Quit) => Some(*pid),
             Self::Signal(_, Signal::Kill)
             | Self::Net(_)
+            | Self::Planned(..)
             | Self::Fault(_)
             | Self::StartResourceManager
             | Self::StartNode(_)
             | Self::LoseNode { .. }
             | Self::SilenceNoticed(_)
+            | Self::DiskFreed
             | Self::FaultsEnd => None,
         }
     }
@@ -100,6 +107,8 @@ pub(super) struct World {
     pub(super) scenario: Arc<Scenario>,
     pub(super) faults: Faults,
     pub(super) frozen: Frozen,
+    pub(super) clocks: Clocks,
+    pub(super) storage_faults: StorageFaults,
     pub(super) stats: Stats,
     pub(super) planted: Option<Bug>,
     pub(super) trace: Trace,
@@ -124,6 +133,8 @@ impl World {
             ledger: Ledger::default(),
             faults: Faults::default(),
             frozen: Frozen::default(),
+            clocks: Clocks::default(),
+            storage_faults: StorageFaults::default(),
             stats: Stats::default(),
             planted,
             trace: Trace::new(keep_trace),
@@ -160,12 +171,14 @@ impl World {
 
     /// How long a write takes to become durable.
     pub(super) fn flush(&mut self, pid: Pid) {
-        let pause = if self.rng.u32(0..20) == 0 { self.rng.u64(20..300) } else { self.rng.u64(0..12) };
+        let usual = if self.rng.u32(0..20) == 0 { 20..300 } else { 0..12 };
+        let pause = self.storage_pause(usual);
+        let pause = self.rng.u64(pause);
         self.schedule(self.now + Duration::from_millis(pause), Happening::Process(pid, Input::Durable));
     }
 
     pub(super) fn wake_at(&mut self, pid: Pid, at: Now) {
-        self.schedule(at, Happening::Process(pid, Input::Wake));
+        self.schedule(self.moment_of(pid, at), Happening::Process(pid, Input::Wake));
     }
 
     /// The number of the next process to be started.
@@ -184,6 +197,7 @@ impl World {
         if matches!(process.actor, Actor::TaskManager(_)) {
             self.task_manager_starts(&process.host);
         }
+        self.clocks.read(pid, &process.host);
         self.processes.insert(pid, process);
         self.act(pid, |actor, pid, world| actor.start(pid, world));
         pid
@@ -211,6 +225,11 @@ impl World {
             self.stats.kills += 1;
             self.note("fault", format!("kill -9 of process {} {what}", pid.0));
         }
+    }
+
+    /// The process that acts now.
+    pub(super) fn acting(&self) -> Option<Pid> {
+        self.acting.as_ref().map(|(pid, _)| *pid)
     }
 
     pub(super) fn is_exiting(&self) -> bool {
@@ -308,11 +327,13 @@ impl World {
             Happening::Signal(pid, Signal::Terminate | Signal::Quit) => {
                 self.act(pid, |actor, pid, world| actor.handle(Input::Terminate, pid, world));
             }
+            Happening::Planned(number, fault) => self.planned(number, fault),
             Happening::Fault(fault) => self.inject(fault),
             Happening::StartResourceManager => self.start_resource_manager(),
             Happening::StartNode(index) => self.start_node(index),
             Happening::LoseNode { host, down_ms } => self.lose_node(host, down_ms),
             Happening::SilenceNoticed(pid) => self.silence_noticed(pid),
+            Happening::DiskFreed => self.disk_freed(),
             Happening::FaultsEnd => self.faults_end(),
         }
         self.step_woken_subtasks();

@@ -21,7 +21,7 @@ impl JobManager {
             News::Stop(why) => self.begin_end(&why, me, world),
             News::Shutdown(why) => {
                 world.note(&self.name, format!("ended by the ResourceManager: {why}"));
-                self.ending.fenced(why, world.now);
+                self.ending.fenced(why, world.wall());
                 self.cancel_all(me, world);
                 self.finish_if_drained(me, world);
                 self.watch_ending(me, world);
@@ -41,14 +41,14 @@ impl JobManager {
     }
 
     pub(super) fn drain(&mut self, finish: Finish, me: Pid, world: &mut World) {
-        self.ending.drain(finish, world.now);
+        self.ending.drain(finish, world.wall());
         self.finish_if_drained(me, world);
         self.watch_ending(me, world);
     }
 
     pub(super) fn finish_if_drained(&mut self, me: Pid, world: &mut World) {
         if self.writing.is_none()
-            && let Some(finish) = self.ending.finish(self.open.is_empty(), true, world.now)
+            && let Some(finish) = self.ending.finish(self.open.is_empty(), true, world.wall())
         {
             world.note(&self.name, format!("unregisters: {:?}", finish.final_status));
             self.master.finish(finish, me, world);
@@ -65,7 +65,7 @@ impl JobManager {
     }
 
     pub(super) fn leave_if_over(&mut self, me: Pid, world: &mut World) {
-        let Some(outcome) = self.ending.outcome(world.now).filter(|_| !world.is_exiting()) else { return };
+        let Some(outcome) = self.ending.outcome(world.wall()).filter(|_| !world.is_exiting()) else { return };
         for link in self.task_managers.values().filter(|_| !self.ending.is_fenced()) {
             let why = "the application has ended".to_owned();
             world.send(me, *link, ToTaskManager::Shutdown { why });
