@@ -2,108 +2,17 @@
 or doubled and the job was well again after each fault."""
 
 import argparse
-import contextlib
-import json
 import pathlib
 import random
 import shutil
 import sys
 import tempfile
-import threading
 import time
 
 from checker import Checker, Violation
-from cluster import Cluster, Gone, wait_for
+from cluster import Cluster, Gone
 from faults import FAULTS, Scene
-
-KEYS = 50
-FILE_EVERY_S = 0.4
-ENTRIES_A_FILE = 200
-HEALTHY_WITHIN_S = 120.0
-MOST_SUBTASKS = 4
-
-
-class Feeder(threading.Thread):
-    """Writes files of records into the job's input directory, and looks at what becomes visible."""
-
-    def __init__(self, directory, checker):
-        super().__init__(daemon=True)
-        self.entries, self.versions = directory / "entries", directory / "versions"
-        self.entries.mkdir()
-        self.versions.mkdir()
-        self.checker = checker
-        self.lock = threading.RLock()
-        self.running = True
-        self.failure = None
-        self.number = 0
-
-    def run(self):
-        while self.running:
-            try:
-                with self.lock:
-                    self.write()
-                    self.checker.scan()
-            except Violation as violation:
-                self.failure = violation
-                return
-            time.sleep(FILE_EVERY_S)
-
-    def write(self):
-        self.number += 1
-        at_ms = int(time.time() * 1000)
-        each = ENTRIES_A_FILE // KEYS
-        numbers = range(self.number * each, (self.number + 1) * each)
-        entries = [(key, number, at_ms + number % 7) for number in numbers for key in range(KEYS)]
-        self.checker.feed(entries)
-        self.publish(self.entries, "".join(f"{key} {number} {at}\n" for key, number, at in entries))
-        if self.number % 8 == 0:
-            self.checker.versions += 1
-            self.publish(self.versions, f"{self.checker.versions}\n")
-
-    def publish(self, directory, text):
-        hidden = directory / f".{self.number:08}"
-        hidden.write_text(text)
-        hidden.rename(directory / f"{self.number:08}.txt")
-
-    @contextlib.contextmanager
-    def paused(self):
-        with self.lock:
-            yield
-
-    def wait_visible(self, ahead=1, patience=HEALTHY_WITHIN_S):
-        """Until the records of a file that is written from now on, or with `ahead=0` of the last one written, are in visible output."""
-        with self.lock:
-            number = (self.number + ahead + 1) * (ENTRIES_A_FILE // KEYS) - 1
-
-        def visible():
-            with self.lock:
-                if self.failure:
-                    raise self.failure
-                self.checker.scan()
-                return self.checker.latest >= number
-
-        wait_for(f"record {number} to become visible", visible, patience)
-
-
-def submit(cluster, directory, output):
-    options = ["-t", "yarn-per-job", "-d", "-p", "2", "--output", "json"]
-    for define in ("execution.checkpointing.interval=1s", "execution.checkpointing.num-retained=3",
-                   "execution.checkpointing.timeout=30s", "restart-strategy.type=exponential-delay",
-                   "restart-strategy.exponential-delay.initial-backoff=100ms",
-                   "restart-strategy.exponential-delay.max-backoff=2s", "yarn.application-attempts=100000",
-                   "taskmanager.numberOfTaskSlots=2", "taskmanager.memory.process.size=256m"):
-        options += ["-D", define]
-    program = ["--input", directory / "entries", "--versions", directory / "versions", "--output", output]
-    code, answer = cluster.run("run", *options, str(cluster.binaries / "examples/audit"), *map(str, program))
-    if code != 0:
-        raise Gone(f"the job cannot be submitted: {answer}")
-    submitted = json.loads(answer[answer.index("{"):])
-    return submitted["application"], submitted["job"]
-
-
-def state_of(cluster, application):
-    code, answer = cluster.run("app", "status", "--output", "json", application)
-    return json.loads(answer)["state"] if code == 0 else None
+from job import Feeder, drain, submit
 
 
 def percentile(times, share):
@@ -164,16 +73,7 @@ def torment(arguments, directory):
             with feeder.lock:
                 checker.check_running()
             print(f": healthy again after {took:.1f} s", flush=True)
-        feeder.running = False
-        feeder.join()
-        feeder.wait_visible(ahead=0)  # What a source has not read when it is stopped is not lost, and not counted.
-        code, answer = cluster.run("stop", "--drain", job, timeout=HEALTHY_WITHIN_S)
-        if code != 0:
-            raise Gone(f"the job does not stop: {answer}")
-        wait_for("the application to finish", lambda: state_of(cluster, application) == "FINISHED", HEALTHY_WITHIN_S)
-        checker.scan()
-        checker.check_running()
-        checker.check_ended(held_back_max=10 * MOST_SUBTASKS)
+        drain(cluster, application, job, feeder)
         report(times, scene, checker, started)
         return 0
     except (Violation, Gone, RuntimeError) as failure:
@@ -183,19 +83,8 @@ def torment(arguments, directory):
     finally:
         feeder.running = False
         if arguments.keep:
-            keep_logs(cluster, directory)
+            cluster.keep_logs()
         cluster.stop()
-
-
-def keep_logs(cluster, directory):
-    """What lies on file systems that go with the cluster."""
-    for name in cluster.mounted:
-        if name.startswith("nm-"):
-            for path in (directory / name).rglob("*"):
-                if path.is_file() and path.suffix in (".log", ".out", ".err", "") and path.stat().st_size < 5_000_000:
-                    place = directory / "kept" / path.relative_to(directory)
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(path, place)
 
 
 def main():

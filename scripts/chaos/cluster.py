@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -18,7 +19,7 @@ class Gone(Exception):
     """A process or the job is not there, where it should be."""
 
 
-def wait_for(what, condition, patience=PATIENCE):
+def wait_for(what, condition, patience=PATIENCE, pause=0.02):
     end = time.monotonic() + patience
     while True:
         value = condition()
@@ -26,7 +27,7 @@ def wait_for(what, condition, patience=PATIENCE):
             return value
         if time.monotonic() > end:
             raise Gone(f"still waiting after {patience:.0f} s: {what}")
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def kill(pid, number=signal.SIGKILL):
@@ -127,7 +128,7 @@ class Cluster:
         return done.returncode, done.stdout + done.stderr
 
     def processes(self):
-        """(pid, kind) of each process below the daemons: jobmanager, taskmanager, worker."""
+        """(pid, kind) of each process below the daemons: jobmanager, taskmanager, worker, and the launcher of a container, a shell."""
         found = []
         marker, daemons = str(self.dir).encode(), {child.pid for child in self.daemons.values()}
         for entry in pathlib.Path("/proc").iterdir():
@@ -142,8 +143,9 @@ class Cluster:
             if not ours or os.getpid() in (parent, int(entry.name)):
                 continue
             words = command.replace(b"\0", b" ").decode(errors="replace")
-            kind = re.search(r"\b(jobmanager|taskmanager)\b", words)
-            found.append((int(entry.name), kind.group(1) if kind else "worker"))
+            kind = re.search(r"^/bin/sh -c trap|\b(?:jobmanager|taskmanager)\b", words)
+            kind = "worker" if kind is None else "launcher" if kind.start() == 0 else kind.group()
+            found.append((int(entry.name), kind))
         return found
 
     def of_kind(self, kind):
@@ -159,6 +161,16 @@ class Cluster:
             except OSError:
                 continue
         return below
+
+    def keep_logs(self):
+        """Saves what lies on file systems that go with the cluster."""
+        for name in self.mounted:
+            if name.startswith("nm-"):
+                for path in (self.dir / name).rglob("*"):
+                    if path.is_file() and path.suffix in (".log", ".out", ".err", "") and path.stat().st_size < 5_000_000:
+                        place = self.dir / "kept" / path.relative_to(self.dir)
+                        place.parent.mkdir(parents=True, exist_ok=True)
+                        shutil.copyfile(path, place)
 
     def stop(self):
         for child in self.daemons.values():

@@ -4,6 +4,7 @@ import pathlib
 import sys
 import tempfile
 
+import slopes
 from checker import OUTPUTS, Checker, Violation
 
 ENTRIES = [(key, number, number * 400) for number in range(20) for key in range(3)]
@@ -69,5 +70,17 @@ for words, cases in MISTAKES.items():
     failures += [f"not told: {words}; but {told(lines)}" for lines in cases if words not in str(told(lines))]
 if "whole line" not in str(told(right(), ending="")):
     failures.append("a torn line is not told")
-print("\n".join(failures) or f"the checker finds {sum(map(len, MISTAKES.values())) + 1} planted mistakes")
+
+
+def lives(growth_a_hour):
+    """Three lives of a worker of twenty minutes, each beginning higher than it settles, with noise."""
+    return {("worker", f"worker-{life}"): [
+        (life * 1200 + at, {"rss": (20 << 20) + int(growth_a_hour * at / 3600) + (at * 7919 % 13 << 14) - (1 << 22) * (at < 60)})
+        for at in range(0, 1200, 5)] for life in range(3)}
+
+
+for growth, steady in ((0, True), (2 << 20, True), (8 << 20, False)):
+    if slopes.report(lives(growth), 180)[1] != steady:
+        failures.append(f"memory that grows by {growth} bytes an hour is {'' if not steady else 'not '}called steady")
+print("\n".join(failures) or f"the checker finds {sum(map(len, MISTAKES.values())) + 1} planted mistakes, and memory that grows is told from memory that does not")
 sys.exit(bool(failures))
