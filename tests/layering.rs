@@ -128,7 +128,7 @@ const ROOMS: &[Room] = &[
     room("engine/record", &["rpc"], "records know nothing that moves them"),
     room("graph", &["rpc"], "pure data, no closures"),
     room("rpc", &[], "links know none of our messages"),
-    room("storage", &["rpc"], "files and records of others"),
+    room("storage", &["rpc", "config"], "files, objects and records of others"),
     room("config", &["graph", "rpc"], "typed configuration"),
     room("process", &["rpc"], "operating system processes, knows no roles"),
     room("telemetry", &["rpc"], "logs and metrics"),

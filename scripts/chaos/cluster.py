@@ -115,7 +115,7 @@ class Cluster:
         self.daemons[daemon].wait()
 
     def command(self, *words):
-        verbs = 2 if words[0] == "app" else 1
+        verbs = 2 if words[0] == "app" or words[1:2] == ("inspect",) else 1
         port, storage = f"resourcemanager.port={self.port}", f"flott.storage.dir={self.dir / 'storage'}"
         return [self.flott, *words[:verbs], "-D", port, "-D", storage, *words[verbs:]]
 

@@ -278,6 +278,8 @@ pub(super) enum SavepointVerb {
         #[arg(long, value_name = "N", default_value_t = 3, value_parser = number::<usize>(0..=10_000))]
         samples: usize,
         #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
         output: Output,
     },
 }

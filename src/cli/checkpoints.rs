@@ -11,13 +11,7 @@ use super::block_on;
 use super::output::{print, say};
 use crate::client::{JobManager, Operation};
 use crate::ids::JobId;
-use crate::storage::files::path_of_uri;
-
-/// An absolute path of a place that a user names.
-fn absolute(place: &str) -> anyhow::Result<String> {
-    let path = std::path::absolute(path_of_uri(place)?)?;
-    Ok(path.to_string_lossy().into_owned())
-}
+use crate::storage::places::absolute_place_of;
 
 /// Waits for an operation, at most as long as a client waits for anything.
 async fn ended(
@@ -46,7 +40,7 @@ fn say_if_text(output: Output, line: &str) -> anyhow::Result<()> {
 pub(super) fn savepoint(options: Savepoint) -> anyhow::Result<ExitCode> {
     let Savepoint { cluster, output, job, directory, .. } = options;
     let job = job.context("name a job: flott list shows jobs")?;
-    let directory = directory.as_deref().map(absolute).transpose()?;
+    let directory = directory.as_deref().map(absolute_place_of).transpose()?;
     let path = block_on(async {
         let job_manager = cluster.job_manager_of(job).await?;
         say_if_text(output, &format!("Triggering savepoint for job {job}."))?;
@@ -92,7 +86,7 @@ pub(super) fn stop(options: Stop) -> anyhow::Result<ExitCode> {
         },
         (None, _) => bail!("name the job to stop; flott list shows them"),
     };
-    let directory = directory.as_deref().map(absolute).transpose()?;
+    let directory = directory.as_deref().map(absolute_place_of).transpose()?;
     let path = block_on(async {
         let job_manager = cluster.job_manager_of(job).await?;
         let trigger = if drain {

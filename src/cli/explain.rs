@@ -9,9 +9,10 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 
+use super::object_stores::Told;
 use super::output::write;
 use crate::client::LocalProgram;
-use crate::config::{Configuration, JobConfig};
+use crate::config::{Configuration, JobConfig, S3Config};
 use crate::graph::explain::Explanation;
 use crate::graph::job_graph::{JobGraph, Settings};
 use crate::graph::plan::Plan;
@@ -34,6 +35,8 @@ pub(super) struct Question<'a> {
     pub(super) arguments: &'a [String],
     pub(super) environment: BTreeMap<String, String>,
     pub(super) configuration: BTreeMap<String, String>,
+    /// How it reaches the places of checkpoints.
+    pub(super) object_stores: S3Config,
     /// Where nobody says one: that of where it would run.
     pub(super) default_parallelism: u32,
 }
@@ -63,11 +66,13 @@ impl Question<'_> {
         let path = std::path::absolute(&program.path)?;
         let file =
             std::env::temp_dir().join(format!("flott-plan-{}-{:08x}.json", std::process::id(), fastrand::u32(..)));
+        let told = Told::write(&self.object_stores)?;
         let status = Command::new(&path)
             .args(self.arguments)
             .envs(&self.environment)
             .env(roles::ROLE, role)
             .env(roles::PLAN, &file)
+            .env(roles::OBJECT_STORES, told.file())
             .env(roles::CONFIGURATION, serde_json::to_string(&self.configuration)?)
             .stdin(Stdio::null())
             // What it prints while it builds its graph must not stand in the midst of JSON.

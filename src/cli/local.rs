@@ -13,7 +13,9 @@ use anyhow::{Context, bail};
 use rustix::fs::OFlags;
 use rustix::io::FdFlags;
 
+use super::object_stores::Told;
 use crate::client::{LocalProgram, shipped_files};
+use crate::config::S3Config;
 use crate::protocol::roles;
 
 /// What is run.
@@ -24,6 +26,8 @@ pub(super) struct Local<'a> {
     pub(super) files: &'a [PathBuf],
     pub(super) environment: &'a BTreeMap<String, String>,
     pub(super) configuration: &'a BTreeMap<String, String>,
+    /// How it reaches the places of checkpoints.
+    pub(super) object_stores: &'a S3Config,
 }
 
 /// Runs the program: its `execute` then runs the job in its own process.
@@ -37,11 +41,13 @@ pub(super) fn run(local: &Local<'_>) -> anyhow::Result<ExitCode> {
         );
     }
     let properties: String = local.configuration.iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
+    let told = Told::write(local.object_stores)?;
     let (mut executed, mark) = mark().context("cannot watch the program")?;
     let status = Command::new(&path)
         .args(local.arguments)
         .envs(local.environment)
         .env("FLOTT_PROPERTIES", properties)
+        .env(roles::OBJECT_STORES, told.file())
         .env(roles::EXECUTED, format!("/proc/self/fd/{}", mark.as_raw_fd()))
         .status()
         .with_context(|| format!("cannot start {}", path.display()))?;

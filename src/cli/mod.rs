@@ -22,6 +22,7 @@ mod jobs;
 mod local;
 mod logs;
 mod nodes;
+mod object_stores;
 mod output;
 mod progress;
 mod queues;

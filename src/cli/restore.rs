@@ -8,7 +8,7 @@ use super::arguments::{Output, OutputFormat};
 use super::explain::Question;
 use super::output::{print, write};
 use crate::config::{Configuration, JobConfig};
-use crate::engine::checkpoint::{RestoreReport, read_manifest};
+use crate::engine::checkpoint::{RestoreReport, Storages, read_manifest};
 use crate::protocol::roles::ROLE_VALIDATE;
 
 /// Where the checkpoint lies that a job starts from.
@@ -30,7 +30,8 @@ pub(super) fn validate(question: &Question<'_>, output: Output) -> anyhow::Resul
 /// here is left to the JobManager, which may reach it.
 pub(super) fn tell(question: &Question<'_>, output: Output) -> anyhow::Result<()> {
     let Some(place) = question.configuration.get(RECOVERY_PATH) else { return Ok(()) };
-    let Ok(manifest) = read_manifest(place) else { return Ok(()) };
+    let storages = Storages::new(&question.object_stores);
+    let Ok(manifest) = read_manifest(&storages, place) else { return Ok(()) };
     let plan = question.plan()?;
     let configuration = Configuration::new().with_submitted(&plan.configuration)?;
     let config = JobConfig::from_configuration(&configuration.with_submitted(&question.configuration)?)?;

@@ -22,14 +22,15 @@ use crate::client::{
     Accumulated, Follower, JobManager, LocalProgram, Outcome, ResourceManager, SubmitError, SubmitOptions, Submitted,
     submit_per_job, submit_standalone,
 };
-use crate::config::ClientConfig;
+use crate::config::options::is_private;
+use crate::config::{self, ClientConfig, S3Config};
 use crate::ids::ApplicationId;
 use crate::launch::default_parallelism;
 use crate::protocol::job::JobStatus;
 use crate::protocol::roles;
 use crate::resource::Resource;
 use crate::rpc::http;
-use crate::storage::files::path_of_uri;
+use crate::storage::places::absolute_place_of;
 
 /// Where a job runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,13 +77,17 @@ pub(super) fn run(options: Run) -> anyhow::Result<ExitCode> {
         (None, None) => client.target.as_deref().map_or(Ok(Target::Remote), Target::parse)?,
     };
     let mut job_configuration = configuration.job_level();
-    job_configuration.extend(options.cluster.settings.define.iter().cloned());
+    let (private, public): (Vec<_>, Vec<_>) =
+        options.cluster.settings.define.iter().cloned().partition(|(key, _)| is_private(key));
+    if let Some((key, _)) = private.into_iter().next().filter(|_| target != Target::Local) {
+        return Err(config::Error::Private { key }.into());
+    }
+    job_configuration.extend(public);
     if let Some(parallelism) = options.parallelism {
         job_configuration.insert("parallelism.default".to_owned(), parallelism.to_string());
     }
     if let Some(savepoint) = &options.from_savepoint {
-        let path = std::path::absolute(path_of_uri(savepoint)?)?;
-        job_configuration.insert(restore::RECOVERY_PATH.to_owned(), path.to_string_lossy().into_owned());
+        job_configuration.insert(restore::RECOVERY_PATH.to_owned(), absolute_place_of(savepoint)?);
     }
     if let Some(mode) = &options.claim_mode {
         job_configuration.insert("execution.state-recovery.claim-mode".to_owned(), claim_mode(mode)?.to_owned());
@@ -95,6 +100,7 @@ pub(super) fn run(options: Run) -> anyhow::Result<ExitCode> {
         arguments: &options.arguments,
         environment: recorded_environment(&options.env)?,
         configuration: job_configuration,
+        object_stores: S3Config::from_configuration(&configuration)?,
         default_parallelism: target.default_parallelism(),
     };
     if options.validate {
@@ -113,6 +119,7 @@ pub(super) fn run(options: Run) -> anyhow::Result<ExitCode> {
             files: &shipped,
             environment: &recorded_environment(&options.env)?,
             configuration: &job_configuration,
+            object_stores: &question.object_stores,
         });
     }
     let submit = SubmitOptions {

@@ -7,31 +7,34 @@ use serde_json::json;
 
 use super::arguments::{Output, Savepoint, SavepointVerb};
 use super::checkpoints;
+use super::object_stores::storages;
 use super::output::{print, table};
 use crate::engine::checkpoint::{
-    Contents, LocalStorage, OperatorContents, StateContents, discard_checkpoint, read_contents, read_manifest,
+    Contents, JobStands, OperatorContents, StateContents, Storages, discard_checkpoint, read_contents, read_manifest,
 };
 
 /// `flott savepoint`: of a job, if nothing else is said.
 pub(super) fn savepoint(options: Savepoint) -> anyhow::Result<ExitCode> {
     match (&options.verb, &options.dispose) {
-        (Some(SavepointVerb::Inspect { path, samples, output }), _) => inspect(path, *samples, *output),
-        (None, Some(path)) => dispose(path, options.output),
+        (Some(SavepointVerb::Inspect { path, samples, settings, output }), _) => {
+            inspect(&storages(&settings.load()?)?, path, *samples, *output)
+        }
+        (None, Some(path)) => dispose(&storages(&options.cluster.settings.load()?)?, path, options.output),
         (None, None) => checkpoints::savepoint(options),
     }
 }
 
-fn inspect(path: &str, samples: usize, output: Output) -> anyhow::Result<ExitCode> {
-    let contents = read_contents(&LocalStorage, path, samples).map_err(|failure| anyhow::anyhow!(failure.message))?;
+fn inspect(storages: &Storages, path: &str, samples: usize, output: Output) -> anyhow::Result<ExitCode> {
+    let contents = read_contents(storages, path, samples).map_err(|failure| anyhow::anyhow!(failure.message))?;
     print(output, &contents, || in_words(&contents))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// What is not a savepoint is left alone, whatever it is.
-fn dispose(path: &str, output: Output) -> anyhow::Result<ExitCode> {
+fn dispose(storages: &Storages, path: &str, output: Output) -> anyhow::Result<ExitCode> {
     let words = |failure: crate::graph::task::Failure| anyhow::anyhow!(failure.message);
-    let directory = read_manifest(path).map_err(words)?.directory;
-    discard_checkpoint(&directory).map_err(words)?;
+    let directory = read_manifest(storages, path).map_err(words)?.directory;
+    discard_checkpoint(storages, &directory, JobStands::Ended).map_err(words)?;
     print(output, &json!({ "disposed": directory }), || format!("Disposed of {directory}.\n"))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -201,7 +204,7 @@ Count visits (uid visits): parallelism 2, 128 key groups
         let directory = tempfile::tempdir().unwrap();
         let precious = directory.path().join("precious");
         std::fs::write(&precious, "x").unwrap();
-        let error = dispose(&directory.path().to_string_lossy(), Output::default()).unwrap_err();
+        let error = dispose(&Storages::default(), &directory.path().to_string_lossy(), Output::default()).unwrap_err();
         assert!(error.to_string().starts_with("there is no checkpoint or savepoint at"), "{error}");
         assert!(precious.exists());
     }

@@ -8,13 +8,14 @@ use std::time::Duration;
 use std::{env, fs};
 
 use super::options::{
-    ARCHIVE_RETAINED_JOBS, ARCHIVE_RETAINED_TTL, ConfigOption, HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, LOG_AGGREGATION,
-    LOG_AGGREGATION_RETAIN_SECONDS, NODEMANAGER_BIND_HOST, NODEMANAGER_CACHE_TARGET_SIZE, NODEMANAGER_DIR,
-    NODEMANAGER_HOST, NODEMANAGER_LABEL, NODEMANAGER_MEMORY, NODEMANAGER_PORT, NODEMANAGER_RACK, NODEMANAGER_RESOURCES,
-    NODEMANAGER_VCORES, RESOURCEMANAGER_ADDRESS, RESOURCEMANAGER_AM_EXPIRY, RESOURCEMANAGER_AM_MAX_ATTEMPTS,
-    RESOURCEMANAGER_AM_SHARE, RESOURCEMANAGER_BIND_HOST, RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY,
-    RESOURCEMANAGER_NODE_EXPIRY, RESOURCEMANAGER_PORT, RESOURCEMANAGER_QUEUES_FILE, RESOURCEMANAGER_STATE_DIR,
-    RESOURCEMANAGER_UPLOADS_ENABLED, RESOURCEMANAGER_UPLOADS_RETENTION,
+    ARCHIVE_RETAINED_JOBS, ARCHIVE_RETAINED_TTL, ConfigOption, ENV_WHITELIST, HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT,
+    LOG_AGGREGATION, LOG_AGGREGATION_RETAIN_SECONDS, NODEMANAGER_BIND_HOST, NODEMANAGER_CACHE_TARGET_SIZE,
+    NODEMANAGER_DIR, NODEMANAGER_HOST, NODEMANAGER_LABEL, NODEMANAGER_MEMORY, NODEMANAGER_PORT, NODEMANAGER_RACK,
+    NODEMANAGER_RESOURCES, NODEMANAGER_VCORES, RESOURCEMANAGER_ADDRESS, RESOURCEMANAGER_AM_EXPIRY,
+    RESOURCEMANAGER_AM_MAX_ATTEMPTS, RESOURCEMANAGER_AM_SHARE, RESOURCEMANAGER_BIND_HOST,
+    RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY, RESOURCEMANAGER_NODE_EXPIRY, RESOURCEMANAGER_PORT,
+    RESOURCEMANAGER_QUEUES_FILE, RESOURCEMANAGER_STATE_DIR, RESOURCEMANAGER_UPLOADS_ENABLED,
+    RESOURCEMANAGER_UPLOADS_RETENTION,
 };
 use super::processes::{archive_dir, container_logs_dir};
 use super::security::{require_protection, secret, security};
@@ -152,6 +153,8 @@ pub struct NodeManagerConfig {
     /// `yarn.nodemanager.remote-app-log-dir`: where logs are collected, unless `yarn.log-aggregation-enable` is off; default: `logs` below
     /// `flott.storage.dir`.
     pub container_logs_dir: Option<PathBuf>,
+    /// `yarn.nodemanager.env-whitelist`: variables of its own that containers get; default: none beside those that every program needs.
+    pub env_whitelist: Vec<String>,
     /// `heartbeat.interval`; default 1 s.
     pub heartbeat: Duration,
     /// `heartbeat.timeout`; default 5 s.
@@ -182,6 +185,7 @@ impl NodeManagerConfig {
             resources: resources(configuration)?,
             rack: configuration.find(&NODEMANAGER_RACK)?,
             label: configuration.find(&NODEMANAGER_LABEL)?,
+            env_whitelist: env_whitelist(configuration)?,
             container_logs_dir: configuration
                 .get::<bool>(&LOG_AGGREGATION)?
                 .then(|| container_logs_dir(configuration))
@@ -269,6 +273,11 @@ pub(super) fn dir(configuration: &Configuration, option: &'static ConfigOption, 
     let fallback = || env::temp_dir().join(format!("flott-{}", rustix::process::getuid().as_raw())).join(name);
     let path: PathBuf = configuration.find(option)?.unwrap_or_else(fallback);
     std::path::absolute(&path).map_err(|source| Error::File { path, source })
+}
+
+fn env_whitelist(configuration: &Configuration) -> Result<Vec<String>, Error> {
+    let names: String = configuration.get(&ENV_WHITELIST)?;
+    Ok(names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }
 
 /// What others reach us at if we listen on `bind`.

@@ -135,7 +135,7 @@ impl Configuration {
     /// Values recorded with a submission, over these.
     ///
     /// # Errors
-    /// [`Error::Unknown`], [`Error::Invalid`].
+    /// [`Error::Unknown`], [`Error::Invalid`], [`Error::Private`].
     pub fn with_submitted(mut self, values: &BTreeMap<String, String>) -> Result<Self, Error> {
         for (key, value) in values {
             self.set(key, value, Origin::Submission)?;
@@ -146,7 +146,7 @@ impl Configuration {
     /// Sets `key` (an alias is resolved) over whatever it was.
     ///
     /// # Errors
-    /// [`Error::Unknown`], [`Error::Invalid`].
+    /// [`Error::Unknown`], [`Error::Invalid`], [`Error::Private`].
     pub fn set(&mut self, key: &str, value: &str, origin: Origin) -> Result<(), Error> {
         let Some(option) = options::find(key) else {
             if options::accepts_foreign(key) {
@@ -155,6 +155,9 @@ impl Configuration {
             }
             return Err(Error::Unknown { key: key.to_owned(), origin, suggestion: options::nearest(key) });
         };
+        if origin == Origin::Submission && options::is_private(option.key) {
+            return Err(Error::Private { key: key.to_owned() });
+        }
         if !option.kind.accepts(value) {
             let value = shown(key, value);
             return Err(Error::Invalid { key: key.to_owned(), value, origin, expected: option.kind.expected() });
@@ -224,9 +227,10 @@ impl Configuration {
         known.chain(foreign)
     }
 
-    /// What was set, unmasked: to be recorded with a submission or given to a child. Never log it.
+    /// What was set, unmasked but without what no submission may carry: to be recorded with one. Never log it.
     pub fn to_map(&self) -> BTreeMap<String, String> {
-        self.values.iter().map(|(key, (value, _))| (key.clone(), value.clone())).collect()
+        let public = self.values.iter().filter(|(key, _)| !options::is_private(key));
+        public.map(|(key, (value, _))| (key.clone(), value.clone())).collect()
     }
 
     /// What was set of the job-level keys (see [`ConfigOption::is_job_level`]); holds no secrets of the cluster.

@@ -31,6 +31,14 @@ pub enum Error {
         /// What the key takes.
         expected: String,
     },
+    /// A secret of a machine in what is recorded with a job.
+    #[error(
+        "{key} is a secret, and what a job is submitted with is recorded where others read it; set it in conf/flott.yaml of each machine, or have the daemons started with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    )]
+    Private {
+        /// The key.
+        key: String,
+    },
     /// A line without a key and a value.
     #[error("`{text}` ({origin}) is not of the form {form}")]
     Malformed {

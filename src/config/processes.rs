@@ -16,7 +16,7 @@ use super::options::{
     WEB_REFRESH_INTERVAL, WEB_SUBMIT_ENABLE, WEB_UPLOAD_MAX_COUNT, YARN_CONTAINERS_VCORES,
 };
 use super::security::{require_protection, secret, security};
-use super::{Configuration, Error, Security};
+use super::{Configuration, Error, S3Config, Security};
 use crate::resource::MemorySize;
 use crate::rpc::ClusterSecret;
 
@@ -84,6 +84,8 @@ pub struct JobManagerConfig {
     pub secret: Option<ClusterSecret>,
     /// `security.*`; what a node says goes before it in a container.
     pub security: Security,
+    /// `s3.*`: how the places of checkpoints in object stores are reached.
+    pub s3: S3Config,
 }
 
 impl JobManagerConfig {
@@ -128,6 +130,7 @@ impl JobManagerConfig {
             frozen_after: configuration.get(&HEARTBEAT_TIMEOUT)?,
             secret: secret(configuration)?,
             security: security(configuration)?,
+            s3: S3Config::from_configuration(configuration)?,
         };
         config.validate()?;
         Ok(config)
@@ -173,6 +176,8 @@ pub struct TaskManagerConfig {
     pub secret: Option<ClusterSecret>,
     /// `security.*`; what a node says goes before it in a container.
     pub security: Security,
+    /// `s3.*`: how the places of checkpoints in object stores are reached.
+    pub s3: S3Config,
 }
 
 impl TaskManagerConfig {
@@ -198,6 +203,7 @@ impl TaskManagerConfig {
             frozen_after: configuration.get(&HEARTBEAT_TIMEOUT)?,
             secret: secret(configuration)?,
             security: security(configuration)?,
+            s3: S3Config::from_configuration(configuration)?,
         };
         config.validate()?;
         Ok(config)
@@ -244,6 +250,12 @@ fn tmp_dirs(configuration: &Configuration) -> Vec<PathBuf> {
 /// What outlives an application's processes does not lie in the directory of one of its containers, which goes with that: by
 /// default it lies below the machine's temporary directory, whatever the container is told is its own.
 fn storage_dir(configuration: &Configuration) -> Result<PathBuf, Error> {
+    if configuration.raw(&STORAGE_DIR).is_some_and(|place| place.contains("://")) {
+        return Err(configuration.invalid(
+            &STORAGE_DIR,
+            "a directory that every node mounts; only checkpoints and savepoints may lie in an object store: execution.checkpointing.dir and execution.checkpointing.savepoint-dir",
+        ));
+    }
     let in_container = env::var_os("CONTAINER_ID").is_some();
     if in_container && !configuration.is_set(&STORAGE_DIR) {
         let own = format!("flott-{}", rustix::process::getuid().as_raw());

@@ -4,7 +4,7 @@
 pub const MASK: &str = "******";
 
 /// As Flink masks them in its configuration listings.
-const PATTERNS: [&str; 10] = [
+const PATTERNS: [&str; 12] = [
     "password",
     "secret",
     "fs.azure.account.key",
@@ -15,6 +15,9 @@ const PATTERNS: [&str; 10] = [
     "basic-auth",
     "jaas.config",
     "http-headers",
+    // Ours: half of a pair that is one secret.
+    "access-key",
+    "access.key",
 ];
 
 /// Whether the value of `key` must be masked in listings and logs.

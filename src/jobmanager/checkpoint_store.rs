@@ -9,26 +9,37 @@
 //! taken by its successor, and so completes no further checkpoint: nothing that it has prepared becomes visible.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::checkpoint_list::{self, Entry, Place};
 use super::error::Error;
 use super::event::Event;
 use super::preparation::blocking;
-use crate::engine::checkpoint::{Manifest, check_files, discard_checkpoint, read_manifest, write_manifest};
+use crate::engine::checkpoint::{
+    CheckpointStorage, JobStands, Manifest, Storages, check_files, discard_checkpoint, read_manifest, write_manifest,
+};
 use crate::graph::task::Failure;
 use crate::ids::JobId;
+use crate::rpc::ErrorKind;
 use crate::storage::files::Creation;
+use crate::storage::places;
 
 /// The list of each job. Blocking: called off the control runtime.
 #[derive(Clone, Debug)]
 pub(super) struct CheckpointStore {
     dir: PathBuf,
     attempt: u32,
+    /// Where checkpoints lie; the list itself lies in `dir`.
+    storage: Storages,
     /// Where this JobManager is in each job's list.
     places: Arc<Mutex<BTreeMap<JobId, Place>>>,
+    /// Checkpoints that could not be removed, or not wholly: tried again with the next.
+    left: Arc<Mutex<BTreeMap<String, JobStands>>>,
 }
+
+/// So many are tried again; a store that takes no removals keeps the others.
+const LEFT_MAX: usize = 64;
 
 /// Why a checkpoint is not complete.
 #[derive(Debug)]
@@ -40,8 +51,13 @@ pub(super) enum Unpublished {
 }
 
 impl CheckpointStore {
-    pub(super) fn new(dir: PathBuf, attempt: u32) -> Self {
-        Self { dir, attempt, places: Arc::default() }
+    pub(super) fn new(dir: PathBuf, attempt: u32, storage: Storages) -> Self {
+        Self { dir, attempt, storage, places: Arc::default(), left: Arc::default() }
+    }
+
+    /// Where checkpoints lie.
+    pub(super) fn storage(&self) -> &Storages {
+        &self.storage
     }
 
     /// Where a job's checkpoints lie, unless the configuration says.
@@ -61,13 +77,13 @@ impl CheckpointStore {
         loop {
             let entries = checkpoint_list::entries(&list)?;
             let next = entries.last().map_or(0, |last| *last) + 1;
-            let kept = latest_whole(&list, &entries, retained.max(1), job)?;
+            let kept = self.latest_whole(&entries, retained.max(1), job)?;
             let checkpoint = kept.last().map(|manifest| manifest.directory.clone());
             if checkpoint_list::append(&list, next, &Entry { attempt: self.attempt, checkpoint })? {
                 let place = Place::begun(next, retained);
                 checkpoint_list::tidy(&list, &place)?;
                 self.places().insert(job, place);
-                remove_others(Path::new(directory), &kept);
+                self.remove_others(directory, &kept);
                 return Ok(kept);
             }
         }
@@ -75,7 +91,7 @@ impl CheckpointStore {
 
     /// Makes a checkpoint one the job goes on from; `counts`: otherwise only its manifest is written.
     pub(super) fn publish(&self, manifest: &Manifest, counts: bool) -> Result<(), Unpublished> {
-        write_manifest(manifest).map_err(Unpublished::Failed)?;
+        write_manifest(&self.storage, manifest).map_err(Unpublished::Failed)?;
         if !counts {
             return Ok(());
         }
@@ -110,11 +126,23 @@ impl CheckpointStore {
         .await
     }
 
-    /// Removes a checkpoint. What remains is hidden from nobody and logged.
-    pub(super) fn discard(directory: &str) {
-        if let Err(failure) = discard_checkpoint(directory) {
-            tracing::warn!(%failure, "a checkpoint is left behind");
+    /// Removes a checkpoint, and those that could not be removed before. What remains is hidden from nobody and logged.
+    pub(super) fn discard(&self, directory: &str, job: JobStands) {
+        let mut left = std::mem::take(&mut *self.left());
+        left.insert(directory.to_owned(), job);
+        for (directory, job) in left {
+            if let Err(failure) = discard_checkpoint(&self.storage, &directory, job) {
+                tracing::warn!(%failure, "a checkpoint is left behind");
+                let mut left = self.left();
+                if left.len() < LEFT_MAX {
+                    left.insert(directory, job);
+                }
+            }
         }
+    }
+
+    fn left(&self) -> MutexGuard<'_, BTreeMap<String, JobStands>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets the list of a job that ended long ago. Checkpoints that were retained stay, to be named by hand.
@@ -123,49 +151,58 @@ impl CheckpointStore {
         checkpoint_list::forget(&self.list(job));
     }
 
+    /// The latest checkpoints of the list that are whole, the latest last.
+    fn latest_whole(&self, entries: &[u64], count: usize, job: JobId) -> Result<Vec<Manifest>, Error> {
+        let (mut kept, mut seen) = (Vec::<Manifest>::new(), BTreeSet::new());
+        for number in entries.iter().rev() {
+            if kept.len() == count {
+                break;
+            }
+            let entry = checkpoint_list::read(&self.list(job), *number)?;
+            let Some(directory) = entry.and_then(|entry| entry.checkpoint).filter(|known| seen.insert(known.clone()))
+            else {
+                continue;
+            };
+            let manifest = read_manifest(&self.storage, &directory)
+                .and_then(|manifest| check_files(&self.storage, &manifest).map(|()| manifest));
+            match manifest {
+                Ok(manifest) => kept.push(manifest),
+                // One that cannot be looked at may be whole: going back behind it would undo what was committed with it.
+                Err(failure) if kept.is_empty() && failure.kind != ErrorKind::Permanent => {
+                    return Err(Error::Checkpoints(failure.message));
+                }
+                // Those behind the latest were removed in their time, mostly.
+                Err(failure) if kept.is_empty() => {
+                    tracing::warn!(%job, %failure, "going back to an earlier checkpoint")
+                }
+                Err(_) => {}
+            }
+        }
+        kept.reverse();
+        Ok(kept)
+    }
+
+    /// Removes the checkpoints below `directory` that are not among `kept`, complete or not.
+    fn remove_others(&self, directory: &str, kept: &[Manifest]) {
+        let found = self.storage.directories(directory).unwrap_or_default();
+        for name in found.iter().filter(|name| name.starts_with("chk-")) {
+            let path = places::inside(directory, name);
+            if kept.iter().all(|manifest| manifest.directory != path) {
+                tracing::info!(path, "removing what an earlier attempt has left of a checkpoint");
+                self.discard(&path, JobStands::GoesOn);
+            }
+        }
+    }
+
     fn places(&self) -> MutexGuard<'_, BTreeMap<JobId, Place>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The latest checkpoints of the list that are whole, the latest last.
-fn latest_whole(list: &Path, entries: &[u64], count: usize, job: JobId) -> Result<Vec<Manifest>, Error> {
-    let (mut kept, mut seen) = (Vec::<Manifest>::new(), BTreeSet::new());
-    for number in entries.iter().rev() {
-        if kept.len() == count {
-            break;
-        }
-        let entry = checkpoint_list::read(list, *number)?;
-        let Some(directory) = entry.and_then(|entry| entry.checkpoint).filter(|known| seen.insert(known.clone()))
-        else {
-            continue;
-        };
-        match read_manifest(&directory).and_then(|manifest| check_files(&manifest).map(|()| manifest)) {
-            Ok(manifest) => kept.push(manifest),
-            // Those behind the latest were removed in their time, mostly.
-            Err(failure) if kept.is_empty() => tracing::warn!(%job, %failure, "going back to an earlier checkpoint"),
-            Err(_) => {}
-        }
-    }
-    kept.reverse();
-    Ok(kept)
-}
-
-/// Removes the checkpoints below `directory` that are not among `kept`, complete or not.
-fn remove_others(directory: &Path, kept: &[Manifest]) {
-    let Ok(found) = std::fs::read_dir(directory) else { return };
-    for path in found.flatten().map(|entry| entry.path()) {
-        let is_checkpoint = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("chk-"));
-        if is_checkpoint && path.is_dir() && kept.iter().all(|manifest| Path::new(&manifest.directory) != path) {
-            tracing::info!(path = %path.display(), "removing what an earlier attempt has left of a checkpoint");
-            CheckpointStore::discard(&path.to_string_lossy());
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::path::Path;
 
     use proptest::prelude::*;
 
@@ -176,6 +213,10 @@ mod tests {
     use crate::time::Now;
 
     const JOB: JobId = JobId(1);
+
+    fn store_of(dir: &Path, attempt: u32) -> CheckpointStore {
+        CheckpointStore::new(dir.to_owned(), attempt, Storages::default())
+    }
 
     fn manifest(store: &CheckpointStore, checkpoint: u64) -> Manifest {
         let directory = store.default_directory(JOB).join(format!("chk-{checkpoint}-{}", store.attempt));
@@ -202,58 +243,70 @@ mod tests {
     #[test]
     fn the_next_attempt_goes_on_from_the_latest_and_fences_the_one_before() {
         let dir = tempfile::tempdir().unwrap();
-        let first = CheckpointStore::new(dir.path().to_owned(), 1);
+        let first = store_of(dir.path(), 1);
         assert_eq!(begin(&first, 1), []);
         for checkpoint in [1, 2] {
             first.publish(&manifest(&first, checkpoint), true).unwrap();
         }
-        let second = CheckpointStore::new(dir.path().to_owned(), 2);
+        let second = store_of(dir.path(), 2);
         assert_eq!(begin(&second, 1), [manifest(&first, 2)]);
         // The first one does not know yet.
         assert!(matches!(first.publish(&manifest(&first, 3), true), Err(Unpublished::Fenced(_))));
         second.publish(&manifest(&second, 3), true).unwrap();
-        let third = CheckpointStore::new(dir.path().to_owned(), 3);
+        let third = store_of(dir.path(), 3);
         assert_eq!(begin(&third, 1), [manifest(&second, 3)]);
     }
 
     #[test]
     fn a_replaced_attempt_is_fenced_after_hundreds_of_checkpoints_of_both_and_the_list_stays_short() {
         let dir = tempfile::tempdir().unwrap();
-        let stores = [1, 2].map(|attempt| CheckpointStore::new(dir.path().to_owned(), attempt));
+        let stores = [1, 2].map(|attempt| store_of(dir.path(), attempt));
         for store in &stores {
             begin(store, 2);
             for checkpoint in 1..=150 {
                 store.publish(&manifest(store, checkpoint), true).unwrap();
                 if let Some(old) = checkpoint.checked_sub(2) {
-                    CheckpointStore::discard(&manifest(store, old).directory);
+                    store.discard(&manifest(store, old).directory, JobStands::GoesOn);
                 }
             }
         }
         assert!(matches!(stores[0].publish(&manifest(&stores[0], 151), true), Err(Unpublished::Fenced(_))));
         let left = checkpoint_list::entries(&stores[0].list(JOB)).unwrap().len();
         assert!(left < 150, "{left} entries");
-        let third = CheckpointStore::new(dir.path().to_owned(), 3);
+        let third = store_of(dir.path(), 3);
         assert_eq!(begin(&third, 2), [149, 150].map(|checkpoint| manifest(&stores[1], checkpoint)));
     }
 
     #[test]
     fn a_damaged_or_missing_checkpoint_is_passed_over() {
         let dir = tempfile::tempdir().unwrap();
-        let first = CheckpointStore::new(dir.path().to_owned(), 1);
+        let first = store_of(dir.path(), 1);
         begin(&first, 1);
         for checkpoint in [1, 2, 3] {
             first.publish(&manifest(&first, checkpoint), true).unwrap();
         }
-        CheckpointStore::discard(&manifest(&first, 3).directory);
+        first.discard(&manifest(&first, 3).directory, JobStands::GoesOn);
         std::fs::write(Path::new(&manifest(&first, 2).directory).join("_metadata"), "rubbish").unwrap();
-        let second = CheckpointStore::new(dir.path().to_owned(), 2);
+        let second = store_of(dir.path(), 2);
         assert_eq!(begin(&second, 1), [manifest(&first, 1)]);
+    }
+
+    #[test]
+    fn what_could_not_be_removed_is_removed_with_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, first) = (store_of(dir.path(), 1), dir.path().join("chk-1"));
+        std::fs::write(&first, "no directory").unwrap();
+        store.discard(&first.to_string_lossy(), JobStands::GoesOn);
+        std::fs::remove_file(&first).unwrap();
+        std::fs::create_dir(&first).unwrap();
+        store.discard(&dir.path().join("chk-2").to_string_lossy(), JobStands::GoesOn);
+        assert!(!first.exists());
     }
 
     #[test]
     fn a_forgotten_list_leaves_what_was_retained_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
-        let store = CheckpointStore::new(dir.path().to_owned(), 1);
+        let store = store_of(dir.path(), 1);
         begin(&store, 1);
         store.forget(JOB);
         assert!(!store.list(JOB).exists());
@@ -261,17 +314,17 @@ mod tests {
         let retained = manifest(&store, 1);
         store.publish(&retained, true).unwrap();
         store.forget(JOB);
-        assert_eq!(read_manifest(&retained.directory).unwrap(), retained);
+        assert_eq!(read_manifest(store.storage(), &retained.directory).unwrap(), retained);
         assert_eq!(std::fs::read_dir(store.list(JOB)).unwrap().count(), 1);
     }
 
     #[test]
     fn a_savepoint_is_written_but_not_gone_on_from() {
         let dir = tempfile::tempdir().unwrap();
-        let first = CheckpointStore::new(dir.path().to_owned(), 1);
+        let first = store_of(dir.path(), 1);
         begin(&first, 1);
         first.publish(&manifest(&first, 1), false).unwrap();
-        let second = CheckpointStore::new(dir.path().to_owned(), 2);
+        let second = store_of(dir.path(), 2);
         assert_eq!(begin(&second, 1), []);
     }
 
@@ -320,7 +373,7 @@ mod tests {
         #[test]
         fn what_is_referenced_is_never_removed_and_everything_else_is(steps in steps(), retained in 1usize..4) {
             let dir = tempfile::tempdir().unwrap();
-            let mut store = CheckpointStore::new(dir.path().to_owned(), 1);
+            let mut store = store_of(dir.path(), 1);
             let directory = store.default_directory(JOB);
             // Those that a job may go on from: (manifest, whole).
             let (mut model, mut number) = (Vec::<(Manifest, bool)>::new(), 0);
@@ -334,7 +387,7 @@ mod tests {
                         model.push((manifest, true));
                         // As the coordinator does.
                         while model.len() > retained {
-                            CheckpointStore::discard(&model.remove(0).0.directory);
+                            store.discard(&model.remove(0).0.directory, JobStands::GoesOn);
                         }
                     }
                     Step::Abandon => {
@@ -348,7 +401,7 @@ mod tests {
                         std::fs::write(Path::new(&latest.directory).join(file), "x").unwrap();
                     }
                     Step::Restart => {
-                        store = CheckpointStore::new(dir.path().to_owned(), store.attempt + 1);
+                        store = store_of(dir.path(), store.attempt + 1);
                         let taken = begin(&store, retained);
                         model.retain(|known| known.1);
                         prop_assert_eq!(&taken, &model.iter().map(|known| known.0.clone()).collect::<Vec<_>>());

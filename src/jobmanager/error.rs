@@ -46,6 +46,9 @@ pub enum Error {
         /// Why not.
         cause: String,
     },
+    /// Whether a job's checkpoints are whole cannot be said now.
+    #[error("the job's checkpoints cannot be looked at: {0}")]
+    Checkpoints(String),
     /// The ResourceManager has ended this application or attempt.
     #[error("{0}")]
     Fenced(String),
@@ -59,6 +62,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Storage(error) => error.kind(),
+            Self::Checkpoints(_) => ErrorKind::Transient,
             Self::Damaged { .. } | Self::Setup(_) => ErrorKind::Permanent,
             Self::Fenced(_) => ErrorKind::Fenced,
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::checkpoint_store::CheckpointStore;
 use super::error::Error;
@@ -12,6 +13,7 @@ use super::programs::Programs;
 use super::recovery::Recovery;
 use super::store::Store;
 use crate::config::{Configuration, JobConfig};
+use crate::engine::checkpoint::Manifest;
 use crate::graph::explain::Explanation;
 use crate::graph::job_graph::{self, JobGraph};
 use crate::graph::plan::Plan;
@@ -19,7 +21,10 @@ use crate::graph::task::Failure;
 use crate::ids::JobId;
 use crate::protocol::description::Description;
 use crate::protocol::job::{JobSubmission, Program};
-use crate::storage::files::path_of_uri;
+use crate::storage::places::{self, place_of};
+
+/// Until a store that is not reached is asked again.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
 
 /// All that preparing a job takes. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -60,17 +65,14 @@ impl Preparation {
                 let (store, checkpoints) = (self.store.clone(), self.checkpoints.clone());
                 let from = prepared.recovery.take();
                 let (retained, directory) = (prepared.checkpoints.retained, prepared.checkpoints.directory.clone());
+                let stored = plan.clone();
+                blocking(move || store.put_plan(job, &stored)).await?;
+                let kept = begin(&checkpoints, job, retained, &directory).await?;
                 let found = blocking(move || {
-                    store.put_plan(job, &plan)?;
                     // An earlier attempt has come further than what the job was started from.
-                    let kept = checkpoints.begin(job, retained, &directory)?;
-                    if kept.is_empty() {
-                        return Ok(from
-                            .map(|from| from.open(&plan))
-                            .transpose()
-                            .map(|from| from.into_iter().collect()));
-                    }
-                    Ok(Ok(kept))
+                    let from = from.filter(|_| kept.is_empty());
+                    let opened = from.map(|from| from.open(checkpoints.storage(), &plan)).transpose();
+                    Ok(opened.map(|opened| opened.into_iter().chain(kept).collect::<Vec<_>>()))
                 })
                 .await?;
                 match found {
@@ -151,11 +153,30 @@ impl Preparation {
     fn checkpoint_settings(&self, job: JobId, config: &JobConfig) -> Result<CheckpointSettings, Failure> {
         let unusable = |error: crate::storage::Error| Failure::user(format!("execution.checkpointing.dir: {error}"));
         let directory = match &config.checkpointing.directory {
-            Some(directory) => path_of_uri(directory).map_err(unusable)?.join(job.to_string()),
-            None => self.checkpoints.default_directory(job),
+            Some(directory) => places::inside(&place_of(directory).map_err(unusable)?, &job.to_string()),
+            None => self.checkpoints.default_directory(job).to_string_lossy().into_owned(),
         };
-        let directory = directory.to_string_lossy().into_owned();
         Ok(CheckpointSettings::new(config.checkpointing_interval, &config.checkpointing, directory))
+    }
+}
+
+/// [`CheckpointStore::begin`]. While a store of objects is not reached the job waits for it: what it goes on from is not known, and
+/// going on from anything else would undo what was committed.
+async fn begin(
+    checkpoints: &CheckpointStore,
+    job: JobId,
+    retained: usize,
+    directory: &str,
+) -> Result<Vec<Manifest>, Error> {
+    loop {
+        let (checkpoints, directory) = (checkpoints.clone(), directory.to_owned());
+        match blocking(move || checkpoints.begin(job, retained, &directory)).await {
+            Err(error @ Error::Checkpoints(_)) => {
+                tracing::warn!(%job, %error, again_s = STORE_PAUSE.as_secs(), "the job waits for its checkpoints' store");
+                tokio::time::sleep(STORE_PAUSE).await;
+            }
+            begun => return begun,
+        }
     }
 }
 

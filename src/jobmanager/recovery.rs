@@ -1,7 +1,7 @@
 //! Starting a job from a checkpoint or savepoint that a user names.
 
 use crate::config::JobConfig;
-use crate::engine::checkpoint::{Manifest, OperatorFate, RestoreReport, check_files, read_manifest};
+use crate::engine::checkpoint::{Manifest, OperatorFate, RestoreReport, Storages, check_files, read_manifest};
 use crate::graph::plan::Plan;
 use crate::graph::task::Failure;
 
@@ -23,9 +23,9 @@ impl Recovery {
     ///
     /// # Errors
     /// One that is not there or damaged, or that holds state of operators which the job does not have.
-    pub fn open(self, plan: &Plan) -> Result<Manifest, Failure> {
-        let manifest = read_manifest(&self.place)?;
-        check_files(&manifest)?;
+    pub fn open(self, storage: &Storages, plan: &Plan) -> Result<Manifest, Failure> {
+        let manifest = read_manifest(storage, &self.place)?;
+        check_files(storage, &manifest)?;
         self.check(&manifest, plan)?;
         Ok(manifest)
     }

@@ -22,6 +22,7 @@ use super::preparation::{Preparation, blocking};
 use super::resource_manager::{Application, Events as ResourceManagerEvents, News, ResourceManager, TaskManagers};
 use super::shutdown::Ending;
 use super::store::Store;
+use crate::engine::checkpoint::Storages;
 use crate::ids::JobId;
 use crate::protocol::application_master::{Registered, ToApplicationMaster};
 use crate::protocol::job::JobSubmission;
@@ -48,6 +49,7 @@ pub(super) struct Config {
     pub(super) job: Option<JobSubmission>,
     /// Records of jobs go below it.
     pub(super) storage_dir: PathBuf,
+    pub(super) storages: Storages,
     /// Where ended jobs are kept for later, if anybody looks there.
     pub(super) archive: Option<Archive>,
     pub(super) preparation: PreparationConfig,
@@ -120,7 +122,7 @@ impl Service {
             ..LinkOptions::new("JobManager")
         };
         let secret = config.core.secret.clone();
-        let checkpoints = CheckpointStore::new(config.storage_dir.clone(), config.core.attempt);
+        let checkpoints = CheckpointStore::new(config.storage_dir.clone(), config.core.attempt, config.storages);
         let leaders = Leaders::new(config.storage_dir.join(LEADERS_DIR));
         let store = Store::new(config.storage_dir, config.core.attempt);
         let configuration = config.about.configuration.clone();

@@ -20,6 +20,7 @@ use super::resource_manager::Application;
 use super::service::{Config, PreparationConfig, Service};
 use super::uploads::Uploads;
 use crate::config::{Configuration, JobManagerConfig};
+use crate::engine::checkpoint::Storages;
 use crate::protocol::roles::{self, JobManagerEnvironment, SecurityEnvironment};
 use crate::resource::Resource;
 use crate::rpc::token::{SigningKey, Token};
@@ -188,6 +189,7 @@ impl Setup {
             application,
             job,
             storage_dir,
+            storages: Storages::new(&config.s3),
             archive,
             preparation,
             task_manager_secret,

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Job;
 use super::local::tests::job;
+use crate::config::S3Config;
 use crate::engine::runtime::tests::fixture::Behaviour;
 use crate::graph::job_graph::{self, JobGraph};
 use crate::graph::plan::Plan;
@@ -117,7 +118,8 @@ impl Cluster {
     fn start_worker(&mut self, worker: WorkerId, slots: u32) {
         let environment = environment(worker, &self.address, slots);
         let Job { plan, program } = self.job.clone();
-        let membership = Membership { here: plan.clone(), stored: plan, program, environment };
+        let membership =
+            Membership { here: plan.clone(), stored: plan, program, environment, object_stores: S3Config::default() };
         self.threads.push(thread::spawn(|| worker::take_part(membership)));
     }
 
@@ -184,7 +186,9 @@ fn a_worker_with_another_graph_does_not_take_part() {
     let mut here: Plan = plan.clone();
     here.nodes[1].output_type = "String".to_owned();
     let environment = environment(some_worker(), "127.0.0.1:1", 1);
-    let error = worker::take_part(Membership { here, stored: plan, program, environment }).unwrap_err();
+    let error =
+        worker::take_part(Membership { here, stored: plan, program, environment, object_stores: S3Config::default() })
+            .unwrap_err();
     assert_eq!(error.exit_code(), roles::WORKER_EXIT_GRAPH_DIFFERS);
     assert!(error.to_string().contains("operator 1 is \"a -> String"), "{error}");
 }

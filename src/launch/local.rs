@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::configuration::object_stores;
 use super::interrupt::Interrupts;
 use super::{Error, Job, JobResult, VertexResult};
 use crate::config::{Configuration, JobConfig};
-use crate::engine::checkpoint::{LocalStorage, discard_checkpoint, write_manifest};
+use crate::engine::checkpoint::{JobStands, Storages, discard_checkpoint, write_manifest};
 use crate::engine::network::Network;
 use crate::engine::operators::AsyncPort;
 use crate::engine::runtime::{Blueprint, Flushing, TaskEvent, TaskExecutor};
@@ -30,7 +31,7 @@ use crate::jobmanager::recovery::Recovery;
 use crate::protocol::container::ExitCause;
 use crate::protocol::job::JobStatus;
 use crate::protocol::worker::ToWorker;
-use crate::storage::files::path_of_uri;
+use crate::storage::places::{self, place_of};
 use crate::time::{Clock, Deadline, Now, Stopwatch, SystemClock};
 use crate::worker::{Next, perform, state_backend};
 
@@ -58,6 +59,7 @@ fn prepare(job: Job, given: &Configuration, temporary_dir: PathBuf) -> Result<Lo
         eprintln!("Delivery is {delivery}");
     }
     let plan = Arc::new(plan);
+    let storages = Storages::new(&object_stores(given)?);
     let graph = JobGraph::new(&plan, graph_settings(&config))?;
     let blueprint = Blueprint {
         plan: Arc::clone(&plan),
@@ -65,7 +67,7 @@ fn prepare(job: Job, given: &Configuration, temporary_dir: PathBuf) -> Result<Lo
         temporary_dir: temporary_dir.clone(),
         state_backend: state_backend(&config.state, config.state.process_size, &temporary_dir),
         flushing: Flushing::new(plan.resolved_mode(), config.buffer_timeout),
-        storage: Arc::new(LocalStorage),
+        storage: Arc::new(storages.clone()),
         auto_watermark_interval: config.auto_watermark_interval,
         async_port: AsyncPort::tokio(),
     };
@@ -78,13 +80,13 @@ fn prepare(job: Job, given: &Configuration, temporary_dir: PathBuf) -> Result<Lo
         ..Settings::default()
     };
     let clock = SystemClock::shared();
-    let recovery = Recovery::configured(&config).map(|recovery| recovery.open(&plan)).transpose();
+    let recovery = Recovery::configured(&config).map(|recovery| recovery.open(&storages, &plan)).transpose();
     let recovery = recovery.map_err(|failure| Error::Recovery { failure })?;
     let mut master = JobMaster::new(job, plan, graph, settings, clock.now());
     if let Some(manifest) = recovery {
         master.restore_from(Arc::new(manifest), clock.now());
     }
-    Ok(Local::new(master, blueprint, clock))
+    Ok(Local::new(master, blueprint, storages, clock))
 }
 
 /// Without a configured directory they end with the process, and serve restarts alone.
@@ -94,14 +96,13 @@ fn checkpoint_settings(
     temporary_dir: &std::path::Path,
 ) -> Result<CheckpointSettings, Error> {
     let directory = match &config.checkpointing.directory {
-        Some(directory) => path_of_uri(directory)
-            .map_err(|error| Error::Recovery {
-                failure: Failure::user(format!("execution.checkpointing.dir: {error}")),
-            })?
-            .join(job.to_string()),
-        None => temporary_dir.join("checkpoints"),
+        Some(directory) => {
+            let unusable = |error| Failure::user(format!("execution.checkpointing.dir: {error}"));
+            let place = place_of(directory).map_err(|error| Error::Recovery { failure: unusable(error) })?;
+            places::inside(&place, &job.to_string())
+        }
+        None => temporary_dir.join("checkpoints").to_string_lossy().into_owned(),
     };
-    let directory = directory.to_string_lossy().into_owned();
     Ok(CheckpointSettings::new(config.checkpointing_interval, &config.checkpointing, directory))
 }
 
@@ -152,6 +153,7 @@ impl Drop for TemporaryDir {
 struct Local {
     master: JobMaster,
     blueprint: Blueprint,
+    storages: Storages,
     clock: Arc<dyn Clock>,
     started: Stopwatch,
     queue: VecDeque<Event>,
@@ -165,10 +167,11 @@ struct Local {
 }
 
 impl Local {
-    fn new(master: JobMaster, blueprint: Blueprint, clock: Arc<dyn Clock>) -> Self {
+    fn new(master: JobMaster, blueprint: Blueprint, storages: Storages, clock: Arc<dyn Clock>) -> Self {
         Self {
             master,
             blueprint,
+            storages,
             clock,
             started: Stopwatch::start(),
             queue: [Event::Start].into(),
@@ -220,12 +223,14 @@ impl Local {
             Effect::Persist(_) | Effect::RescaleEnded(_) | Effect::Ended(_) => {}
             // The loop waits for it: checkpoints of a local run are rare and small against what it does.
             Effect::WriteManifest { manifest, .. } => {
-                let failure = write_manifest(&manifest).err();
+                let failure = write_manifest(&self.storages, &manifest).err();
                 self.checkpoints_fail &= failure.is_some();
                 self.queue.push_back(Event::ManifestWritten { manifest, failure });
             }
             Effect::DiscardCheckpoint { directory } => {
-                if let Err(failure) = discard_checkpoint(&directory) {
+                let ended = self.master.outcome().is_some();
+                let stands = if ended { JobStands::Ended } else { JobStands::GoesOn };
+                if let Err(failure) = discard_checkpoint(&self.storages, &directory, stands) {
                     tracing::warn!(%failure, "a checkpoint is left behind");
                 }
             }

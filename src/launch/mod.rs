@@ -33,6 +33,7 @@ pub(crate) use self::local::default_parallelism;
 pub(crate) use self::once::Once;
 pub use self::result::{JobResult, VertexResult};
 use self::role::Role;
+use crate::config::Configuration;
 use crate::engine::operators::ProgramGraph;
 use crate::graph::plan::Plan;
 use crate::process::forgo_huge_pages;
@@ -96,7 +97,11 @@ fn join_as_worker(job: Job, plan: &Path, environment: WorkerEnvironment) -> ! {
         Ok(stored) => stored,
         Err(error) => role::exit(Err(error)),
     };
-    let membership = Membership { here: job.plan, stored, program: job.program, environment };
+    let object_stores = match configuration::object_stores(&Configuration::new()) {
+        Ok(object_stores) => object_stores,
+        Err(error) => role::exit(Err(error)),
+    };
+    let membership = Membership { here: job.plan, stored, program: job.program, environment, object_stores };
     let worker = thread::Builder::new().name("flott-worker".to_owned()).spawn(|| worker::run(membership));
     let code = match worker.map(thread::JoinHandle::join) {
         Ok(Ok(code)) => code,

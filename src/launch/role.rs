@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use crate::config::options::is_private;
 use crate::graph::plan::Plan;
 use crate::protocol::roles::{self, WorkerEnvironment};
 use crate::rpc::io_cause;
@@ -71,6 +72,9 @@ pub(super) fn note_execution() -> Result<(), Error> {
 /// Writes a checked plan for the JobManager.
 pub(super) fn write_plan(plan: &Plan, file: &Path) -> Result<(), Error> {
     plan.validate()?;
+    if let Some(key) = plan.configuration.keys().find(|key| is_private(key)) {
+        return Err(crate::config::Error::Private { key: key.clone() }.into());
+    }
     let unwritable = |cause: String| Error::PlanFile { action: "write", path: file.to_owned(), cause };
     let json = serde_json::to_vec_pretty(plan).map_err(|error| unwritable(error.to_string()))?;
     std::fs::write(file, json).map_err(|error| unwritable(io_cause(&error)))

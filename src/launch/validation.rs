@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::configuration::object_stores;
 use super::{Error, Job};
 use crate::config::{Configuration, JobConfig};
-use crate::engine::checkpoint::{LocalStorage, RestoreReport, WrittenStates, read_manifest};
+use crate::engine::checkpoint::{RestoreReport, Storages, WrittenStates, read_manifest};
 use crate::engine::operators::AsyncPort;
 use crate::engine::runtime::{Blueprint, Flushing};
 use crate::engine::state::StateBackend;
@@ -37,8 +38,9 @@ fn report(job: Job, config: &JobConfig) -> Result<RestoreReport, Error> {
     let graph = JobGraph::new(&plan, job_graph::Settings { default_parallelism, chaining: config.chaining })?;
     let unreadable = |failure: Failure| Error::Recovery { failure };
     let place = config.checkpointing.recovery_path.as_deref().unwrap_or_default();
-    let manifest = read_manifest(place).map_err(unreadable)?;
-    let written = WrittenStates::read(&LocalStorage, &manifest).map_err(unreadable)?;
+    let storages = Storages::new(&object_stores(&Configuration::new())?);
+    let manifest = read_manifest(&storages, place).map_err(unreadable)?;
+    let written = WrittenStates::read(&storages, &manifest).map_err(unreadable)?;
     let mut report = RestoreReport::new(&manifest, &plan, config.checkpointing.ignore_unclaimed_state);
     let blueprint = Blueprint {
         plan: Arc::new(plan),
@@ -46,7 +48,7 @@ fn report(job: Job, config: &JobConfig) -> Result<RestoreReport, Error> {
         temporary_dir: std::env::temp_dir(),
         state_backend: StateBackend::default(),
         flushing: Flushing::new(crate::graph::plan::ExecutionMode::Streaming, Some(Duration::ZERO)),
-        storage: Arc::new(LocalStorage),
+        storage: Arc::new(storages),
         auto_watermark_interval: config.auto_watermark_interval,
         async_port: AsyncPort::tokio(),
     };

@@ -46,6 +46,8 @@ pub(super) struct Launcher {
     pub(super) flott: PathBuf,
     /// What its containers' processes are to demand of those who ask them.
     pub(super) security: SecurityEnvironment,
+    /// Names of further variables that containers get of the NodeManager's own.
+    pub(super) env_whitelist: Vec<String>,
 }
 
 impl Launcher {
@@ -144,8 +146,9 @@ impl Launcher {
         .into();
         set.insert(roles::SECURITY.to_owned(), self.security.to_json());
         set.extend(roles::TOKEN_FILE.map(|name| (name.to_owned(), tokens.clone())));
+        let names = INHERITED.iter().copied().chain(self.env_whitelist.iter().map(String::as_str));
         let mut inherited: BTreeMap<String, String> =
-            INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), env::var(name).ok()?))).collect();
+            names.filter_map(|name| Some((name.to_owned(), env::var(name).ok()?))).collect();
         for (name, value) in [("PATH", PATH_DEFAULT), ("HOME", "/"), ("MALLOC_ARENA_MAX", "4")] {
             inherited.entry(name.to_owned()).or_insert_with(|| value.to_owned());
         }

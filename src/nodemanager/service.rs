@@ -158,6 +158,7 @@ pub fn start(
             directories: directories.clone(),
             flott,
             security: SecurityEnvironment::of(&config.security),
+            env_whitelist: config.env_whitelist.clone(),
         },
         localiser: Localiser::new(directories.clone(), &config.resource_manager, &credentials),
         collected: config.container_logs_dir.clone().map(ContainerLogs::new),

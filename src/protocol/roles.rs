@@ -38,6 +38,8 @@ pub const CONFIGURATION: &str = "FLOTT_INTERNAL_CONFIGURATION";
 pub const EXECUTED: &str = "FLOTT_INTERNAL_EXECUTED";
 /// A [`WorkerEnvironment`] as JSON.
 pub const WORKER: &str = "FLOTT_INTERNAL_WORKER";
+/// File (mode 600) that says how object stores are reached; absent: as the program's own configuration says.
+pub const OBJECT_STORES: &str = "FLOTT_INTERNAL_OBJECT_STORES";
 /// A [`JobManagerEnvironment`] as JSON, for a JobManager in a container.
 pub const JOB_MANAGER: &str = "FLOTT_INTERNAL_JOB_MANAGER";
 /// A [`TaskManagerEnvironment`] as JSON, for a TaskManager in a container.

@@ -20,10 +20,22 @@ pub enum Error {
         source: io::Error,
     },
     /// An address of a kind of storage that there is none of.
-    #[error("`{uri}` is no place that can be reached: only file:// addresses and paths are")]
+    #[error("`{uri}` is no place that can be reached: only paths, file:// and s3:// addresses are")]
     UnsupportedUri {
         /// As it was written.
         uri: String,
+    },
+    /// An object store.
+    #[error("cannot {verb} {place}: {cause}")]
+    Object {
+        /// Read, write, …
+        verb: &'static str,
+        /// Which object or directory.
+        place: String,
+        /// The cause, and what to do about it.
+        cause: String,
+        /// Whether it may pass.
+        kind: ErrorKind,
     },
     /// What came is not what was announced.
     #[error("the content announced as {expected} is {found}")]
@@ -89,6 +101,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Interrupted { .. } => ErrorKind::Transient,
+            Self::Object { kind, .. } => *kind,
             Self::Conflict { .. } => ErrorKind::Fenced,
             Self::Io { .. }
             | Self::UnsupportedUri { .. }

@@ -48,6 +48,11 @@ impl Directories {
         self.internal(worker).join("tmp")
     }
 
+    /// How a worker reaches object stores.
+    pub(super) fn object_stores(&self, worker: &WorkerId) -> PathBuf {
+        self.internal(worker).join("object-stores.json")
+    }
+
     /// The program under the name that people know it by.
     pub(super) fn program(&self, worker: &WorkerId, name: &str) -> PathBuf {
         self.internal(worker).join("bin").join(name)

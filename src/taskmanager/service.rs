@@ -272,9 +272,9 @@ impl Service {
             return self.apply(Event::SpawnFailed { worker, why: "nothing was prepared".to_owned() });
         };
         let (directories, host) = (self.directories.clone(), self.settings.host.clone());
-        let tls = self.settings.tls.clone();
+        let (tls, s3) = (self.settings.tls.clone(), self.settings.s3.clone());
         self.children.spawn_blocking(move || {
-            Done::Spawned(worker, spawn(&start, &directories, &host, tls.files()).map(Box::new))
+            Done::Spawned(worker, spawn(&start, &directories, &host, tls.files(), &s3).map(Box::new))
         });
     }
 

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::core::Event;
 use super::directories::Directories;
 use super::output::{Outputs, Stream};
+use crate::config::S3Config;
 use crate::ids::{JobId, WorkerId};
 use crate::process::{Child, Command, Ended, Leads, Output, Signal, StandardInput, end_tree, signal_tree};
 use crate::protocol::roles::{self, WorkerEnvironment};
@@ -23,6 +24,8 @@ use crate::rpc::{TlsFiles, io_cause};
 const OUTPUT_MAX: Duration = Duration::from_secs(2);
 /// Passed on from the TaskManager's own environment, unless the program's recorded one says otherwise.
 const INHERITED: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", roles::CONTAINER_ID];
+/// So are those that begin so: with them a worker reaches the places of its checkpoints.
+const OBJECT_STORES_PREFIX: &str = "AWS_";
 
 /// Starts a prepared worker.
 pub(super) fn spawn(
@@ -30,9 +33,13 @@ pub(super) fn spawn(
     directories: &Directories,
     host: &str,
     tls: Option<&TlsFiles>,
+    s3: &S3Config,
 ) -> Result<Child, String> {
     let worker = &start.worker;
     let temporary = directories.temporary(worker);
+    let object_stores = directories.object_stores(worker);
+    s3.write_private(&object_stores)
+        .map_err(|error| format!("cannot write {}: {}", object_stores.display(), io_cause(&error)))?;
     let told = WorkerEnvironment {
         worker: worker.clone(),
         job_manager: start.job_manager.clone(),
@@ -46,8 +53,9 @@ pub(super) fn spawn(
     };
     let told = serde_json::to_string(&told).expect("an environment is expressible in JSON");
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let mut environment: BTreeMap<String, String> =
-        INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), env::var(name).ok()?))).collect();
+    let inherited = |name: &str| INHERITED.contains(&name) || name.starts_with(OBJECT_STORES_PREFIX);
+    let here = env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut environment: BTreeMap<String, String> = here.filter(|(name, _)| inherited(name)).collect();
     let recorded = start.program.environment.iter().filter(|(name, _)| !name.starts_with(roles::PREFIX));
     environment.insert("TMPDIR".to_owned(), text(&temporary));
     environment.extend(recorded.map(|(name, value)| (name.clone(), value.clone())));
@@ -57,6 +65,7 @@ pub(super) fn spawn(
         (roles::ROLE, roles::ROLE_WORKER.to_owned()),
         (roles::PLAN, text(&directories.plan(worker))),
         (roles::WORKER, told),
+        (roles::OBJECT_STORES, text(&object_stores)),
     ];
     let mut command = Command::new(directories.program(worker, &start.program.name))
         .arguments(&start.program.arguments)

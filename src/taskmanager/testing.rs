@@ -82,6 +82,7 @@ impl Supervised {
             tls: crate::rpc::Tls::OFF,
             heartbeat: Duration::from_secs(1),
             frozen_after: Duration::from_secs(5),
+            s3: crate::config::S3Config::default(),
             timing: Timing { memory_interval: Duration::from_millis(20), ..Timing::default() },
         };
         change(&mut settings);

@@ -14,8 +14,8 @@ use super::orders::{Next, perform};
 use super::orphan;
 use super::reports::Reporter;
 use super::state::state_backend;
-use crate::config::{Configuration, JobConfig};
-use crate::engine::checkpoint::LocalStorage;
+use crate::config::{Configuration, JobConfig, S3Config};
+use crate::engine::checkpoint::Storages;
 use crate::engine::network::{Network, NetworkConfig, OPEN_BYTES};
 use crate::engine::operators::{AsyncPort, ProgramGraph};
 use crate::engine::runtime::{Blueprint, Flushing, TaskExecutor};
@@ -47,6 +47,8 @@ pub(crate) struct Membership {
     pub(crate) program: ProgramGraph,
     /// What its TaskManager told it.
     pub(crate) environment: WorkerEnvironment,
+    /// How the places of its checkpoints are reached, if they are in an object store.
+    pub(crate) object_stores: S3Config,
 }
 
 /// Takes part in the job until its end; the process's exit code. Blocks; uses threads and a runtime of its own.
@@ -86,7 +88,7 @@ struct Worker {
 impl Worker {
     /// Everything up to the open link.
     fn start(membership: Membership) -> Result<Self, Error> {
-        let Membership { here, stored, program, environment } = membership;
+        let Membership { here, stored, program, environment, object_stores } = membership;
         stored.check_same(&here)?;
         let configuration = Configuration::new().with_submitted(&environment.configuration)?;
         let config = JobConfig::from_configuration(&configuration)?;
@@ -108,7 +110,7 @@ impl Worker {
             auto_watermark_interval: config.auto_watermark_interval,
             state_backend: state_backend(&config.state, environment.memory, &environment.temporary_dir),
             temporary_dir: environment.temporary_dir,
-            storage: Arc::new(LocalStorage),
+            storage: Arc::new(Storages::new(&object_stores)),
             async_port: AsyncPort::tokio(),
         };
         let executor = TaskExecutor::new(blueprint, Arc::new(network), SystemClock::shared(), events_in);

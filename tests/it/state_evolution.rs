@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use flott::connectors::DataGeneratorSource;
-use flott::engine::checkpoint::{LocalStorage, StateContents, discard_checkpoint, read_contents};
+use flott::engine::checkpoint::{JobStands, LocalStorage, StateContents, discard_checkpoint, read_contents};
 use flott::engine::record::{Key, Record};
 use flott::prelude::*;
 
@@ -252,6 +252,6 @@ fn a_checkpoint_is_read_without_its_program_wherever_it_lies() {
     let numbers = contents.operators.iter().find(|operator| operator.uid.as_deref() == Some("numbers")).unwrap();
     assert!(numbers.parts_to_read.unwrap() > 0);
 
-    discard_checkpoint(&contents.directory).unwrap();
+    discard_checkpoint(&LocalStorage, &contents.directory, JobStands::Ended).unwrap();
     assert!(read_contents(&LocalStorage, &copy.to_string_lossy(), 2).is_err());
 }

@@ -170,6 +170,20 @@ options! { honoured: true;
     YARN_TAGS: List, "yarn.tags",
         "Tags of the application.";
 
+    // Object stores
+    S3_ENDPOINT: Text, "s3.endpoint",
+        "Address of the object store behind s3:// places, http:// or https://; by default AWS_ENDPOINT_URL, else Amazon's of the region.";
+    S3_REGION: Text, "s3.region",
+        "Region of the buckets; by default AWS_REGION, else us-east-1." aka ["s3.endpoint.region"];
+    S3_PATH_STYLE_ACCESS: Flag, "s3.path.style.access",
+        "Whether a bucket's name stands in the path of requests rather than in the host; by default with s3.endpoint."
+        aka ["s3.path-style-access"];
+    S3_ACCESS_KEY: Text, "s3.access-key",
+        "Access key for s3:// places, set on each machine and never by a job; by default AWS_ACCESS_KEY_ID, else the machine's role."
+        aka ["s3.access.key"];
+    S3_SECRET_KEY: Text, "s3.secret-key",
+        "The access key's secret, set beside it." aka ["s3.secret.key"];
+
     // Web
     ARCHIVE_DIR: Text, "jobmanager.archive.fs.dir",
         "Where JobManagers of applications archive jobs that have ended and the ResourceManager finds them; by default history below flott.storage.dir." aka ["historyserver.archive.fs.dir"];
@@ -177,6 +191,8 @@ options! { honoured: true;
         "Whether nodes collect what containers have written when they have ended, so that it outlives the node.";
     LOG_AGGREGATION_DIR: Text, "yarn.nodemanager.remote-app-log-dir",
         "Where nodes collect it and the ResourceManager finds it; by default logs below flott.storage.dir.";
+    ENV_WHITELIST: Text, "yarn.nodemanager.env-whitelist" = "",
+        "Variables of the NodeManager's own environment that its containers get, separated by commas, such as AWS_ACCESS_KEY_ID.";
     LOG_AGGREGATION_RETAIN_SECONDS: Integer, "yarn.log-aggregation.retain-seconds" = "604800",
         "How long collected logs of an application are kept; -1 keeps them for ever.";
     ARCHIVE_RETAINED_JOBS: Integer, "historyserver.archive.retained-jobs" = "1000",

@@ -36,6 +36,11 @@ impl ConfigOption {
     }
 }
 
+/// Whether `key` is of those that a machine has and no submission carries: others read what is recorded of a job.
+pub fn is_private(key: &str) -> bool {
+    [&S3_ACCESS_KEY, &S3_SECRET_KEY].iter().any(|option| option.key == key)
+}
+
 /// Defines options and `ALL`, their table. `NAME: Kind, "key" = "default", "meaning" aka ["old"];`
 macro_rules! options {
     (honoured: $honoured:literal; $($name:ident: $kind:expr, $key:literal $(= $default:literal)?, $meaning:literal

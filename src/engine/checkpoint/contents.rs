@@ -84,7 +84,7 @@ pub struct StateContents {
 /// # Errors
 /// A manifest or file that is missing or damaged, by name.
 pub fn read_contents(storage: &dyn CheckpointStorage, place: &str, samples: usize) -> Result<Contents, Failure> {
-    let manifest = read_manifest(place)?;
+    let manifest = read_manifest(storage, place)?;
     let mut files = BTreeMap::new();
     for file in manifest.operators.iter().flat_map(|operator| operator.files.iter().flatten()) {
         if !files.contains_key(file.path.as_str()) {

@@ -1,28 +1,30 @@
 //! A manifest in its directory: a line with format and checksum, then JSON.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::manifest::{MANIFEST_NAME, MANIFEST_VERSION, Manifest};
+use super::storage::{CheckpointStorage, JobStands, beside};
 use crate::graph::task::{Failure, StateFile};
-use crate::rpc::io_cause;
-use crate::storage::files::{self, Creation, path_of_uri};
+use crate::storage::files::Creation;
+use crate::storage::places;
 
 const HEAD: &str = "flott-checkpoint";
+/// Of what is not there, in the words that the system has for it.
+const ABSENT: &str = "no such file or directory";
 
-/// Writes a manifest into its directory, unless one is there. Blocking.
+/// Writes a manifest into its directory, unless one is there. Its place. Blocking.
 ///
 /// # Errors
 /// A place that cannot be written, or one where another manifest lies: another run of the JobManager has used the number.
-pub fn write_manifest(manifest: &Manifest) -> Result<PathBuf, Failure> {
-    let path = Path::new(&manifest.directory).join(MANIFEST_NAME);
+pub fn write_manifest(storage: &dyn CheckpointStorage, manifest: &Manifest) -> Result<String, Failure> {
+    let path = places::inside(&manifest.directory, MANIFEST_NAME);
     let json = serde_json::to_string_pretty(manifest).map_err(|error| Failure::permanent(error.to_string()))?;
     let crc = crc32c::crc32c(json.as_bytes());
     let text = format!("{HEAD} {MANIFEST_VERSION} {crc:08x}\n{json}\n");
-    match files::create_new(&path, text.as_bytes()) {
-        Ok(Creation::Created) => Ok(path),
-        Ok(Creation::AlreadyExists) => Err(Failure::transient(format!("another manifest lies at {}", path.display()))),
-        Err(error) => Err(Failure::transient(error.to_string())),
+    match storage.create_new(&path, text.as_bytes())? {
+        Creation::Created => Ok(path),
+        Creation::AlreadyExists => Err(Failure::transient(format!("another manifest lies at {path}"))),
     }
 }
 
@@ -31,21 +33,27 @@ pub fn write_manifest(manifest: &Manifest) -> Result<PathBuf, Failure> {
 ///
 /// # Errors
 /// One that is missing, damaged, or of a version that is not known, by name.
-pub fn read_manifest(place: &str) -> Result<Manifest, Failure> {
-    let mut path = path_of_uri(place).map_err(|error| Failure::permanent(error.to_string()))?;
-    if path.is_dir() {
-        path = path.join(MANIFEST_NAME);
+pub fn read_manifest(storage: &dyn CheckpointStorage, place: &str) -> Result<Manifest, Failure> {
+    let mut path = places::absolute_place_of(place).map_err(|error| Failure::permanent(error.to_string()))?;
+    let is_directory =
+        if places::is_object(&path) { !path.ends_with(MANIFEST_NAME) } else { Path::new(&path).is_dir() };
+    if is_directory {
+        path = places::inside(&path, MANIFEST_NAME);
     }
-    let bytes = fs::read(&path).map_err(|error| {
-        let (path, cause) = (path.display(), io_cause(&error));
-        Failure::permanent(format!("there is no checkpoint or savepoint at {path}: {cause}"))
-    })?;
-    let refused = |what: &str| Failure::permanent(format!("the checkpoint's manifest {} {what}", path.display()));
+    let bytes = storage.read(&path)?;
+    let bytes =
+        bytes.ok_or_else(|| Failure::permanent(format!("there is no checkpoint or savepoint at {path}: {ABSENT}")))?;
+    read(&path, &bytes)
+}
+
+/// A manifest from what lies at `path`.
+fn read(path: &str, bytes: &[u8]) -> Result<Manifest, Failure> {
+    let refused = |what: &str| Failure::permanent(format!("the checkpoint's manifest {path} {what}"));
     let damaged = |what: &str| refused(&format!("is damaged: {what}; go on from another checkpoint or savepoint"));
     if !bytes.starts_with(HEAD.as_bytes()) {
         return Err(refused("is none of flott's, or damaged: it does not begin as one"));
     }
-    let text = str::from_utf8(&bytes).map_err(|_| damaged("it is not text"))?;
+    let text = str::from_utf8(bytes).map_err(|_| damaged("it is not text"))?;
     let (head, json) = text.split_once('\n').ok_or_else(|| damaged("it ends in its first line"))?;
     let mut words = head.split(' ').skip(1);
     let version = words.next().and_then(|version| version.parse::<u32>().ok());
@@ -61,8 +69,8 @@ pub fn read_manifest(place: &str) -> Result<Manifest, Failure> {
         return Err(damaged("its checksum is wrong"));
     }
     let manifest: Manifest = serde_json::from_str(json).map_err(|error| damaged(&error.to_string()))?;
-    Ok(match std::path::absolute(&path).ok().and_then(|path| Some(path.parent()?.to_string_lossy().into_owned())) {
-        Some(directory) => manifest.moved_to(directory),
+    Ok(match places::parent_of(path) {
+        Some(directory) => manifest.moved_to(directory.to_owned()),
         None => manifest,
     })
 }
@@ -71,25 +79,23 @@ pub fn read_manifest(place: &str) -> Result<Manifest, Failure> {
 ///
 /// # Errors
 /// The first that is missing or of another length, by name.
-pub fn check_files(manifest: &Manifest) -> Result<(), Failure> {
+pub fn check_files(storage: &dyn CheckpointStorage, manifest: &Manifest) -> Result<(), Failure> {
     let files = manifest.operators.iter().flat_map(|operator| operator.files.iter().flatten());
-    let beside = |path: &str, name: &str| Path::new(path).with_file_name(name).to_string_lossy().into_owned();
     let with_runs = |file: &'_ StateFile| {
         let runs = file.runs.iter().map(|run| (beside(&file.path, &run.name), run.bytes));
         std::iter::once((file.path.clone(), file.bytes)).chain(runs).collect::<Vec<_>>()
     };
-    for (path, bytes) in files.flat_map(with_runs) {
-        match fs::metadata(&path) {
-            Ok(metadata) if metadata.len() == bytes => {}
-            Ok(metadata) => {
-                let found = metadata.len();
+    // Files of a chain's operators, and runs of many checkpoints, are one.
+    let files: BTreeMap<String, u64> = files.flat_map(with_runs).collect();
+    for (path, bytes) in files {
+        let unreadable = |cause: &str| Failure::permanent(format!("cannot read the checkpoint's file {path}: {cause}"));
+        match storage.bytes_of(&path)? {
+            Some(found) if found == bytes => {}
+            Some(found) => {
                 let message = format!("the checkpoint's file {path} is damaged: it has {found} bytes, and had {bytes}");
                 return Err(Failure::permanent(message));
             }
-            Err(error) => {
-                let cause = io_cause(&error);
-                return Err(Failure::permanent(format!("cannot read the checkpoint's file {path}: {cause}")));
-            }
+            None => return Err(unreadable(ABSENT)),
         }
     }
     Ok(())
@@ -99,26 +105,18 @@ pub fn check_files(manifest: &Manifest) -> Result<(), Failure> {
 ///
 /// # Errors
 /// What could not be removed; that it is not there is fine.
-pub fn discard_checkpoint(directory: &str) -> Result<(), Failure> {
-    let directory = Path::new(directory);
-    let removed = files::remove(&directory.join(MANIFEST_NAME)).map_err(|error| error.to_string()).and_then(|()| {
-        match fs::remove_dir_all(directory) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(format!("cannot remove {}: {}", directory.display(), io_cause(&error)))
-            }
-            _ => Ok(()),
-        }
-    });
-    removed.map_err(Failure::transient)
+pub fn discard_checkpoint(storage: &dyn CheckpointStorage, directory: &str, job: JobStands) -> Result<(), Failure> {
+    storage.discard(directory, job)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::fs;
 
     use super::*;
-    use crate::engine::checkpoint::OperatorState;
+    use crate::engine::checkpoint::{LocalStorage, OperatorState};
     use crate::ids::{CheckpointId, JobId, OperatorId};
+    use crate::storage::files;
     use crate::testing::fuzz::fuzz;
     use crate::time::Now;
 
@@ -143,15 +141,20 @@ mod tests {
     fn a_manifest_is_written_once_and_read_back_by_directory_file_or_address() {
         let directory = tempfile::tempdir().unwrap();
         let manifest = manifest(&directory.path().join("chk-3"));
-        let path = write_manifest(&manifest).unwrap();
-        assert!(write_manifest(&manifest).is_err());
-        let uri = files::uri_of_path(&path);
-        for place in [manifest.directory.as_str(), &path.to_string_lossy(), &uri] {
-            assert_eq!(read_manifest(place), Ok(manifest.clone()));
+        let path = write_manifest(&LocalStorage, &manifest).unwrap();
+        assert!(write_manifest(&LocalStorage, &manifest).is_err());
+        let uri = files::uri_of_path(Path::new(&path));
+        for place in [manifest.directory.as_str(), &path, &uri] {
+            assert_eq!(read_manifest(&LocalStorage, place), Ok(manifest.clone()));
         }
-        discard_checkpoint(&manifest.directory).unwrap();
-        discard_checkpoint(&manifest.directory).unwrap();
-        assert!(read_manifest(&manifest.directory).unwrap_err().message.starts_with("there is no checkpoint"));
+        discard_checkpoint(&LocalStorage, &manifest.directory, JobStands::GoesOn).unwrap();
+        discard_checkpoint(&LocalStorage, &manifest.directory, JobStands::GoesOn).unwrap();
+        assert!(
+            read_manifest(&LocalStorage, &manifest.directory)
+                .unwrap_err()
+                .message
+                .starts_with("there is no checkpoint")
+        );
     }
 
     #[test]
@@ -171,25 +174,25 @@ mod tests {
         let elsewhere = || file("/elsewhere/chk-1/a".to_owned());
         let mut original = manifest(&directory.path().join("chk-3"));
         original.operators = vec![operator(vec![file(place("chk-3/a")), None, elsewhere()])];
-        write_manifest(&original).unwrap();
+        write_manifest(&LocalStorage, &original).unwrap();
         fs::create_dir(place("copy")).unwrap();
         fs::copy(place("chk-3/_metadata"), place("copy/_metadata")).unwrap();
-        let copy = read_manifest(&place("copy")).unwrap();
+        let copy = read_manifest(&LocalStorage, &place("copy")).unwrap();
         assert_eq!(copy.directory, place("copy"));
         assert_eq!(copy.operators, [operator(vec![file(place("copy/a")), None, elsewhere()])]);
-        assert_eq!(read_manifest(&original.directory), Ok(original));
+        assert_eq!(read_manifest(&LocalStorage, &original.directory), Ok(original));
     }
 
     #[test]
     fn a_damaged_manifest_is_named() {
         let directory = tempfile::tempdir().unwrap();
-        let path = write_manifest(&manifest(directory.path())).unwrap();
+        let path = write_manifest(&LocalStorage, &manifest(directory.path())).unwrap();
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() - 1 {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
             fs::write(&path, &damaged).unwrap();
-            assert!(read_manifest(&path.to_string_lossy()).unwrap_err().message.contains("manifest"), "byte {at}");
+            assert!(read_manifest(&LocalStorage, &path).unwrap_err().message.contains("manifest"), "byte {at}");
         }
     }
 
@@ -204,8 +207,8 @@ mod tests {
         fs::create_dir(&place).unwrap();
         let read = |bytes: &[u8]| {
             fs::write(place.join(MANIFEST_NAME), bytes).unwrap();
-            if let Ok(manifest) = read_manifest(&place.to_string_lossy()) {
-                let _ = check_files(&manifest);
+            if let Ok(manifest) = read_manifest(&LocalStorage, &place.to_string_lossy()) {
+                let _ = check_files(&LocalStorage, &manifest);
             }
         };
         fuzz("manifest", &golden, |bytes| {

@@ -18,7 +18,8 @@ use crate::engine::state::schema::Schema;
 use crate::engine::state::{Sections, Snapshot, is_union_state};
 use crate::graph::task::{Failure, RunFile, StateFile};
 use crate::ids::OperatorId;
-use crate::rpc::io_cause;
+use crate::rpc::{ErrorKind, io_cause};
+use crate::storage::places::TRANSIENT;
 
 const MAGIC: &[u8; 8] = b"FLOTTST1";
 const END_MAGIC: &[u8; 4] = b"FST1";
@@ -123,7 +124,7 @@ impl Writer<'_> {
             Some(file) => file,
             None => {
                 let name = format!("{}-{}.run", self.name, self.runs.len());
-                self.storage.put_run(self.directory, &name, run)?;
+                let name = self.storage.put_run(self.directory, &name, run)?;
                 let file = RunFile { name, bytes: run.bytes() };
                 self.runs.push((run.clone(), file.clone()));
                 file
@@ -220,7 +221,11 @@ impl OpenFile {
     }
 
     pub(super) fn open(storage: &dyn CheckpointStorage, path: &str) -> Result<Self, Failure> {
-        let mut file = storage.open(path).map_err(|failure| failure.of_damaged_file(path))?;
+        let mut file = storage.open(path).map_err(|failure| match failure.kind {
+            // A store that is not reached says nothing of the file.
+            ErrorKind::Transient => failure,
+            ErrorKind::Permanent | ErrorKind::Fenced | ErrorKind::User => failure.of_damaged_file(path),
+        })?;
         let index = read_index(file.as_mut()).map_err(|error| damaged(path, &error))?;
         Ok(Self { path: path.to_owned(), file, index })
     }
@@ -280,6 +285,9 @@ fn malformed(what: &str) -> io::Error {
 }
 
 fn damaged(path: &str, error: &io::Error) -> Failure {
+    if error.kind() == TRANSIENT {
+        return Failure::transient(format!("cannot read the checkpoint's file {path}: {}", io_cause(error)));
+    }
     Failure::permanent(format!("the checkpoint's file {path} is damaged: {}", io_cause(error))).of_damaged_file(path)
 }
 

@@ -4,16 +4,17 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use super::manifest::MANIFEST_NAME;
 use crate::engine::lsm::Run;
 use crate::graph::task::Failure;
 use crate::rpc::io_cause;
+use crate::storage::files::{self, Creation};
+use crate::storage::places;
 
 /// Bytes written or read at once.
 const BUFFER_BYTES: usize = 1 << 20;
-/// What is said of state on disk by storage that is no file system.
-const NO_RUNS: &str = "checkpoints of state.backend.type disk need a directory; set execution.checkpointing.dir to one";
 
-/// Files that appear whole or not at all, which every node reaches. Blocking.
+/// Files that appear whole or not at all, which every node reaches. Places are as [`crate::storage::places`] has them. Blocking.
 pub trait CheckpointStorage: Send + Sync {
     /// Begins a file in a directory, which is made.
     ///
@@ -27,23 +28,68 @@ pub trait CheckpointStorage: Send + Sync {
     /// One that is missing or cannot be read.
     fn open(&self, path: &str) -> Result<Box<dyn StoredFile>, Failure>;
 
-    /// Puts a run into a directory, which is made; durable. What the place has of it already is not written again.
+    /// Puts a run where a file in this directory finds it; durable. What the place has of it already is not written again. Returns the
+    /// name of it beside such a file; `name` is that of no other.
     ///
     /// # Errors
     /// A place that cannot be written.
-    fn put_run(&self, directory: &str, name: &str, run: &Run) -> Result<(), Failure> {
-        let _ = (directory, name, run);
-        Err(Failure::permanent(NO_RUNS))
-    }
+    fn put_run(&self, directory: &str, name: &str, run: &Run) -> Result<String, Failure>;
 
     /// Opens a run beside a file that was published.
     ///
     /// # Errors
     /// One that is missing, damaged, or cannot be read.
-    fn open_run(&self, beside: &str, name: &str) -> Result<Run, Failure> {
-        let _ = (beside, name);
-        Err(Failure::permanent(NO_RUNS))
+    fn open_run(&self, beside: &str, name: &str) -> Result<Run, Failure>;
+
+    /// Writes a file unless there is one: of several writers exactly one creates it.
+    ///
+    /// # Errors
+    /// A place that cannot be written; whether the file is there is then not known.
+    fn create_new(&self, path: &str, bytes: &[u8]) -> Result<Creation, Failure>;
+
+    /// Content of a file; `None` if there is none.
+    ///
+    /// # Errors
+    /// One that cannot be read.
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Failure>;
+
+    /// Bytes of a file; `None` if there is none.
+    ///
+    /// # Errors
+    /// One that cannot be looked at.
+    fn bytes_of(&self, path: &str) -> Result<Option<u64>, Failure>;
+
+    /// Names of the directories in a directory; it need not be there.
+    ///
+    /// # Errors
+    /// One that cannot be read.
+    fn directories(&self, path: &str) -> Result<Vec<String>, Failure>;
+
+    /// Removes a checkpoint's directory, the manifest first, so that what is left of it is no checkpoint; and whatever no other checkpoint
+    /// of the job needs then. That it is not there is fine.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    fn discard(&self, directory: &str, job: JobStands) -> Result<(), Failure>;
+}
+
+/// Whether checkpoints may be under way beside one that is discarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobStands {
+    /// The job goes on: what one under way may have put there already stays.
+    GoesOn,
+    /// It has ended: nothing is needed but what complete checkpoints hold.
+    Ended,
+}
+
+/// The place of what has this name beside a file: in its directory, or in one that the name leads to by `../`.
+pub(super) fn beside(file: &str, name: &str) -> String {
+    let mut directory = places::parent_of(file).unwrap_or_default();
+    let mut name = name;
+    while let Some(rest) = name.strip_prefix("../") {
+        (directory, name) = (places::parent_of(directory).unwrap_or_default(), rest);
     }
+    places::inside(directory, name)
 }
 
 /// A file being written. Dropped, it was never there.
@@ -83,19 +129,58 @@ impl CheckpointStorage for LocalStorage {
         Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, file)))
     }
 
-    fn put_run(&self, directory: &str, name: &str, run: &Run) -> Result<(), Failure> {
+    fn put_run(&self, directory: &str, name: &str, run: &Run) -> Result<String, Failure> {
         let (directory, path) = (Path::new(directory), Path::new(directory).join(name));
         fs::create_dir_all(directory).map_err(|error| unwritable(&path, &error))?;
         if run.put_at(&path)? {
             let sync = || File::open(&path)?.sync_all();
-            sync().map_err(|error| unwritable(&path, &error))
+            sync().map_err(|error| unwritable(&path, &error))?;
         } else {
-            run.sync()
+            run.sync()?;
+        }
+        Ok(name.to_owned())
+    }
+
+    fn open_run(&self, file: &str, name: &str) -> Result<Run, Failure> {
+        Run::open(Path::new(&beside(file, name)), false)
+    }
+
+    fn create_new(&self, path: &str, bytes: &[u8]) -> Result<Creation, Failure> {
+        files::create_new(Path::new(path), bytes).map_err(|error| Failure::transient(error.to_string()))
+    }
+
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Failure> {
+        files::read(Path::new(path)).map_err(|error| Failure::permanent(error.to_string()))
+    }
+
+    fn bytes_of(&self, path: &str) -> Result<Option<u64>, Failure> {
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::permanent(format!("cannot read {path}: {}", io_cause(&error)))),
         }
     }
 
-    fn open_run(&self, beside: &str, name: &str) -> Result<Run, Failure> {
-        Run::open(&Path::new(beside).with_file_name(name), false)
+    fn directories(&self, path: &str) -> Result<Vec<String>, Failure> {
+        let unreadable = |error: io::Error| Failure::permanent(format!("cannot list {path}: {}", io_cause(&error)));
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let directories = entries.flatten().filter(|entry| entry.path().is_dir());
+        Ok(directories.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+    }
+
+    fn discard(&self, directory: &str, _: JobStands) -> Result<(), Failure> {
+        files::remove(&Path::new(directory).join(MANIFEST_NAME))
+            .map_err(|error| Failure::transient(error.to_string()))?;
+        match fs::remove_dir_all(directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Failure::transient(format!("cannot remove {directory}: {}", io_cause(&error))))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

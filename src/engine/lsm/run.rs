@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::entry::Entry;
 use super::filter::Filter;
@@ -34,6 +34,8 @@ struct RunFile {
     bytes: u64,
     /// Whether the file goes with the last who knows it.
     owned: bool,
+    /// Where else it is known to lie, durable.
+    stored: Mutex<Option<String>>,
 }
 
 impl Drop for RunFile {
@@ -54,7 +56,7 @@ pub(crate) struct Probe {
 
 impl Run {
     pub(super) fn written(path: PathBuf, file: File, index: Index, bytes: u64) -> Self {
-        Self::of(RunFile { path, file, index, bytes, owned: true })
+        Self::of(RunFile { path, file, index, bytes, owned: true, stored: Mutex::default() })
     }
 
     fn of(file: RunFile) -> Self {
@@ -70,7 +72,7 @@ impl Run {
         let read = || -> io::Result<RunFile> {
             let file = File::open(path)?;
             let (index, bytes) = read_index(&file)?;
-            Ok(RunFile { path: path.to_owned(), file, index, bytes, owned })
+            Ok(RunFile { path: path.to_owned(), file, index, bytes, owned, stored: Mutex::default() })
         };
         read().map(Self::of).map_err(|error| unreadable(path, &error))
     }
@@ -83,6 +85,25 @@ impl Run {
     /// Whether no entry can count.
     pub(crate) fn is_empty(&self) -> bool {
         self.first > self.last
+    }
+
+    /// Where it is known to lie besides, as [`Run::set_stored_at`] was told.
+    pub(crate) fn stored_at(&self) -> Option<String> {
+        self.file.stored.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Remembers that it lies at this place, too, durable: a checkpoint need not write it there again.
+    pub(crate) fn set_stored_at(&self, place: String) {
+        *self.file.stored.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+    }
+
+    /// Its file, to be copied.
+    ///
+    /// # Errors
+    /// One that is not there any more.
+    #[cfg(feature = "s3")]
+    pub(crate) fn file(&self) -> io::Result<File> {
+        File::open(&self.file.path)
     }
 
     /// Where its file is.
@@ -123,7 +144,11 @@ impl Run {
     /// A place that cannot be written, or a file that cannot be read.
     pub(crate) fn at(&self, path: &Path) -> Result<Self, Failure> {
         self.put_at(path)?;
-        Ok(Self::open(path, true)?.within(self.first, self.last))
+        let run = Self::open(path, true)?;
+        if let Some(place) = self.stored_at() {
+            run.set_stored_at(place);
+        }
+        Ok(run.within(self.first, self.last))
     }
 
     /// Puts its file at `path`, too: linked where that can be, else copied. Whether bytes were written for it.

@@ -1,7 +1,6 @@
 //! The job's part in its checkpoints: when one begins, what its manifest says, and what follows when it is there or is not.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::cause::Cause;
@@ -380,7 +379,7 @@ impl JobMaster {
         let claimed = self.checkpoints.settings.claimed.as_deref();
         let is_own = |manifest: &Arc<Manifest>| {
             let made_here = !manifest.savepoint && manifest.job == self.job;
-            made_here || claimed == Some(Path::new(&manifest.directory))
+            made_here || claimed == Some(manifest.directory.as_str())
         };
         let own = manifests.into_iter().filter(is_own);
         out.extend(own.map(|manifest| Effect::DiscardCheckpoint { directory: manifest.directory.clone() }));

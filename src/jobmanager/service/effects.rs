@@ -1,10 +1,12 @@
 //! Effects of the core, performed in order.
 
+use std::time::Duration;
+
 use tracing::{info, warn};
 
 use super::Service;
+use crate::engine::checkpoint::JobStands;
 use crate::ids::JobId;
-use crate::jobmanager::checkpoint_store::CheckpointStore;
 use crate::jobmanager::error::Error;
 use crate::jobmanager::event::Effect;
 use crate::jobmanager::job::Job;
@@ -12,6 +14,9 @@ use crate::jobmanager::job_master::{Outcome, RescaleRecord};
 use crate::jobmanager::preparation::blocking;
 use crate::jobmanager::shutdown::final_status;
 use crate::protocol::job::JobStatus;
+
+/// How long the service stands still for a checkpoint that an ended job leaves: less than anybody takes for its end.
+const LAST_DISCARD_MAX: Duration = Duration::from_secs(4);
 
 impl Service {
     pub(super) async fn perform(&mut self, effect: Effect) -> Result<(), Error> {
@@ -95,12 +100,20 @@ impl Service {
     /// Beside everything else, except when the job has ended: this process may be about to, too.
     async fn discard_checkpoint(&mut self, job: JobId, directory: String) -> Result<(), Error> {
         let has_ended = self.core.job(job).and_then(Job::master).is_none_or(|master| master.outcome().is_some());
+        let checkpoints = self.checkpoints.clone();
+        let stands = if has_ended { JobStands::Ended } else { JobStands::GoesOn };
         let discard = blocking(move || {
-            CheckpointStore::discard(&directory);
+            checkpoints.discard(&directory, stands);
             Ok(())
         });
         if has_ended {
-            return discard.await;
+            return match tokio::time::timeout(LAST_DISCARD_MAX, discard).await {
+                Ok(discarded) => discarded,
+                Err(_) => {
+                    warn!(%job, "the store of the job's checkpoints does not answer; one may be left behind");
+                    Ok(())
+                }
+            };
         }
         self.children.spawn(async move { discard.await.map(|()| None) });
         Ok(())

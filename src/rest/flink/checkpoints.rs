@@ -18,7 +18,7 @@ use crate::graph::plan::ExecutionMode;
 use crate::ids::{CheckpointId, JobId, TriggerId};
 use crate::jobmanager::Handle;
 use crate::jobmanager::job_master::{Continuation, Trigger, TriggerState};
-use crate::storage::files::path_of_uri;
+use crate::storage::places::{is_absolute, place_of};
 use crate::time::Deadline;
 
 pub(super) fn routes() -> Router<Handle> {
@@ -176,13 +176,13 @@ fn directory(place: Option<String>) -> Result<String> {
     let place = place.ok_or_else(|| {
         Refusal::bad_request("no directory for the savepoint: name one, or set execution.checkpointing.savepoint-dir")
     })?;
-    let path = path_of_uri(&place).map_err(|error| Refusal::bad_request(error.to_string()))?;
-    if !path.is_absolute() {
+    let path = place_of(&place).map_err(|error| Refusal::bad_request(error.to_string()))?;
+    if !is_absolute(&path) {
         return Err(Refusal::bad_request(format!(
             "{place} is no absolute path; every node must find the savepoint by it"
         )));
     }
-    Ok(path.to_string_lossy().into_owned())
+    Ok(path)
 }
 
 async fn begin(handle: &Handle, job: JobId, trigger: Trigger) -> Result {

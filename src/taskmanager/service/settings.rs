@@ -4,7 +4,7 @@ use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::TaskManagerConfig;
+use crate::config::{S3Config, TaskManagerConfig};
 use crate::ids::{ContainerId, TaskManagerId};
 use crate::protocol::roles::{self, TaskManagerEnvironment};
 use crate::resource::MemorySize;
@@ -64,6 +64,8 @@ pub struct Settings {
     pub programs_dir: Option<PathBuf>,
     /// How it and its workers talk to others.
     pub tls: Tls,
+    /// How its workers reach object stores.
+    pub s3: S3Config,
     /// Of the link.
     pub heartbeat: Duration,
     /// When the JobManager counts as frozen.
@@ -92,6 +94,7 @@ impl Settings {
             work_dir: here,
             log_dir,
             tls: config.security.tls.clone(),
+            s3: config.s3.clone(),
             heartbeat: config.heartbeat,
             frozen_after: config.frozen_after,
             timing: Timing::default(),
@@ -121,6 +124,7 @@ impl Settings {
             programs_dir: None,
             log_dir: log_dir.join(format!("taskmanager-{name}")),
             tls: config.security.tls.clone(),
+            s3: config.s3.clone(),
             heartbeat: config.heartbeat,
             frozen_after: config.frozen_after,
             timing: Timing::default(),

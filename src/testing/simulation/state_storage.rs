@@ -1,13 +1,16 @@
 //! Where the simulated jobs' checkpoints lie: files in memory that outlive every process.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Cursor, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fastrand::Rng;
 
-use crate::engine::checkpoint::{CheckpointStorage, Manifest, NewFile, StoredFile};
+use crate::engine::checkpoint::{CheckpointStorage, JobStands, Manifest, NewFile, StoredFile};
+use crate::engine::lsm::Run;
 use crate::graph::task::Failure;
+use crate::storage::files::Creation;
 
 /// The files of one job.
 #[derive(Clone, Default)]
@@ -135,5 +138,44 @@ impl CheckpointStorage for StateStorage {
             Some(bytes) => Ok(Box::new(Cursor::new(bytes))),
             None => Err(Failure::permanent(format!("no such file: {path}"))),
         }
+    }
+
+    // The simulated jobs hold their state in memory, so their checkpoints have no runs.
+    fn put_run(&self, _: &str, _: &str, _: &Run) -> Result<String, Failure> {
+        Err(Failure::permanent("no runs here"))
+    }
+
+    fn open_run(&self, _: &str, _: &str) -> Result<Run, Failure> {
+        Err(Failure::permanent("no runs here"))
+    }
+
+    fn create_new(&self, path: &str, bytes: &[u8]) -> Result<Creation, Failure> {
+        match self.lock().files.entry(path.to_owned()) {
+            Entry::Occupied(_) => Ok(Creation::AlreadyExists),
+            Entry::Vacant(vacant) => {
+                vacant.insert(bytes.into());
+                Ok(Creation::Created)
+            }
+        }
+    }
+
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(self.lock().files.get(path).map(|bytes| bytes.to_vec()))
+    }
+
+    fn bytes_of(&self, path: &str) -> Result<Option<u64>, Failure> {
+        Ok(self.len(path))
+    }
+
+    fn directories(&self, path: &str) -> Result<Vec<String>, Failure> {
+        let (disk, prefix) = (self.lock(), format!("{path}/"));
+        let below = disk.files.keys().filter_map(|known| known.strip_prefix(&prefix)?.split_once('/'));
+        let names: BTreeSet<String> = below.map(|(name, _)| name.to_owned()).collect();
+        Ok(names.into_iter().collect())
+    }
+
+    fn discard(&self, directory: &str, _: JobStands) -> Result<(), Failure> {
+        Self::discard(self, directory);
+        Ok(())
     }
 }

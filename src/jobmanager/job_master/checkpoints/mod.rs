@@ -12,7 +12,6 @@
 mod history;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ use crate::graph::checkpoint::{CheckpointTimings, Cut};
 use crate::graph::plan::NodeIndex;
 use crate::graph::task::{Failure, Split, StateFile};
 use crate::ids::{CheckpointId, ExecutionAttemptId, TriggerId};
-use crate::storage::files::path_of_uri;
+use crate::storage::places::absolute_place_of;
 use crate::time::Now;
 
 /// How a job's checkpoints are made.
@@ -48,7 +47,7 @@ pub struct CheckpointSettings {
     /// Where they lie: `chk-<n>` below it.
     pub directory: String,
     /// Where the one lies that the job was started from, if that is to be its own.
-    pub claimed: Option<PathBuf>,
+    pub claimed: Option<String>,
     /// Where savepoints lie, unless the request says.
     pub savepoint_directory: Option<String>,
 }
@@ -89,13 +88,10 @@ impl CheckpointSettings {
 }
 
 /// The directory of a checkpoint that a user names by it, or by the manifest in it.
-fn directory_of(place: &str) -> Option<PathBuf> {
-    let path = std::path::absolute(path_of_uri(place).ok()?).ok()?;
-    if path.file_name().is_some_and(|name| name == MANIFEST_NAME) {
-        path.parent().map(Path::to_owned)
-    } else {
-        Some(path)
-    }
+fn directory_of(place: &str) -> Option<String> {
+    let place = absolute_place_of(place).ok()?;
+    let manifest = place.rsplit_once('/').filter(|(_, name)| *name == MANIFEST_NAME);
+    Some(manifest.map_or(place.as_str(), |(directory, _)| directory).to_owned())
 }
 
 /// What a user asked for.
