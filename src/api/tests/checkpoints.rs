@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::super::StreamExecutionEnvironment;
+use super::accident::{Accident, HeldBack, parts};
 use super::pipelines::main_of;
 use crate::engine::connectors::{DataGeneratorSource, FileSink};
 use crate::engine::operators::{Collector, KeyedContext, KeyedProcessFunction, KeyedRuntimeContext};
@@ -48,34 +48,6 @@ impl KeyedProcessFunction<u64, u64, (u64, u64)> for Count {
     }
 }
 
-/// What goes wrong, once, as soon as a checkpoint is complete.
-pub(super) struct Accident {
-    output: std::path::PathBuf,
-    pub(super) happened: AtomicBool,
-    seen: AtomicU64,
-}
-
-impl Accident {
-    pub(super) fn new(output: &Path) -> Arc<Self> {
-        Arc::new(Self { output: output.to_owned(), happened: AtomicBool::new(false), seen: AtomicU64::new(0) })
-    }
-
-    pub(super) fn may_happen(&self) {
-        let seen = self.seen.fetch_add(1, Ordering::Relaxed);
-        if seen.is_multiple_of(64) && !self.happened.load(Ordering::Relaxed) && !parts(&self.output).is_empty() {
-            self.happened.store(true, Ordering::Relaxed);
-            panic!("an accident");
-        }
-    }
-}
-
-/// The visible part files.
-pub(super) fn parts(dir: &Path) -> Vec<std::path::PathBuf> {
-    let entries = fs::read_dir(dir).into_iter().flatten();
-    let paths = entries.map(|entry| entry.unwrap().path());
-    paths.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("part-")).collect()
-}
-
 /// The last complete checkpoint of the one job that has any there.
 pub(super) fn latest_checkpoint(checkpoints: &Path) -> String {
     let job = fs::read_dir(checkpoints).unwrap().next().unwrap().unwrap().path();
@@ -103,9 +75,9 @@ fn counts(
     for (key, value) in settings {
         env.configure(*key, *value);
     }
-    let numbers =
-        env.from_source(DataGeneratorSource::new(NUMBERS, |n| n).rate_per_second(200_000.0), "Numbers").uid("numbers");
-    let numbers = numbers.map(move |n| {
+    let source = DataGeneratorSource::new(NUMBERS, |n| n).rate_per_second(200_000.0);
+    let source = HeldBack { source, after: NUMBERS / 4, accident: Arc::clone(&accident) };
+    let numbers = env.from_source(source, "Numbers").uid("numbers").map(move |n| {
         accident.may_happen();
         n
     });
@@ -142,8 +114,8 @@ fn a_job_that_fails_goes_on_from_its_checkpoint_and_its_output_is_exact() {
         ("parallelism.default", "2"),
     ];
     run(&output, &accident, &restarts).unwrap();
-    assert!(accident.happened.load(Ordering::Relaxed));
-    let seen = accident.seen.load(Ordering::Relaxed);
+    assert!(accident.happened());
+    let seen = accident.seen();
     assert!((NUMBERS..2 * NUMBERS).contains(&seen), "{seen} of {NUMBERS} were read: it did not begin anew");
     assert_exactly_once(&output);
 }
@@ -188,7 +160,9 @@ fn what_a_program_collects_is_exact_too() {
         env.set_parallelism(2);
         env.configure("restart-strategy.type", "fixed-delay").configure("restart-strategy.fixed-delay.delay", "1 ms");
         let accident = Arc::clone(&accident);
-        let numbers = env.from_source(DataGeneratorSource::new(20_000, |n| n).rate_per_second(100_000.0), "Numbers");
+        let source = DataGeneratorSource::new(40_000, |n| n).rate_per_second(200_000.0);
+        let source = HeldBack { source, after: 10_000, accident: Arc::clone(&accident) };
+        let numbers = env.from_source(source, "Numbers");
         // The files only say when a checkpoint is complete.
         let numbers = numbers.map(move |n| {
             accident.may_happen();
@@ -199,6 +173,6 @@ fn what_a_program_collects_is_exact_too() {
     });
     let mut rows = rows.unwrap();
     rows.sort_unstable();
-    assert!(accident.happened.load(Ordering::Relaxed));
-    assert!(rows.iter().copied().eq(0..20_000), "{} rows", rows.len());
+    assert!(accident.happened());
+    assert!(rows.iter().copied().eq(0..40_000), "{} rows", rows.len());
 }

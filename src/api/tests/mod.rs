@@ -1,3 +1,4 @@
+mod accident;
 mod accumulators;
 mod aggregates;
 mod asynchronous;

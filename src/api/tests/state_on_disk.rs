@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::super::StreamExecutionEnvironment;
-use super::checkpoints::{Accident, latest_checkpoint, parts};
+use super::accident::{Accident, HeldBack, parts};
+use super::checkpoints::latest_checkpoint;
 use super::pipelines::main_of;
 use crate::engine::connectors::{DataGeneratorSource, FileSink};
 use crate::engine::operators::{Collector, KeyedContext, KeyedProcessFunction, KeyedRuntimeContext, Timer};
@@ -67,6 +67,7 @@ fn run(output: &Path, accident: &Arc<Accident>, settings: &[&[(&str, &str)]]) ->
 
 fn count(env: &StreamExecutionEnvironment, output: &Path, accident: Arc<Accident>) -> Result<(), Error> {
     let source = DataGeneratorSource::new(NUMBERS, |n| n).rate_per_second(400_000.0);
+    let source = HeldBack { source, after: NUMBERS / 4, accident: Arc::clone(&accident) };
     let numbers = env.from_source(source, "Numbers").uid("numbers").map(move |n| {
         accident.may_happen();
         n
@@ -110,7 +111,7 @@ fn a_job_with_more_state_than_memory_goes_on_from_its_checkpoint_and_its_output_
         ("parallelism.default", "2"),
     ];
     run(dir.path(), &accident, &[DISK, &settings]).unwrap();
-    assert!(accident.happened.load(Ordering::Relaxed));
+    assert!(accident.happened());
     assert_exactly_once(dir.path());
 }
 
