@@ -10,10 +10,10 @@ use super::options::{
     ARCHIVE_DIR, ConfigOption, HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, JOBMANAGER_BIND_HOST, JOBMANAGER_MEMORY,
     JOBMANAGER_RPC_ADDRESS, JOBMANAGER_RPC_PORT, JOBSTORE_MAX_CAPACITY, LOG_AGGREGATION_DIR, PREVIOUS_WORKER_TIMEOUT,
     PROGRAM_PLAN_MEMORY, PROGRAM_PLAN_TIMEOUT, REGISTRATION_TIMEOUT, REST_ADDRESS, REST_BIND_ADDRESS, REST_BIND_PORT,
-    REST_MAX_CONTENT_LENGTH, REST_PORT, SLOT_IDLE_TIMEOUT, SLOT_REQUEST_TIMEOUT, SLOTS_MAX, STORAGE_DIR,
-    TASKMANAGER_BIND_HOST, TASKMANAGER_DATA_PORT, TASKMANAGER_HOST, TASKMANAGER_MEMORY, TASKMANAGER_RESOURCE_ID,
-    TASKMANAGER_SLOTS, TASKMANAGER_TIMEOUT, TMP_DIRS, WEB_CANCEL_ENABLE, WEB_EXCEPTION_HISTORY_SIZE,
-    WEB_REFRESH_INTERVAL, WEB_SUBMIT_ENABLE, WEB_UPLOAD_MAX_COUNT, YARN_CONTAINERS_VCORES,
+    REST_MAX_CONTENT_LENGTH, REST_PORT, SLOT_REQUEST_TIMEOUT, SLOTS_MAX, STORAGE_DIR, TASKMANAGER_BIND_HOST,
+    TASKMANAGER_DATA_PORT, TASKMANAGER_HOST, TASKMANAGER_MEMORY, TASKMANAGER_RESOURCE_ID, TASKMANAGER_SLOTS,
+    TASKMANAGER_TIMEOUT, TMP_DIRS, WEB_CANCEL_ENABLE, WEB_EXCEPTION_HISTORY_SIZE, WEB_REFRESH_INTERVAL,
+    WEB_SUBMIT_ENABLE, WEB_UPLOAD_MAX_COUNT, YARN_CONTAINERS_VCORES,
 };
 use super::security::{require_protection, secret, security};
 use super::{Configuration, Error, S3Config, Security};
@@ -41,8 +41,6 @@ pub struct JobManagerConfig {
     pub archive_dir: PathBuf,
     /// `slot.request.timeout`; default 5 min.
     pub slot_request_timeout: Duration,
-    /// `slot.idle.timeout`; default 50 s.
-    pub slot_idle_timeout: Duration,
     /// `resourcemanager.taskmanager-timeout`: when an idle TaskManager is given back; default 30 s.
     pub taskmanager_timeout: Duration,
     /// `resourcemanager.previous-worker.recovery.timeout`: when TaskManagers of the attempt before that have not registered are given up;
@@ -109,7 +107,6 @@ impl JobManagerConfig {
             storage_dir: storage_dir(configuration)?,
             archive_dir: archive_dir(configuration)?,
             slot_request_timeout: configuration.get(&SLOT_REQUEST_TIMEOUT)?,
-            slot_idle_timeout: configuration.get(&SLOT_IDLE_TIMEOUT)?,
             taskmanager_timeout: configuration.get(&TASKMANAGER_TIMEOUT)?,
             previous_worker_timeout: configuration.get(&PREVIOUS_WORKER_TIMEOUT)?,
             ended_jobs_max: configuration.get(&JOBSTORE_MAX_CAPACITY)?,

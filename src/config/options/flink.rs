@@ -64,8 +64,6 @@ options! { honoured: true;
         "Ended jobs that a JobManager remembers; older ones are forgotten.";
     SLOT_REQUEST_TIMEOUT: Duration, "slot.request.timeout" = "5 min",
         "A job that waits for slots for so long fails.";
-    SLOT_IDLE_TIMEOUT: Duration, "slot.idle.timeout" = "50 s",
-        "A slot that its job does not use for so long goes back.";
     TMP_DIRS: List, "io.tmp.dirs",
         "Directories for temporary files; by default the system's, in a container the container's."
         aka ["taskmanager.tmp.dirs"];

@@ -15,6 +15,8 @@ options! { honoured: false;
         aka ["taskmanager.network.memory.min"];
     NETWORK_MEMORY_MAX: Memory, "taskmanager.memory.network.max", "Most memory of network buffers."
         aka ["taskmanager.network.memory.max"];
+    SLOT_IDLE_TIMEOUT: Duration, "slot.idle.timeout" = "50 s",
+        "A slot that its job does not use for so long goes back.";
     SLOTS_MIN: Integer, "slotmanager.number-of-slots.min" = "0", "Slots that are kept even if idle.";
     LOAD_BALANCE_MODE: OneOf(&["none", "slots", "tasks"]), "taskmanager.load-balance.mode" = "none", "How tasks are spread.";
     EXTERNAL_RESOURCES: List, "external-resources", "Names of further resources.";
