@@ -268,14 +268,14 @@ impl ApplicationMaster {
         self.sender.send(message).map_err(|error| Error::Unsent { cause: error.to_string() })
     }
 
-    /// Has a granted container's node start it.
+    /// Has a granted container's node start it. A node that has just come back, or is not reached, is asked for up to ten seconds.
     ///
     /// # Errors
     /// [`Error::Node`]; the container is still the application's then: try again, or release it.
     pub async fn start(&mut self, container: &Allocation, context: LaunchContext) -> Result<(), Error> {
         let request = StartContainer { token: container.token.clone(), context };
         let node = self.node(&container.node_http_address);
-        node.post::<_, Started>(CONTAINERS_PATH, &request).await?;
+        node.post_when_ready::<_, Started>(CONTAINERS_PATH, &request).await?;
         Ok(())
     }
 

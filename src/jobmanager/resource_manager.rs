@@ -193,7 +193,8 @@ impl TaskManagers {
         let node = allocation.node_http_address.clone();
         let context = self.context(&allocation);
         let request = StartContainer { token: allocation.token, context };
-        match Client::new(&node).with_tls(&self.tls).post::<_, Started>(CONTAINERS_PATH, &request).await {
+        // A node that has just come back grants containers before it starts any.
+        match Client::new(&node).with_tls(&self.tls).post_when_ready::<_, Started>(CONTAINERS_PATH, &request).await {
             Ok(Started { container }) => {
                 debug!(%container, node = %allocation.node, "TaskManager container started");
                 None

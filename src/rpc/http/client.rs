@@ -113,6 +113,21 @@ impl Client {
         call.decode(&text)
     }
 
+    /// POST of JSON, answered in JSON. Tried again, until the deadline, as long as it has certainly not been taken: nobody listens there,
+    /// or the server says that it is not ready (503).
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn post_when_ready<B: Serialize + ?Sized, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, Error> {
+        let call = self.call(Method::POST, path);
+        let text = call.repeat_while(Error::is_not_taken, u32::MAX, |request| request.json(body)).await?;
+        call.decode(&text)
+    }
+
     /// PATCH without body, answered in text. Tried once.
     ///
     /// # Errors
@@ -244,11 +259,21 @@ impl Call<'_> {
 
     /// Tries again on transient failures until the deadline.
     async fn repeat(&self, fill: impl Fn(RequestBuilder) -> RequestBuilder) -> Result<String, Error> {
+        self.repeat_while(|error| error.kind() == ErrorKind::Transient, TRIES_MAX, fill).await
+    }
+
+    /// Tries again on such failures until the deadline, so many times in all.
+    async fn repeat_while(
+        &self,
+        may_help: impl Fn(&Error) -> bool,
+        tries_max: u32,
+        fill: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<String, Error> {
         let deadline = Deadline::after(self.limit);
         let mut pause = PAUSE_MIN;
-        for _ in 1..TRIES_MAX {
+        for _ in 1..tries_max {
             let error = match self.within(deadline.remaining(), self.exchange(&fill)).await {
-                Err(error) if error.kind() == ErrorKind::Transient => error,
+                Err(error) if may_help(&error) => error,
                 outcome => return outcome,
             };
             let jittered = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
@@ -357,7 +382,7 @@ mod tests {
     use axum::Router;
     use axum::body::Bytes;
     use axum::http::HeaderMap;
-    use axum::routing::{get, put};
+    use axum::routing::{get, post, put};
     use sha2::{Digest, Sha256};
     use tokio::task::JoinSet;
     use tokio_util::sync::CancellationToken;
@@ -407,6 +432,25 @@ mod tests {
         assert_eq!((error.kind(), error.status()), (ErrorKind::Transient, Some(503)));
         assert_eq!(tries.load(Ordering::Relaxed), 1);
         assert_eq!(client.get::<u32>("/flaky").await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn what_was_certainly_not_taken_is_posted_again() {
+        let tries = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&tries);
+        let late = move || {
+            let seventh = count.fetch_add(1, Ordering::Relaxed) >= 6;
+            async move { if seventh { Ok("7") } else { Err((StatusCode::SERVICE_UNAVAILABLE, "")) } }
+        };
+        let broken = || async { StatusCode::INTERNAL_SERVER_ERROR };
+        let mut tasks = JoinSet::new();
+        let router = Router::new().route("/late", post(late)).route("/broken", post(broken));
+        let client = serve(&mut tasks, router);
+        assert_eq!(client.post_when_ready::<_, u32>("/late", "").await.unwrap(), 7);
+        let error = client.post_when_ready::<_, u32>("/broken", "").await.unwrap_err();
+        assert_eq!((error.status(), tries.load(Ordering::Relaxed)), (Some(500), 7));
+        let nobody = Client::new("127.0.0.1:1").with_deadline(Duration::from_millis(200));
+        assert!(nobody.post_when_ready::<_, u32>("/late", "").await.unwrap_err().is_not_taken());
     }
 
     #[tokio::test]

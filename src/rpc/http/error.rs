@@ -73,6 +73,11 @@ impl Error {
         }
     }
 
+    /// Whether the other side has certainly not begun to do what was asked.
+    pub fn is_not_taken(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::Status { status: 503, .. })
+    }
+
     /// HTTP's number if the server answered with a refusal.
     pub fn status(&self) -> Option<u16> {
         match self {
