@@ -8,14 +8,16 @@
 //! The ResourceManager takes what it grants off the ask by itself, so the ask is only repeated when the need has changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::ids::{ContainerId, NodeId, TaskManagerId};
 use crate::protocol::container::{Allocation, ContainerStatus, last_words};
 use crate::resource::Resource;
 use crate::time::Now;
 
-/// Containers that may end before their TaskManager has registered, one after another, until jobs are told to stop waiting.
-const FAILURES_IN_A_ROW_MAX: u32 = 3;
+/// How long nothing more is asked for after containers have ended before their TaskManager has registered: the first time and the next.
+/// The time after that, jobs are told to stop waiting.
+const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 
 /// What a TaskManager's container is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +49,9 @@ pub struct Containers {
     starting: BTreeMap<ContainerId, Starting>,
     /// Its TaskManager has registered.
     running: BTreeMap<ContainerId, TaskManagerId>,
-    failures_in_a_row: u32,
+    failures_in_a_row: usize,
+    /// No more is asked for until then.
+    pause_until: Now,
     takeover: Option<Takeover>,
 }
 
@@ -77,8 +81,8 @@ pub(super) enum Ended {
     Unknown,
     /// It held this TaskManager.
     TaskManager(TaskManagerId),
-    /// It never came so far. `give_up`: too many did not.
-    Start { give_up: bool },
+    /// It never came so far. Others are asked for then; absent: too many did not.
+    Start { again_at: Option<Now> },
 }
 
 impl Containers {
@@ -89,6 +93,7 @@ impl Containers {
             starting: BTreeMap::new(),
             running: BTreeMap::new(),
             failures_in_a_row: 0,
+            pause_until: Now(0),
             takeover: None,
         }
     }
@@ -158,9 +163,10 @@ impl Containers {
     }
 
     /// Brings the ask in line with the need.
-    pub(super) fn reconcile(&mut self, missing_slots: u32) -> Option<Action> {
+    pub(super) fn reconcile(&mut self, missing_slots: u32, now: Now) -> Option<Action> {
         let starting = u32::try_from(self.starting.len()).unwrap_or(u32::MAX);
-        let count = self.needed(missing_slots).saturating_sub(starting);
+        let most = if now < self.pause_until { self.asked } else { u32::MAX };
+        let count = self.needed(missing_slots).saturating_sub(starting).min(most);
         (count != self.asked).then(|| {
             self.asked = count;
             Action::Ask { count }
@@ -194,7 +200,7 @@ impl Containers {
             takeover.taken_over += 1;
         }
         self.running.insert(container, task_manager);
-        self.failures_in_a_row = 0;
+        (self.failures_in_a_row, self.pause_until) = (0, Now(0));
     }
 
     /// Those on `node` whose TaskManager has not registered; of the others the TaskManager's link tells.
@@ -202,8 +208,8 @@ impl Containers {
         self.starting.iter().filter(|(_, starting)| starting.node == *node).map(|(container, _)| *container).collect()
     }
 
-    /// A container has ended, or could not be launched.
-    pub(super) fn ended(&mut self, container: ContainerId) -> Ended {
+    /// A container has ended, or could not be launched. Those that end while a pause lasts ended of the same cause as the one before.
+    pub(super) fn ended(&mut self, container: ContainerId, now: Now) -> Ended {
         if let Some(task_manager) = self.running.remove(&container) {
             return Ended::TaskManager(task_manager);
         }
@@ -211,16 +217,17 @@ impl Containers {
             None => return Ended::Unknown,
             Some(Starting { kept_until: Some(_), .. }) => {
                 self.no_longer_kept(container);
-                return Ended::Start { give_up: false };
+                return Ended::Start { again_at: Some(now) };
             }
             Some(Starting { kept_until: None, .. }) => {}
         }
-        self.failures_in_a_row += 1;
-        let give_up = self.failures_in_a_row >= FAILURES_IN_A_ROW_MAX;
-        if give_up {
-            self.failures_in_a_row = 0;
+        if now >= self.pause_until {
+            let pause = PAUSES.get(self.failures_in_a_row);
+            self.failures_in_a_row = if pause.is_some() { self.failures_in_a_row + 1 } else { 0 };
+            let Some(pause) = pause else { return Ended::Start { again_at: None } };
+            self.pause_until = now + *pause;
         }
-        Ended::Start { give_up }
+        Ended::Start { again_at: Some(self.pause_until) }
     }
 
     /// The container of a TaskManager.
@@ -269,28 +276,32 @@ mod tests {
     #[test]
     fn asks_are_absolute_and_only_repeated_when_the_need_changes() {
         let mut containers = two_slots_each();
-        assert_eq!(containers.reconcile(3), Some(Action::Ask { count: 2 }));
-        assert_eq!(containers.reconcile(4), None);
+        assert_eq!(containers.reconcile(3, Now(1)), Some(Action::Ask { count: 2 }));
+        assert_eq!(containers.reconcile(4, Now(1)), None);
         assert_eq!(containers.granted(vec![allocation(1)], 4), [Action::Launch(Box::new(allocation(1)))]);
-        assert_eq!(containers.reconcile(4), None, "one is owed and one starts");
+        assert_eq!(containers.reconcile(4, Now(1)), None, "one is owed and one starts");
         assert_eq!(containers.starting_on(&NodeId::new("n1", 8042)), [container(1)]);
         assert_eq!(containers.starting_on(&NodeId::new("n2", 8042)), []);
         containers.registered(container(1), TaskManagerId("a".into()));
-        assert_eq!(containers.reconcile(2), None);
-        assert_eq!(containers.reconcile(0), Some(Action::Ask { count: 0 }));
+        assert_eq!(containers.reconcile(2, Now(1)), None);
+        assert_eq!(containers.reconcile(0, Now(1)), Some(Action::Ask { count: 0 }));
         assert_eq!(containers.granted(vec![allocation(2)], 0), [Action::Release(container(2))]);
-        assert_eq!(containers.ended(container(1)), Ended::TaskManager(TaskManagerId("a".into())));
-        assert_eq!(containers.ended(container(1)), Ended::Unknown);
+        assert_eq!(containers.ended(container(1), Now(1)), Ended::TaskManager(TaskManagerId("a".into())));
+        assert_eq!(containers.ended(container(1), Now(1)), Ended::Unknown);
     }
 
     #[test]
     fn containers_that_end_at_once_are_not_asked_for_for_ever() {
         let mut containers = two_slots_each();
-        for number in 1..=3 {
-            containers.reconcile(2);
-            containers.granted(vec![allocation(number)], 2);
-            assert_eq!(containers.ended(container(number)), Ended::Start { give_up: number == 3 });
-        }
+        let again_at = |at: u64| Ended::Start { again_at: Some(Now(at)) };
+        containers.granted(vec![allocation(1), allocation(2)], 4);
+        assert_eq!(containers.ended(container(1), Now(10)), again_at(210));
+        assert_eq!(containers.ended(container(2), Now(209)), again_at(210), "for the same reason");
+        assert_eq!(containers.reconcile(4, Now(209)), None);
+        assert_eq!(containers.reconcile(4, Now(210)), Some(Action::Ask { count: 2 }));
+        containers.granted(vec![allocation(3), allocation(4)], 4);
+        assert_eq!(containers.ended(container(3), Now(300)), again_at(1_300));
+        assert_eq!(containers.ended(container(4), Now(1_300)), Ended::Start { again_at: None });
     }
 
     #[test]
@@ -298,9 +309,9 @@ mod tests {
         let mut containers = two_slots_each();
         containers.keep(vec![allocation(1), allocation(2), allocation(3)], Now(10));
         containers.keep(vec![allocation(1)], Now(99));
-        assert_eq!(containers.reconcile(8), Some(Action::Ask { count: 1 }), "three of four are coming");
+        assert_eq!(containers.reconcile(8, Now(1)), Some(Action::Ask { count: 1 }), "three of four are coming");
         containers.registered(container(1), TaskManagerId("a".into()));
-        assert_eq!(containers.ended(container(2)), Ended::Start { give_up: false });
+        assert_eq!(containers.ended(container(2), Now(5)), Ended::Start { again_at: Some(Now(5)) });
         assert_eq!(containers.give_up_kept(Now(9)), []);
         assert_eq!(containers.takeover_that_ended(Now(9)), None);
         assert_eq!(containers.give_up_kept(Now(10)), [Action::Release(container(3))]);
@@ -309,7 +320,7 @@ mod tests {
         assert_eq!(containers.takeover_that_ended(Now(10)), Some(&takeover));
         assert_eq!(containers.takeover_that_ended(Now(11)), None, "said once");
         assert!(containers.is_given_up(container(3)) && !containers.is_given_up(container(1)));
-        assert_eq!(containers.reconcile(6), Some(Action::Ask { count: 3 }));
+        assert_eq!(containers.reconcile(6, Now(1)), Some(Action::Ask { count: 3 }));
         containers.keep(vec![allocation(1), allocation(3)], Now(99));
         assert_eq!(containers.takeover_that_ended(Now(99)), None, "a ResourceManager that has restarted says it again");
     }

@@ -66,7 +66,7 @@ impl Core {
         if let Some(containers) = &mut self.containers
             && let Some(container) = containers.of(id)
         {
-            containers.ended(container);
+            containers.ended(container, now);
             out.push(Effect::ReleaseContainer(container)); // Fenced: should it live on, it is stopped.
         }
         out.push(Effect::DropTaskManager { task_manager: id.clone(), why: why.to_owned() });
@@ -144,10 +144,11 @@ impl Core {
 
     pub(super) fn container_ended(&mut self, container: ContainerId, why: &str, now: Now, out: &mut Vec<Effect>) {
         let Some(containers) = &mut self.containers else { return };
-        match containers.ended(container) {
-            Ended::Unknown | Ended::Start { give_up: false } => {}
+        match containers.ended(container, now) {
+            Ended::Unknown => {}
+            Ended::Start { again_at: Some(at) } => out.push(Effect::Wake { at }),
             Ended::TaskManager(id) => self.task_manager_lost(&id, why, now, out),
-            Ended::Start { give_up: true } => {
+            Ended::Start { again_at: None } => {
                 let message = format!("no TaskManager can be started: {why}");
                 for job in self.pool.waiting() {
                     let refused = job_master::Event::SlotsRefused(Failure::permanent(message.clone()));
@@ -185,7 +186,7 @@ impl Core {
         let missing = self.pool.missing();
         let Some(containers) = &mut self.containers else { return };
         out.extend(containers.takeover_that_ended(now).map(|takeover| Effect::TookOver(takeover.clone())));
-        out.extend(containers.reconcile(missing).map(Effect::from));
+        out.extend(containers.reconcile(missing, now).map(Effect::from));
         if self.looked_at == self.pool.generation() {
             return;
         }
