@@ -20,7 +20,7 @@ use super::handle::{About, Handle, REQUESTS_LEN_MAX, Request};
 use super::links::{LinkInput, Links};
 use super::preparation::{Preparation, blocking};
 use super::resource_manager::{Application, Events as ResourceManagerEvents, News, ResourceManager, TaskManagers};
-use super::shutdown::Ending;
+use super::shutdown::{Ending, Left};
 use super::store::Store;
 use crate::engine::checkpoint::Storages;
 use crate::ids::JobId;
@@ -99,6 +99,8 @@ pub struct Service {
     /// Jobs of which something still runs.
     open: BTreeSet<JobId>,
     ending: Ending,
+    /// Whether jobs are cancelled by the end of this process: what they have stored may be gone on from.
+    stopping: bool,
 }
 
 /// Something to react to.
@@ -170,6 +172,7 @@ impl Service {
             watchers: Vec::new(),
             open: BTreeSet::new(),
             ending: Ending::No,
+            stopping: false,
         };
         (service, handle)
     }
@@ -399,6 +402,7 @@ impl Service {
     }
 
     async fn cancel_all(&mut self) -> Result<(), Error> {
+        self.stopping = true;
         for job in self.open.clone() {
             if let Err(refused) = self.apply(Event::Cancel { job }).await? {
                 debug!(%job, %refused, "not cancelled");
@@ -408,8 +412,9 @@ impl Service {
     }
 
     fn finish_if_drained(&mut self) {
+        let left = Left::of(&self.open, &self.core);
         let resource_manager = self.resource_manager.as_mut().map(|(link, _)| link);
-        if let Some(finish) = self.ending.finish(self.open.is_empty(), resource_manager.is_some(), self.clock.now())
+        if let Some(finish) = self.ending.finish(left, resource_manager.is_some(), self.clock.now())
             && let Some(resource_manager) = resource_manager
         {
             info!(status = ?finish.final_status, "unregistering from the ResourceManager");

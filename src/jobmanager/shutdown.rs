@@ -1,9 +1,13 @@
 //! How a JobManager ends: wait for its jobs, unregister, go.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::core::Core;
 use super::error::Error;
-use super::job_master::Outcome;
+use super::job::Job;
+use super::job_master::{JobMaster, Outcome};
+use crate::ids::JobId;
 use crate::protocol::application_master::{FinalStatus, Finish};
 use crate::protocol::job::JobStatus;
 use crate::time::Now;
@@ -15,6 +19,26 @@ const DRAIN: Duration = Duration::from_secs(4);
 const UNREGISTER: Duration = Duration::from_secs(15 * 60);
 /// What remains to be done once the ResourceManager has ended the attempt.
 const FENCED: Duration = Duration::from_secs(1);
+
+/// What has not wound up yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    Nothing,
+    /// Workers, which go by themselves.
+    Workers,
+    /// Workers that may be writing what is to be removed behind them.
+    Files,
+}
+
+impl Left {
+    pub(crate) fn of(open: &BTreeSet<JobId>, core: &Core) -> Self {
+        match core.jobs().filter_map(Job::master).any(JobMaster::leaves_files) {
+            true => Self::Files,
+            false if open.is_empty() => Self::Nothing,
+            false => Self::Workers,
+        }
+    }
+}
 
 /// How far the end has come.
 #[derive(Debug)]
@@ -63,14 +87,19 @@ impl Ending {
     }
 
     /// What to tell the ResourceManager now, if it is time. A job that has finished need not wait for its workers' exit.
-    pub(crate) fn finish(&mut self, all_closed: bool, registered: bool, now: Now) -> Option<Finish> {
+    pub(crate) fn finish(&mut self, left: Left, registered: bool, now: Now) -> Option<Finish> {
         if let Self::Fenced { deadline, .. } = self
-            && all_closed
+            && left == Left::Nothing
         {
             *deadline = now;
         }
         let Self::Draining { finish, deadline } = self else { return None };
-        if !all_closed && finish.final_status != FinalStatus::Succeeded && now < *deadline {
+        let may_go = match left {
+            Left::Nothing => true,
+            Left::Workers => finish.final_status == FinalStatus::Succeeded,
+            Left::Files => false,
+        };
+        if !may_go && now < *deadline {
             return None;
         }
         let finish = finish.clone();
@@ -139,15 +168,20 @@ mod tests {
         let outcome = |status| Outcome { status, failure: None, at: Now(0) };
         let mut ending = Ending::No;
         ending.drain(final_status(&outcome(JobStatus::Finished)), Now(0));
-        assert_eq!(ending.finish(false, true, Now(0)).unwrap().final_status, FinalStatus::Succeeded);
+        assert_eq!(ending.finish(Left::Workers, true, Now(0)).unwrap().final_status, FinalStatus::Succeeded);
         assert!(ending.outcome(Now(14 * 60_000)).is_none(), "the ResourceManager may be away for long");
         ending.unregistered();
         assert!(matches!(ending.outcome(Now(0)), Some(Ok(()))));
 
         let mut ending = Ending::No;
+        ending.drain(final_status(&outcome(JobStatus::Finished)), Now(0));
+        assert_eq!(ending.finish(Left::Files, true, Now(3999)), None);
+        assert!(ending.finish(Left::Files, true, Now(4000)).is_some());
+
+        let mut ending = Ending::No;
         ending.drain(final_status(&outcome(JobStatus::Failed)), Now(0));
-        assert_eq!(ending.finish(false, true, Now(3999)), None);
-        assert_eq!(ending.finish(false, true, Now(4000)).unwrap().final_status, FinalStatus::Failed);
+        assert_eq!(ending.finish(Left::Workers, true, Now(3999)), None);
+        assert_eq!(ending.finish(Left::Workers, true, Now(4000)).unwrap().final_status, FinalStatus::Failed);
         ending.fenced("closed".to_owned(), Now(4001));
         assert!(matches!(ending.outcome(Now(4001)), Some(Ok(()))), "closed after our goodbye");
         assert!(!ending.heeds_stop());

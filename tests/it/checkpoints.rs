@@ -197,9 +197,12 @@ fn a_damaged_file_of_the_latest_checkpoint_is_named_and_the_one_before_used() {
     // Nothing was read in between, so that going back repeats nothing.
     let latest = checkpoint(&growing.yarn);
     let mut damaged = 0;
-    for entry in
-        walk(&checkpoints).into_iter().filter(|path| path.to_string_lossy().contains(&format!("/chk-{latest}/")))
-    {
+    // Behind the number stands the JobManager's attempt, if it is not the first.
+    let of_latest = |path: &PathBuf| {
+        let path = path.to_string_lossy();
+        path.contains(&format!("/chk-{latest}/")) || path.contains(&format!("/chk-{latest}-"))
+    };
+    for entry in walk(&checkpoints).into_iter().filter(of_latest) {
         if !entry.ends_with("_metadata") {
             let mut bytes = fs::read(&entry).unwrap();
             bytes[20] ^= 1;

@@ -172,7 +172,7 @@ pub fn latest(checkpoints: &Path) -> Option<PathBuf> {
 }
 
 pub fn number_of(checkpoint: &Path) -> Option<u64> {
-    checkpoint.file_name()?.to_str()?.strip_prefix("chk-")?.parse().ok()
+    checkpoint.file_name()?.to_str()?.strip_prefix("chk-")?.split('-').next()?.parse().ok()
 }
 
 /// A checkpoint that the first program left behind, somewhere in its midst.

@@ -179,7 +179,7 @@ fn is_checkpoint(directory: &str) -> bool {
 /// The directory of all checkpoints, and the number of this one.
 fn of_checkpoint(directory: &str) -> (&str, u64) {
     let (checkpoints, name) = directory.rsplit_once('/').unwrap_or((directory, ""));
-    let number = name.strip_prefix(CHECKPOINT).and_then(|number| number.parse().ok());
+    let number = name.strip_prefix(CHECKPOINT).and_then(|name| name.split('-').next()?.parse().ok());
     (checkpoints, number.unwrap_or(u64::MAX))
 }
 

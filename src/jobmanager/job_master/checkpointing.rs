@@ -191,7 +191,8 @@ impl JobMaster {
     ) {
         if !self.pending_is(manifest.checkpoint) {
             // The job has ended meanwhile.
-            if failure.is_none() && !manifest.savepoint {
+            self.checkpoints.left_written(manifest.checkpoint);
+            if !manifest.savepoint {
                 out.push(Effect::DiscardCheckpoint { directory: manifest.directory.clone() });
             }
             self.stale += 1;
@@ -203,8 +204,7 @@ impl JobMaster {
             return self.conclude_if_unwound(now, out);
         }
         let then = self.goal_of_suspension();
-        let given_up = self.checkpoints.take_given_up().into_iter();
-        out.extend(given_up.map(|directory| Effect::DiscardCheckpoint { directory }));
+        self.discard_given_up(out);
         let subsumed = self.checkpoints.published(Arc::clone(manifest), now);
         self.discard_own(subsumed, out);
         if !manifest.savepoint || then.is_some() || manifest.drained {
@@ -365,12 +365,16 @@ impl JobMaster {
 
     /// Checkpoints that nobody needs once the job has ended like this.
     pub(super) fn discard_checkpoints(&mut self, finished: bool, out: &mut Vec<Effect>) {
-        let given_up = self.checkpoints.take_given_up().into_iter();
-        out.extend(given_up.map(|directory| Effect::DiscardCheckpoint { directory }));
         let discarded = self.checkpoints.take_completed();
         if finished || !self.checkpoints.settings.retain_on_cancellation {
             self.discard_own(discarded, out);
         }
+    }
+
+    /// Removes what was given up, once more: a subtask may have been writing to it.
+    pub(super) fn discard_given_up(&mut self, out: &mut Vec<Effect>) {
+        let given_up = self.checkpoints.take_given_up().into_iter();
+        out.extend(given_up.map(|directory| Effect::DiscardCheckpoint { directory }));
     }
 
     /// Removes checkpoints, except what is its user's: savepoints, and another job's that this one was started from without claiming

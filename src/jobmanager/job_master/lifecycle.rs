@@ -191,7 +191,7 @@ impl JobMaster {
             committables.entry(committable.operator).or_default().push(committable);
         }
         self.abandon_checkpoint("the job has finished", now, out);
-        self.checkpoints.pending = None;
+        self.checkpoints.leave_pending();
         if committables.is_empty() {
             return self.end(JobStatus::Finished, None, now, out);
         }
@@ -320,6 +320,7 @@ impl JobMaster {
     pub(super) fn closed_if_empty(&mut self, out: &mut Vec<Effect>) {
         if self.workers.is_empty() {
             self.phase = Phase::Closed;
+            self.discard_given_up(out);
             out.push(Effect::Closed);
         }
     }

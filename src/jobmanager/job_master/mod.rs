@@ -192,7 +192,7 @@ impl JobMaster {
             workers: Workers::new(job, first + 1),
             splits: Splits::new(sources),
             failover: Failover::new(settings.restart_strategy.clone(), settings.seed),
-            checkpoints: Coordinator::new(settings.checkpoints.clone()),
+            checkpoints: Coordinator::new(settings.checkpoints.clone(), settings.attempt),
             prepared: Vec::new(),
             committing: None,
             publications: 0,
@@ -391,6 +391,11 @@ impl JobMaster {
     /// Its checkpoints.
     pub fn checkpoint_history(&self) -> &History {
         &self.checkpoints.history
+    }
+
+    /// Whether subtasks, or this process, may be writing to checkpoints that nobody needs, which are removed behind them.
+    pub fn leaves_files(&self) -> bool {
+        self.checkpoints.leaves_files()
     }
 
     /// How they are made.

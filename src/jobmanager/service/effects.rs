@@ -45,7 +45,7 @@ impl Service {
             }
             // Its job is cancelled by the end of this process, not by a user: what lies there may be gone on from, by a later attempt or
             // by hand.
-            Effect::DiscardCheckpoint { .. } if self.ending.begun() => {}
+            Effect::DiscardCheckpoint { .. } if self.stopping => {}
             Effect::DiscardCheckpoint { job, directory } => self.discard_checkpoint(job, directory).await?,
             Effect::CheckpointFailed { job, checkpoint, failure } => {
                 warn!(%job, %checkpoint, %failure, "checkpoint failed");
@@ -107,13 +107,12 @@ impl Service {
             Ok(())
         });
         if has_ended {
-            return match tokio::time::timeout(LAST_DISCARD_MAX, discard).await {
-                Ok(discarded) => discarded,
-                Err(_) => {
-                    warn!(%job, "the store of the job's checkpoints does not answer; one may be left behind");
-                    Ok(())
-                }
-            };
+            match tokio::time::timeout(LAST_DISCARD_MAX, discard).await {
+                Ok(discarded) => discarded?,
+                Err(_) => warn!(%job, "the store of the job's checkpoints does not answer; one may be left behind"),
+            }
+            self.finish_if_drained();
+            return Ok(());
         }
         self.children.spawn(async move { discard.await.map(|()| None) });
         Ok(())

@@ -60,6 +60,8 @@ pub(super) struct JobManager {
     prepared: Option<Prepared>,
     open: BTreeSet<JobId>,
     ending: Ending,
+    /// Whether jobs are cancelled by the end of this process.
+    stopping: bool,
     wakes: BTreeSet<Now>,
     last_split: Option<Split>,
     /// Whether the decision to publish was made or found here.
@@ -114,6 +116,7 @@ impl JobManager {
             prepared: None,
             open: BTreeSet::new(),
             ending: Ending::No,
+            stopping: false,
             wakes: BTreeSet::new(),
             last_split: None,
             decided: false,
@@ -236,7 +239,7 @@ impl JobManager {
                 world.later(pause, me, Done::WriteManifest(manifest, counts));
             }
             // It may be the later attempt's beginning, or what somebody goes on from by hand.
-            Effect::DiscardCheckpoint { .. } if self.ending.begun() => {}
+            Effect::DiscardCheckpoint { .. } if self.stopping => {}
             Effect::DiscardCheckpoint { job, directory } => {
                 let scenario = world.scenario.clone();
                 let Some(spec) = scenario.job_of_program(&self.submission.program.name) else { return };
@@ -246,6 +249,7 @@ impl JobManager {
                     world.ledger.violated(what);
                 }
                 spec.storage.discard(&directory);
+                self.finish_if_drained(me, world);
             }
             Effect::CheckpointFailed { checkpoint, failure, .. } => {
                 world.note(&self.name, format!("checkpoint {checkpoint} failed: {failure}"));

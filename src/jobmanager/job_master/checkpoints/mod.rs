@@ -44,7 +44,8 @@ pub struct CheckpointSettings {
     pub retained: usize,
     /// Whether they are kept when the job is cancelled or fails.
     pub retain_on_cancellation: bool,
-    /// Where they lie: `chk-<n>` below it.
+    /// Where they lie: `chk-<n>` below it, and `chk-<n>-<attempt>` by later attempts of the JobManager: an earlier one that does not
+    /// know that it was replaced writes and removes what is its own alone.
     pub directory: String,
     /// Where the one lies that the job was started from, if that is to be its own.
     pub claimed: Option<String>,
@@ -198,6 +199,8 @@ pub(super) enum Standing {
 #[derive(Debug)]
 pub(super) struct Coordinator {
     pub(super) settings: CheckpointSettings,
+    /// Of the JobManager.
+    attempt: u32,
     next: CheckpointId,
     /// When the next periodic one is due.
     due: Option<Now>,
@@ -206,24 +209,30 @@ pub(super) struct Coordinator {
     completed: VecDeque<Arc<Manifest>>,
     /// Directories of those given up, to which subtasks may have written since.
     given_up: Vec<String>,
+    /// One whose manifest is being written although the job has finished without it.
+    left: Option<CheckpointId>,
     requests: VecDeque<Trigger>,
     triggers: VecDeque<(TriggerId, TriggerState)>,
     failures_in_row: u32,
     pub(super) history: History,
 }
 
+/// Checkpoints given up in a row that may have to be removed again. Of earlier ones whoever is late has long been told.
+const GIVEN_UP_MAX: usize = 100;
 /// User requests remembered.
 const TRIGGERS_MAX: usize = 100;
 
 impl Coordinator {
-    pub(super) fn new(settings: CheckpointSettings) -> Self {
+    pub(super) fn new(settings: CheckpointSettings, attempt: u32) -> Self {
         Self {
             settings,
+            attempt,
             next: CheckpointId(1),
             due: None,
             pending: None,
             completed: VecDeque::new(),
             given_up: Vec::new(),
+            left: None,
             requests: VecDeque::new(),
             triggers: VecDeque::new(),
             failures_in_row: 0,
@@ -316,7 +325,8 @@ impl Coordinator {
                 let (job, id) = (&job[..job.len().min(6)], trigger.id.to_string());
                 format!("{}/savepoint-{job}-{}", target.trim_end_matches('/'), &id[..id.len().min(12)])
             }
-            None => format!("{}/chk-{checkpoint}", self.settings.directory),
+            None if self.attempt <= 1 => format!("{}/chk-{checkpoint}", self.settings.directory),
+            None => format!("{}/chk-{checkpoint}-{}", self.settings.directory, self.attempt),
         };
         let then = trigger.as_ref().map(|trigger| trigger.then).unwrap_or_default();
         let parts: BTreeMap<_, _> =
@@ -406,6 +416,9 @@ impl Coordinator {
     pub(super) fn failed(&mut self, failure: &Failure, now: Now) -> Option<(Pending, bool)> {
         let pending = self.pending.take()?;
         self.history.failed(pending.barrier.checkpoint, failure, now);
+        if self.given_up.len() == GIVEN_UP_MAX {
+            self.given_up.remove(0);
+        }
         self.given_up.push(pending.barrier.directory.clone());
         if let Some(trigger) = &pending.trigger {
             self.note_trigger(trigger.id, TriggerState::Failed(failure.clone()));
@@ -439,6 +452,20 @@ impl Coordinator {
     /// Directories to be removed (again), since nobody writes to them any more.
     pub(super) fn take_given_up(&mut self) -> Vec<String> {
         std::mem::take(&mut self.given_up)
+    }
+
+    /// The job has finished: the one under way is nobody's.
+    pub(super) fn leave_pending(&mut self) {
+        self.left = self.pending.take().map(|pending| pending.barrier.checkpoint);
+    }
+
+    /// A manifest has been written, or could not be, that nobody waits for any more.
+    pub(super) fn left_written(&mut self, checkpoint: CheckpointId) {
+        self.left.take_if(|left| *left == checkpoint);
+    }
+
+    pub(super) fn leaves_files(&self) -> bool {
+        !self.given_up.is_empty() || self.left.is_some()
     }
 
     fn pause(&mut self, now: Now) {

@@ -4,7 +4,7 @@ use super::super::master_link::News;
 use super::super::world::{Pid, World};
 use super::JobManager;
 use crate::jobmanager::event::Event;
-use crate::jobmanager::shutdown;
+use crate::jobmanager::shutdown::{self, Left};
 use crate::protocol::application_master::Finish;
 use crate::protocol::task_manager::ToTaskManager;
 use crate::storage::Leader;
@@ -35,6 +35,7 @@ impl JobManager {
     }
 
     pub(super) fn cancel_all(&mut self, me: Pid, world: &mut World) {
+        self.stopping = true;
         for job in self.open.clone() {
             self.apply(Event::Cancel { job }, me, world);
         }
@@ -48,7 +49,7 @@ impl JobManager {
 
     pub(super) fn finish_if_drained(&mut self, me: Pid, world: &mut World) {
         if self.writing.is_none()
-            && let Some(finish) = self.ending.finish(self.open.is_empty(), true, world.wall())
+            && let Some(finish) = self.ending.finish(Left::of(&self.open, &self.core), true, world.wall())
         {
             world.note(&self.name, format!("unregisters: {:?}", finish.final_status));
             self.master.finish(finish, me, world);
