@@ -1,5 +1,6 @@
 use super::*;
 use crate::protocol::node::NodeState;
+use crate::testing::fuzz::fuzz;
 
 fn restarted(before: &Rm) -> Rm {
     Rm::on(before.store.clone(), settings(), before.now)
@@ -191,4 +192,31 @@ fn a_node_that_never_comes_back_over_a_restart_is_lost_for_masters_and_members()
     // Its master has replaced what ran there.
     rm.request(|request| node_hello(request, &n2, 2048, vec![status(on_n2, 64, ContainerState::Running)])).unwrap();
     assert!(rm.sent_to_node(&n2)[0].starts_with(&format!("stop {on_n2}")));
+}
+
+/// Nobody writes such a store, but a release before this one, or a hand: what is recovered may be wrong, and never brings the process down.
+#[test]
+fn fuzz_stores_of_a_resource_manager() {
+    let mut before = Rm::new();
+    let n1 = before.node("n1", 4096);
+    let (running, master) = before.running(|_| {});
+    before.worker(running, 512);
+    before.submit(|submission| submission.resource = mb(8192));
+    let (ended, _) = before.running(|_| {});
+    before
+        .request(|request| Event::Kill { request, application: ended.application, diagnostics: String::new() })
+        .unwrap();
+    let lines: Vec<Vec<u8>> = before.store.values().map(|record| serde_json::to_vec(record).unwrap()).collect();
+    assert!(lines.len() > 5);
+    fuzz("resource-manager-store", &[lines.join(&b'\n')], |bytes| {
+        let lines = bytes.split(|byte| *byte == b'\n');
+        let records: Vec<Record> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        let store = records.into_iter().zip(0..).map(|(record, number)| (format!("{number}"), record)).collect();
+        let mut rm = Rm::on(store, settings(), before.now);
+        let has = vec![status(master, 256, ContainerState::Running)];
+        let _ = rm.request(|request| node_hello(request, &n1, 4096, has));
+        let _ = rm.master_hello(running, Registering::Link);
+        rm.advance(Duration::from_secs(30));
+        let _ = (rm.core.applications(rm.now), rm.core.node_summaries(), rm.core.summary());
+    });
 }
