@@ -22,7 +22,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::arguments::Daemon;
 use crate::config::{Configuration, NodeManagerConfig, ResourceManagerConfig, TaskManagerConfig, options};
-use crate::process::{forgo_huge_pages, give_back_own_program};
+use crate::process::give_back_own_program;
 use crate::protocol::roles::{NM_HOST, SECURITY, SecurityEnvironment, TASK_MANAGER, TaskManagerEnvironment};
 use crate::rest::access::Access;
 use crate::rpc::ClusterSecret;
@@ -51,7 +51,6 @@ fn daemon<F>(options: Daemon, run: impl FnOnce(Configuration, Option<PathBuf>) -
 where
     F: Future<Output = anyhow::Result<()>>,
 {
-    forgo_huge_pages();
     let configuration = options.settings.load()?;
     init_logging(&LogTarget::Stderr, LevelFilter::INFO)?;
     for key in configuration.without_effect() {

@@ -45,10 +45,13 @@ use clap::Parser;
 use arguments::{Cli, Simulate, Verb};
 use simulate::SimulateVerb;
 
+use crate::process::forgo_huge_pages;
 use crate::testing::{scheduling, simulation};
 
 /// Runs the command line and says how it went. `arguments` begin with the program's own name.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    // First of all: what a daemon touches while it reads its arguments is spread over 6 MiB, and huge pages stay.
+    forgo_huge_pages();
     let cli = match Cli::try_parse_from(flink_words::rewrite(arguments)) {
         Ok(cli) => cli,
         Err(error) => {

@@ -1,7 +1,8 @@
 //! What programs a machine can run.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -70,7 +71,7 @@ pub struct Platform {
 impl Platform {
     /// This machine's. Reads the C library's file once: some milliseconds.
     pub fn local() -> Self {
-        let glibc = c_libraries().find_map(|path| version_in(&fs::read(path).ok()?));
+        let glibc = c_libraries().find_map(|path| version_of(&mut File::open(path).ok()?).ok()?);
         Self { architecture: std::env::consts::ARCH.to_owned(), glibc }
     }
 }
@@ -94,9 +95,28 @@ fn c_libraries() -> impl Iterator<Item = PathBuf> {
     mapped.into_iter().chain(usual.into_iter().map(PathBuf::from).filter(|path| Path::exists(path)))
 }
 
+const BANNER: &[u8] = b"GNU C Library ";
+/// Read at once of a library.
+const READ_BYTES: usize = 64 << 10;
+/// No banner is longer.
+const BANNER_BYTES_MAX: usize = 512;
+
+/// The version that a library's banner names. Never holds more than a piece of the library: what a daemon takes at its start it keeps.
+fn version_of(library: &mut impl Read) -> io::Result<Option<GlibcVersion>> {
+    let mut piece = Vec::with_capacity(READ_BYTES + BANNER_BYTES_MAX);
+    loop {
+        let read = library.by_ref().take(READ_BYTES as u64).read_to_end(&mut piece)?;
+        let banner = memchr::memmem::find(&piece, BANNER);
+        if read == 0 || banner.is_some_and(|at| at + BANNER_BYTES_MAX <= piece.len()) {
+            return Ok(version_in(&piece));
+        }
+        // It may lie across the end of the piece.
+        piece.drain(..piece.len().saturating_sub(BANNER_BYTES_MAX));
+    }
+}
+
 /// The library's banner: `GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.`
 fn version_in(library: &[u8]) -> Option<GlibcVersion> {
-    const BANNER: &[u8] = b"GNU C Library ";
     const RELEASE: &[u8] = b"release version ";
     let banner = memchr::memmem::find(library, BANNER)?;
     let line = library[banner..].split(|byte| *byte == b'\n').next()?;
@@ -124,6 +144,13 @@ mod tests {
         let library = b"\0\x01GNU C Library (Debian GLIBC 2.36-9+deb12u10) stable release version 2.36.\nCopyright";
         assert_eq!(version_in(library).unwrap().to_string(), "2.36");
         assert_eq!(version_in(b"musl libc (x86_64)"), None);
+        for before in [0, READ_BYTES - 90, READ_BYTES - 20, READ_BYTES, 3 * READ_BYTES - 40] {
+            let mut file = vec![1; before];
+            file.extend_from_slice(library);
+            file.resize(4 * READ_BYTES, 2);
+            assert_eq!(version_of(&mut &file[..]).unwrap().unwrap().to_string(), "2.36", "{before}");
+        }
+        assert_eq!(version_of(&mut &[0; 1000][..]).unwrap(), None);
     }
 
     #[test]
