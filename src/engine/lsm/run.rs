@@ -101,7 +101,6 @@ impl Run {
     ///
     /// # Errors
     /// One that is not there any more.
-    #[cfg(feature = "s3")]
     pub(crate) fn file(&self) -> io::Result<File> {
         File::open(&self.file.path)
     }

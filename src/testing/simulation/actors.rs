@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::client::Client;
-use super::job_manager::JobManager;
+use super::job_manager::{JobManager, Launch};
 use super::node::NodeManager;
 use super::resource_manager::ResourceManager;
 use super::task_manager::TaskManager;
@@ -45,6 +45,8 @@ pub(super) enum Done {
     ChildExited(Pid, Ended),
     /// In a JobManager: a job may be planned, or has been stored.
     Prepare(JobId),
+    /// In a JobManager: a node that did not take a container is asked again.
+    LaunchAgain(Box<Launch>),
     /// In a JobManager: a checkpoint's manifest is written.
     WriteManifest(Arc<Manifest>, bool),
     /// In a worker: a subtask is to be stepped.

@@ -22,6 +22,11 @@ impl Clocks {
         }
     }
 
+    /// Whether any was set.
+    pub(super) fn are_off(&self) -> bool {
+        !self.hosts.is_empty()
+    }
+
     fn off(&self, pid: Pid) -> i64 {
         self.processes.get(&pid).copied().unwrap_or(0)
     }

@@ -172,7 +172,7 @@ fn draw_of_machines(rng: &mut Rng) -> Fault {
 fn draw(rng: &mut Rng) -> Fault {
     let down_ms = if rng.u32(0..5) == 0 { rng.u64(12_000..25_000) } else { rng.u64(100..5_000) };
     let notice_ms = if rng.u32(0..3) == 0 { 5_000 } else { 10 };
-    match rng.u32(0..23) {
+    match rng.u32(0..24) {
         0..=2 => Fault::KillWorker,
         3..=4 => Fault::KillTaskManager,
         5..=6 => Fault::KillJobManager,
@@ -180,9 +180,9 @@ fn draw(rng: &mut Rng) -> Fault {
         9..=12 => Fault::KillResourceManager { down_ms: down_ms.min(8_000) },
         13..=15 => Fault::BreakLink { cut_ms: if rng.bool() { 0 } else { down_ms }, notice_ms },
         16..=17 => Fault::Isolate { for_ms: down_ms, notice_ms },
-        18 if rng.bool() => Fault::LoseNode { down_ms: down_ms.min(8_000) },
-        18 => Fault::CrashNode { down_ms },
-        19..=21 => Fault::Freeze { for_ms: rng.u64(500..30_000) },
+        18 => Fault::LoseNode { down_ms: down_ms.min(8_000) },
+        19 => Fault::CrashNode { down_ms },
+        20..=22 => Fault::Freeze { for_ms: rng.u64(500..30_000) },
         _ => Fault::LoseAnswer,
     }
 }

@@ -40,6 +40,11 @@ impl World {
         }
         let pid = candidates[self.rng.usize(0..candidates.len())];
         let name = self.processes[&pid].name.clone();
+        self.freeze(pid, &name, for_ms);
+    }
+
+    /// Stops a process for so long, which may be the one that acts.
+    pub(super) fn freeze(&mut self, pid: Pid, name: &str, for_ms: u64) {
         self.note("fault", format!("{name} is frozen for {for_ms} ms"));
         self.stats.freezes += 1;
         let until = self.now + Duration::from_millis(for_ms);

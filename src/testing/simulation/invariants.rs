@@ -7,17 +7,19 @@ use super::actors::Actor;
 use super::channels::{Channels, JobNetwork};
 use super::disks::JobFiles;
 use super::messages::Report;
+use super::programs::Counting;
 use super::world::World;
 use crate::engine::checkpoint::Manifest;
 use crate::graph::task::{Committable, TaskDeployment};
 use crate::ids::{ApplicationAttemptId, ContainerId, ExecutionAttemptId, JobId, WorkerId};
-use crate::jobmanager::job_master::{JobMaster, WorkerState};
+use crate::jobmanager::job_master::{JobMaster, Outcome, WorkerState};
 use crate::protocol::application_master::FinalStatus;
 use crate::protocol::container::Allocation;
 use crate::protocol::job::JobStatus;
 use crate::protocol::submission::ApplicationState;
 use crate::resource::Resource;
 use crate::resourcemanager::core::Core;
+use crate::rpc::ErrorKind;
 use crate::time::Now;
 
 /// What an outside observer remembers.
@@ -213,11 +215,11 @@ impl World {
             let files = self.disks.jobs.get(&(application, job));
             let drained = files.and_then(JobFiles::drained).cloned();
             let decided = files.is_some_and(|files| files.decision().is_some());
-            let outcome = files.and_then(JobFiles::outcome).map(|outcome| outcome.status);
+            let outcome = files.and_then(JobFiles::outcome).cloned();
             let of_checkpoints = files.map(JobFiles::checkpointed).unwrap_or_default();
             let checkpointed = |payload: &serde_json::Value| of_checkpoints.contains(payload);
             let written = (decided, drained.as_deref());
-            if let Err(what) = self.check_output(index, &report, written, outcome, checkpointed) {
+            if let Err(what) = self.check_output(index, &report, written, outcome.as_ref(), checkpointed) {
                 self.ledger.violated(format!("{application}: {what}"));
             }
         }
@@ -228,16 +230,25 @@ impl World {
         index: usize,
         report: &Report,
         (decided, drained): (bool, Option<&Manifest>),
-        outcome: Option<JobStatus>,
+        outcome: Option<&Outcome>,
         checkpointed: impl Fn(&serde_json::Value) -> bool,
     ) -> Result<(), String> {
         let spec = &self.scenario.jobs[index];
+        let failure = outcome.and_then(|outcome| outcome.failure.as_ref());
+        // A clock that is hours ahead of the ResourceManager's lets no container start.
+        let excused = spec.storage.has_damage() || self.clocks.are_off();
+        if let Some(failure) = failure.filter(|failure| failure.kind == ErrorKind::Permanent && !excused) {
+            return Err(format!("what goes wrong here passes, and the job fails for good: {failure}"));
+        }
+        let outcome = outcome.map(|outcome| outcome.status);
         let visible = spec.output.visible();
         let succeeded = report.state == ApplicationState::Finished && report.final_status == FinalStatus::Succeeded;
         // A job whose latest checkpoint was damaged goes on from the one before, and says that output in between may be there again.
         let twice = spec.storage.has_damage();
-        let updates = if spec.updates { updates_of(&visible, twice)? } else { BTreeMap::new() };
-        if !succeeded && spec.updates {
+        let continuous = spec.counting.is_continuous();
+        let from_one = spec.counting == Counting::Updates;
+        let updates = if continuous { updates_of(&visible, from_one, twice)? } else { BTreeMap::new() };
+        if !succeeded && continuous {
             self.stats.unfinished += 1;
             return Ok(());
         }
@@ -259,8 +270,11 @@ impl World {
         if outcome != Some(JobStatus::Finished) {
             return Err(format!("SUCCEEDED, and the job's stored outcome is {outcome:?}"));
         }
+        if let Some(file) = spec.storage.first_in("checkpoints") {
+            return Err(format!("SUCCEEDED, and {file} is left"));
+        }
         let mut counts = updates;
-        if !spec.updates {
+        if !continuous {
             let mut seen = BTreeSet::new();
             for (word, count) in visible.into_values().flatten() {
                 if twice && !seen.insert((word.clone(), count)) {
@@ -282,8 +296,13 @@ impl World {
     }
 }
 
-/// The last count of each word, where each new one is written: every one of them once, whatever failed.
-fn updates_of(visible: &BTreeMap<String, Vec<(String, u64)>>, twice: bool) -> Result<BTreeMap<String, u64>, String> {
+/// The last count of each word, where each new one is written: every one of them once, whatever failed, and the first is 1 where it has
+/// to be.
+fn updates_of(
+    visible: &BTreeMap<String, Vec<(String, u64)>>,
+    from_one: bool,
+    twice: bool,
+) -> Result<BTreeMap<String, u64>, String> {
     let mut updates: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for (word, count) in visible.values().flatten() {
         updates.entry(word.clone()).or_default().push(*count);
@@ -294,11 +313,17 @@ fn updates_of(visible: &BTreeMap<String, Vec<(String, u64)>>, twice: bool) -> Re
         if twice {
             counts.dedup();
         }
-        let len = counts.len() as u64;
-        if !counts.iter().copied().eq(1..=len) {
+        if twice && !from_one {
+            // Read again, a window may emit for the first time when it holds more, or less.
+            last.insert(word, counts[counts.len() - 1]);
+            continue;
+        }
+        let first = if from_one { 1 } else { counts[0] };
+        let end = first + counts.len() as u64;
+        if !counts.iter().copied().eq(first..end) {
             return Err(format!("the counts of {word} that are visible are {counts:?}"));
         }
-        last.insert(word, len);
+        last.insert(word, end - 1);
     }
     Ok(last)
 }

@@ -1,6 +1,7 @@
 //! A JobManager in its container: the JobManager's and JobMaster's cores, the job's storage, its links.
 
 mod ending;
+mod launching;
 mod links;
 mod moments;
 mod records;
@@ -9,11 +10,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(super) use self::launching::Launch;
 use self::moments::of_checkpoints;
 use super::Bug;
 use super::actors::Done;
 use super::disks::JobWrite;
-use super::master_link::{self, MasterLink};
+use super::master_link::MasterLink;
 use super::messages::{Answer, Request};
 use super::network::{HttpId, LinkId};
 use super::storage_faults::Volume;
@@ -21,7 +23,7 @@ use super::world::{Input, Pid, World};
 use crate::engine::checkpoint::{Continuation, Manifest};
 use crate::graph::job_graph::{self, JobGraph};
 use crate::graph::task::Split;
-use crate::ids::{ApplicationAttemptId, ContainerId, JobId, TaskManagerId, WorkerId};
+use crate::ids::{ApplicationAttemptId, JobId, TaskManagerId, WorkerId};
 use crate::jobmanager::containers::Shape;
 use crate::jobmanager::core::{Core, Settings};
 use crate::jobmanager::event::{Effect, Event, Prepared};
@@ -39,6 +41,10 @@ pub(super) const LOST_AFTER: Duration = Duration::from_secs(5);
 /// Of what it does about checkpoints, splits and output.
 const DIES_AT_ONE_EFFECT_IN: u32 = 400;
 const DIES_WRITING_A_MANIFEST_ONE_IN: u32 = 25;
+const FREEZES_WRITING_A_MANIFEST_ONE_IN: u32 = 60;
+/// The ResourceManager hears nothing of it for 20 s, another leads soon, and its NodeManager kills it 2 s later: one that goes on in
+/// between writes the manifest next.
+const REPLACED_AND_NOT_YET_KILLED_MS: std::ops::Range<u64> = 20_300..22_000;
 const SECRET: &str = "the application's secret";
 
 /// A JobManager's process.
@@ -55,7 +61,7 @@ pub(super) struct JobManager {
     task_managers: BTreeMap<TaskManagerId, LinkId>,
     workers: BTreeMap<WorkerId, LinkId>,
     peers: BTreeMap<LinkId, Peer>,
-    launches: BTreeMap<HttpId, ContainerId>,
+    launches: BTreeMap<HttpId, Launch>,
     preparing: bool,
     prepared: Option<Prepared>,
     open: BTreeSet<JobId>,
@@ -165,15 +171,7 @@ impl JobManager {
             }
             Input::Request(id, _) => world.answer(id, Answer::Refused("not found".to_owned())),
             Input::Answered(id, answer) => {
-                let Some(container) = self.launches.remove(&id) else { return };
-                let why = match answer {
-                    Ok(Answer::Container(Ok(()))) => return,
-                    Ok(Answer::Container(Err(refused))) => refused.to_string(),
-                    Ok(_) => "not a NodeManager".to_owned(),
-                    Err(why) => why,
-                };
-                world.note(&self.name, format!("{container} could not be launched: {why}"));
-                self.apply(Event::LaunchFailed { container, why }, me, world);
+                self.launch_answered(id, answer, me, world);
             }
             Input::Wake => {
                 let now = world.wall();
@@ -184,6 +182,7 @@ impl JobManager {
             Input::Durable => self.durable(me, world),
             Input::Terminate => self.begin_end("the JobManager is stopped", me, world),
             Input::Done(Done::Prepare(job)) => self.prepare(job, me, world),
+            Input::Done(Done::LaunchAgain(launch)) => self.launch(*launch, me, world),
             Input::Done(Done::WriteManifest(manifest, counts)) => self.manifest_written(manifest, counts, me, world),
             Input::Done(_) => {}
         }
@@ -237,6 +236,11 @@ impl JobManager {
             Effect::WriteManifest { manifest, counts } => {
                 let pause = world.storage_pause(1..80);
                 world.later(pause, me, Done::WriteManifest(manifest, counts));
+                if world.faults.strikes(&mut world.rng, FREEZES_WRITING_A_MANIFEST_ONE_IN) {
+                    let range = if world.rng.bool() { REPLACED_AND_NOT_YET_KILLED_MS } else { 5_000..30_000 };
+                    let for_ms = world.rng.u64(range);
+                    world.freeze(me, &self.name, for_ms);
+                }
             }
             // It may be the later attempt's beginning, or what somebody goes on from by hand.
             Effect::DiscardCheckpoint { .. } if self.stopping => {}
@@ -282,13 +286,7 @@ impl JobManager {
                 world.note(&self.name, format!("releases {container}"));
                 self.master.release(container, me, world);
             }
-            Effect::Launch(allocation) => {
-                let context = master_link::task_manager_context(&allocation, &self.address, SECRET, &self.submission);
-                let start = crate::protocol::node::StartContainer { token: allocation.token, context };
-                let request = Request::StartContainer(Box::new(start));
-                let id = world.request(me, &self.host, &allocation.node_http_address, request);
-                self.launches.insert(id, allocation.container);
-            }
+            Effect::Launch(allocation) => self.launch(Launch { allocation: *allocation, since: world.now }, me, world),
             Effect::TookOver(takeover) => world.note(&self.name, self.core.said_of(&takeover)),
             Effect::Wake { at } => {
                 if self.wakes.insert(at) {
@@ -341,6 +339,7 @@ impl JobManager {
         let files = world.disks.job(self.attempt.application, job);
         let is_whole = |manifest: &Manifest| spec.storage.has_all_of(manifest);
         let mut restore = files.begin_checkpoints(self.attempt.attempt, spec.retained, is_whole);
+        spec.storage.discard_others("checkpoints", &restore);
         if world.planted == Some(Bug::GoesOnFromAnEarlierCheckpoint) {
             restore = world.disks.job(self.attempt.application, job).earlier_checkpoint().into_iter().collect();
         }
@@ -358,7 +357,7 @@ impl JobManager {
                 interval: spec.checkpoint_interval,
                 timeout: Duration::from_secs(3),
                 retained: spec.retained,
-                directory: format!("attempt-{}", self.attempt.attempt),
+                directory: "checkpoints".to_owned(),
                 ..CheckpointSettings::default()
             },
             restore,

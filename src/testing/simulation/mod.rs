@@ -30,6 +30,7 @@ mod master_link;
 mod messages;
 mod network;
 mod node;
+mod programs;
 mod resource_manager;
 mod scenario;
 mod selection;

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use super::programs::{Counting, Data, rules_of, word_count};
 use super::state_storage::StateStorage;
-use super::wordcount::{CountsSink, Flakiness, Lines, Output};
-use crate::api::{StreamExecutionEnvironment, text};
+use super::wordcount::{Flakiness, Output};
 use crate::engine::checkpoint::Manifest;
-use crate::engine::operators::{Collector, Emission, ProgramGraph};
+use crate::engine::operators::ProgramGraph;
 use crate::engine::record::Str;
 use crate::graph::plan::{ExecutionMode, Plan};
 use crate::ids::JobId;
@@ -58,12 +58,16 @@ pub(super) struct JobSpec {
     pub(super) retained: usize,
     /// How often they are made.
     pub(super) checkpoint_interval: Option<Duration>,
-    /// Whether each new count of a word is written, not the last one alone.
-    pub(super) updates: bool,
+    /// What it writes.
+    pub(super) counting: Counting,
+    /// The bytes of keyed state that its workers hold in memory; absent: all of it.
+    pub(super) state_memory: Option<u64>,
     /// How many independent parts it consists of.
     pipelines: usize,
     /// The input: lines by split.
     texts: Arc<Vec<Vec<Str>>>,
+    /// What is broadcast.
+    rules: Arc<Vec<Vec<Str>>>,
 }
 
 impl JobSpec {
@@ -71,19 +75,34 @@ impl JobSpec {
     pub(super) fn expected(&self, drained: Option<&Manifest>) -> BTreeMap<String, u64> {
         let mut expected = BTreeMap::new();
         for (index, lines) in self.texts.iter().enumerate() {
-            let read = drained.map_or(lines.len(), |manifest| read_of(manifest, index, lines.len()));
             let pipeline = index / self.texts.len().div_ceil(self.pipelines);
-            for word in lines[..read].iter().flat_map(|line| line.split_whitespace()) {
-                *expected.entry(format!("{pipeline}.{word}")).or_default() += 1;
+            for line in &lines[..read_of(drained, &format!("split-{index}"), lines.len())] {
+                for word in line.split_whitespace() {
+                    *expected.entry(self.counting.counted(pipeline, word, line)).or_default() += 1;
+                }
+            }
+        }
+        if self.counting == Counting::Function {
+            for (word, count) in &mut expected {
+                let pipeline = word.split_once('.').map_or(0, |(pipeline, _)| pipeline.parse().unwrap_or(0));
+                *count += self.rules_read(drained, pipeline);
             }
         }
         expected
     }
+
+    fn rules_read(&self, drained: Option<&Manifest>, pipeline: usize) -> u64 {
+        let of_split = |(index, rules): (usize, &Vec<Str>)| {
+            read_of(drained, &format!("{}-{index}", rules_of(pipeline)), rules.len()) as u64
+        };
+        self.rules.iter().enumerate().map(of_split).sum()
+    }
 }
 
-/// How many of a split's lines lie before a savepoint.
-fn read_of(manifest: &Manifest, index: usize, lines: usize) -> usize {
-    let id = format!("split-{index}");
+/// How many of a split's lines lie before a savepoint; without one, all.
+fn read_of(manifest: Option<&Manifest>, id: &str, lines: usize) -> usize {
+    let Some(manifest) = manifest else { return lines };
+    let id = id.to_owned();
     let is_done = manifest.sources.values().any(|source| source.done.contains(&id));
     let remaining = manifest.sources.values().flat_map(|source| &source.remaining).find(|split| split.id == id);
     match remaining {
@@ -108,7 +127,12 @@ impl Scenario {
         let mut rng = Rng::with_seed(seed);
         let nodes: Vec<_> = (1..=3).map(|n| (format!("n{n}"), Resource::new(rng.u64(2..=4) * 1024, 8))).collect();
         let flakiness = Arc::new(Flakiness::new(rng.fork()));
-        let jobs: Vec<_> = (1..=rng.u32(2..=3)).map(|number| job(number, &mut rng, &flakiness, eventful)).collect();
+        let jobs = (1..=rng.u32(2..=3)).map(|number| {
+            // What kind of a job it is changes nothing about the others.
+            let mut kind = Rng::with_seed(seed.rotate_left(32) ^ u64::from(number));
+            job(number, (&mut rng, &mut kind), &flakiness, eventful)
+        });
+        let jobs: Vec<_> = jobs.collect();
         // A master takes half of what a TaskManager does; counted as a whole one, so that fragments do not matter.
         let wanted: u64 = jobs.iter().map(|job| 1 + u64::from(job.parallelism.div_ceil(job.slots))).sum();
         let mut places: Vec<u64> = nodes.iter().map(|(_, node)| node.memory_mb / 512).collect();
@@ -132,7 +156,7 @@ impl Scenario {
     }
 }
 
-fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>, eventful: bool) -> JobSpec {
+fn job(number: u32, (rng, kind): (&mut Rng, &mut Rng), flakiness: &Arc<Flakiness>, eventful: bool) -> JobSpec {
     let name = format!("wordcount-{number}");
     let parallelism = rng.u32(1..=4);
     let splits = texts(rng, if eventful { 10..30 } else { 1..14 });
@@ -142,13 +166,20 @@ fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>, eventful: bool) -
         true => Some(Duration::from_millis(rng.u64(20..120))),
         false => (streaming && rng.u32(0..4) > 0).then(|| Duration::from_millis(rng.u64(50..2_000))),
     };
-    // Published while the job runs, which only checkpoints make exact.
-    let updates = checkpoint_interval.is_some() && rng.bool();
-    let emission = if updates { Emission::Updates } else { Emission::Final };
+    // What is published while the job runs only checkpoints make exact.
+    let simple = if checkpoint_interval.is_some() && rng.bool() { Counting::Updates } else { Counting::Last };
+    let counting = Counting::draw(kind, streaming, checkpoint_interval.is_some(), simple);
+    let state_memory = (streaming && kind.bool()).then(|| kind.u64(1..20_000));
     let mode = if streaming { ExecutionMode::Streaming } else { ExecutionMode::Batch };
-    let splits = Arc::new(splits);
+    let rules = if counting == Counting::Function { rules(kind) } else { Vec::new() };
+    let data = Data {
+        texts: Arc::new(splits),
+        rules: Arc::new(rules),
+        output: Arc::clone(&output),
+        flakiness: Arc::clone(flakiness),
+    };
     let pipelines = if rng.u32(0..3) == 0 { 2 } else { 1 };
-    let (plan, program) = word_count(&name, (&splits, pipelines), parallelism, flakiness, &output, mode, emission);
+    let (plan, program) = word_count(&name, &data, pipelines, parallelism, mode, counting);
     let cancel = (rng.u32(0..6) == 0).then(|| {
         let by = if rng.bool() { CancelBy::JobManager } else { CancelBy::ResourceManager };
         (rng.u64(300..6_000), by)
@@ -176,9 +207,11 @@ fn job(number: u32, rng: &mut Rng, flakiness: &Arc<Flakiness>, eventful: bool) -
         storage: StateStorage::default(),
         retained: if eventful { rng.usize(1..=3) } else { 1 },
         checkpoint_interval,
-        updates,
+        counting,
+        state_memory,
         pipelines,
-        texts: splits,
+        texts: data.texts,
+        rules: data.rules,
     }
 }
 
@@ -190,32 +223,7 @@ fn texts(rng: &mut Rng, splits: std::ops::Range<u32>) -> Vec<Vec<Str>> {
     (0..rng.u32(splits)).map(|_| (0..rng.u32(0..20)).map(|_| line(rng)).collect()).collect()
 }
 
-/// The program that a user would write.
-fn word_count(
-    name: &str,
-    (splits, pipelines): (&Arc<Vec<Vec<Str>>>, usize),
-    parallelism: u32,
-    flakiness: &Arc<Flakiness>,
-    output: &Arc<Output>,
-    mode: ExecutionMode,
-    emission: Emission,
-) -> (Plan, ProgramGraph) {
-    let env = StreamExecutionEnvironment::new();
-    env.set_parallelism(parallelism);
-    env.set_execution_mode(mode);
-    // Of several, between which no data flows, each counts words of its own: `0.w7`, `1.w7`.
-    let of_pipeline = splits.len().div_ceil(pipelines);
-    for pipeline in 0..pipelines {
-        let range = (pipeline * of_pipeline).min(splits.len())..((pipeline + 1) * of_pipeline).min(splits.len());
-        let lines = env.from_source(Lines::new(splits, range, Arc::clone(flakiness)), format!("Lines {pipeline}"));
-        let words = lines.flat_map(move |line, out: &mut Collector<'_, Str>| {
-            for word in text::words(&line) {
-                out.collect(Str::from(format!("{pipeline}.{word}").as_str()));
-            }
-        });
-        let counts = words.key_by(|word| word.clone()).emit(emission).sum(|_| 1u64);
-        counts.sink_to(CountsSink::new(Arc::clone(output)));
-    }
-    let job = env.job(name).expect("the graph is a word count");
-    (job.plan, job.program)
+fn rules(rng: &mut Rng) -> Vec<Vec<Str>> {
+    let rule = |number: u32| Str::from(format!("r{number}").as_str());
+    (0..rng.u32(1..4)).map(|_| (0..rng.u32(0..9)).map(rule).collect()).collect()
 }

@@ -2,7 +2,10 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Cursor, Write};
+use std::fs;
+use std::io::{self, Cursor, Read, Write};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fastrand::Rng;
@@ -24,6 +27,31 @@ struct Disk {
     swallows: bool,
     /// Files that are not what was written.
     damaged: BTreeSet<String>,
+    /// Where workers hold what of their state is not in memory.
+    scratch: Option<Scratch>,
+}
+
+/// A directory of the real machine, for state beyond memory.
+struct Scratch {
+    dir: PathBuf,
+    made: u64,
+}
+
+impl Scratch {
+    fn new() -> io::Result<Self> {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("flott-simulation-{}-{number}", std::process::id()));
+        fs::create_dir_all(&dir)?;
+        Ok(Self { dir, made: 0 })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What stays behind is small, and below the directory for what is temporary.
+        let _ = fs::remove_dir_all(&self.dir);
+    }
 }
 
 impl StateStorage {
@@ -31,6 +59,41 @@ impl StateStorage {
     pub(super) fn discard(&self, directory: &str) {
         let prefix = format!("{directory}/");
         self.lock().files.retain(|path, _| !path.starts_with(&prefix));
+    }
+
+    /// Removes the checkpoints in a directory that are not among these.
+    pub(super) fn discard_others(&self, directory: &str, kept: &[Arc<Manifest>]) {
+        let prefix = format!("{directory}/");
+        let is_kept = |path: &str| kept.iter().any(|manifest| path.starts_with(&format!("{}/", manifest.directory)));
+        self.lock().files.retain(|path, _| !path.starts_with(&prefix) || is_kept(path));
+    }
+
+    /// The first file of a checkpoint that is there.
+    pub(super) fn first_in(&self, directory: &str) -> Option<String> {
+        let prefix = format!("{directory}/");
+        self.lock().files.keys().find(|path| path.starts_with(&prefix)).cloned()
+    }
+
+    /// A new place in a real directory that goes with this storage.
+    ///
+    /// # Errors
+    /// A machine without one.
+    pub(super) fn scratch(&self) -> io::Result<PathBuf> {
+        let mut disk = self.lock();
+        if disk.scratch.is_none() {
+            disk.scratch = Some(Scratch::new()?);
+        }
+        let scratch = disk.scratch.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        scratch.made += 1;
+        Ok(scratch.dir.join(scratch.made.to_string()))
+    }
+
+    /// The same failure of every run of the seed.
+    pub(super) fn without_scratch(&self, failure: Failure) -> Failure {
+        let disk = self.lock();
+        let Some(scratch) = &disk.scratch else { return failure };
+        let message = failure.message.replace(&*scratch.dir.to_string_lossy(), "scratch");
+        Failure { message, ..failure }
     }
 
     fn lock(&self) -> MutexGuard<'_, Disk> {
@@ -140,13 +203,23 @@ impl CheckpointStorage for StateStorage {
         }
     }
 
-    // The simulated jobs hold their state in memory, so their checkpoints have no runs.
-    fn put_run(&self, _: &str, _: &str, _: &Run) -> Result<String, Failure> {
-        Err(Failure::permanent("no runs here"))
+    fn put_run(&self, directory: &str, name: &str, run: &Run) -> Result<String, Failure> {
+        let mut bytes = Vec::new();
+        let read = |bytes: &mut Vec<u8>| run.file()?.read_to_end(bytes);
+        read(&mut bytes).map_err(|error| Failure::transient(error.to_string()))?;
+        let mut file = self.create(directory, name)?;
+        file.write_all(&bytes).map_err(|error| Failure::transient(error.to_string()))?;
+        file.publish()?;
+        Ok(name.to_owned())
     }
 
-    fn open_run(&self, _: &str, _: &str) -> Result<Run, Failure> {
-        Err(Failure::permanent("no runs here"))
+    fn open_run(&self, beside: &str, name: &str) -> Result<Run, Failure> {
+        let directory = beside.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let path = format!("{directory}/{name}");
+        let bytes = self.read(&path)?.ok_or_else(|| Failure::permanent(format!("no such file: {path}")))?;
+        let copy = self.scratch().map_err(|error| Failure::transient(error.to_string()))?;
+        let written = fs::write(&copy, bytes).map_err(|error| Failure::transient(error.to_string()));
+        written.and_then(|()| Run::open(&copy, true)).map_err(|failure| self.without_scratch(failure))
     }
 
     fn create_new(&self, path: &str, bytes: &[u8]) -> Result<Creation, Failure> {

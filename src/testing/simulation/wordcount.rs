@@ -45,6 +45,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Reads lines from memory; each part of them is a split.
 pub(super) struct Lines {
+    /// Of the ids of splits.
+    prefix: String,
     splits: Arc<Vec<Vec<Str>>>,
     /// Which of them it reads.
     range: Range<usize>,
@@ -52,8 +54,13 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn new(splits: &Arc<Vec<Vec<Str>>>, range: Range<usize>, flakiness: Arc<Flakiness>) -> Self {
-        Self { splits: Arc::clone(splits), range, flakiness }
+    pub(super) fn new(
+        prefix: impl Into<String>,
+        splits: &Arc<Vec<Vec<Str>>>,
+        range: Range<usize>,
+        flakiness: &Arc<Flakiness>,
+    ) -> Self {
+        Self { prefix: prefix.into(), splits: Arc::clone(splits), range, flakiness: Arc::clone(flakiness) }
     }
 }
 
@@ -65,7 +72,7 @@ impl Source for Lines {
     }
 
     fn enumerator(&self, _context: &OperatorContext) -> Result<Box<dyn SplitEnumerator>, Failure> {
-        Ok(Box::new(Enumerator { next: self.range.start, range: self.range.clone() }))
+        Ok(Box::new(Enumerator { prefix: self.prefix.clone(), next: self.range.start, range: self.range.clone() }))
     }
 
     fn reader(&self, _context: &OperatorContext, _waker: Waker) -> Result<Box<dyn SourceReader>, Failure> {
@@ -76,6 +83,7 @@ impl Source for Lines {
 
 /// Finds the splits in two looks.
 struct Enumerator {
+    prefix: String,
     next: usize,
     range: Range<usize>,
 }
@@ -84,8 +92,9 @@ impl SplitEnumerator for Enumerator {
     fn discover(&mut self) -> Result<Discovery, Failure> {
         let Range { start, end: last } = self.range;
         let end = if self.next == start { start + (last - start).div_ceil(2) } else { last };
+        let id = |index| format!("{}-{index}", self.prefix);
         let splits = (self.next..end)
-            .map(|index| Split { id: format!("split-{index}"), payload: serde_json::json!([index, 0]), lane: None })
+            .map(|index| Split { id: id(index), payload: serde_json::json!([index, 0]), lane: None })
             .collect();
         self.next = end;
         let next = if end == last {

@@ -1,6 +1,7 @@
 //! A worker's process: real subtasks with real operators, stepped one at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +11,11 @@ use super::actors::Done;
 use super::channels::Channels;
 use super::messages::{Hello, LinkEvent, Message};
 use super::network::LinkId;
+use super::scenario::JobSpec;
 use super::world::{Happening, Input, Pid, World};
 use crate::engine::operators::{AsyncPort, NextDiscovery, ProgramCode, SplitEnumerator};
 use crate::engine::runtime::{Blueprint, Connect, Flushing, Mail, Step, Stepped, TaskEvent};
-use crate::engine::state::StateBackend;
+use crate::engine::state::{DiskBackend, StateBackend, StateMemory};
 use crate::graph::plan::NodeIndex;
 use crate::graph::task::{Committable, Failure, TaskDeployment};
 use crate::ids::{ExecutionAttemptId, WorkerId};
@@ -55,7 +57,7 @@ impl Worker {
             program: spec.program.clone(),
             auto_watermark_interval: Duration::from_millis(200),
             temporary_dir: PathBuf::new(),
-            state_backend: StateBackend::default(),
+            state_backend: state_backend(spec).map_err(|error| error.to_string())?,
             storage: Arc::new(spec.storage.clone()),
             async_port: AsyncPort::at_once(),
         };
@@ -215,7 +217,8 @@ impl Worker {
         let mut events = Vec::new();
         let budget = world.rng.u32(1..3);
         let step = task.step(&self.blueprint, world.wall(), budget, &mut events);
-        for event in events {
+        for mut event in events {
+            self.forget_scratch(&mut event, world);
             if let TaskEvent::State { state, failure, .. } = &event
                 && state.is_terminal()
             {
@@ -241,6 +244,19 @@ impl Worker {
                 self.waiting.remove(&attempt);
                 self.enumerators.remove(&attempt);
             }
+        }
+    }
+
+    /// Failures do not say where on this machine the seed was run.
+    fn forget_scratch(&self, event: &mut TaskEvent, world: &World) {
+        let failure = match event {
+            TaskEvent::State { failure: Some(failure), .. } => failure,
+            TaskEvent::StateWritten { result: Err(failure), .. } => failure,
+            _ => return,
+        };
+        if let Some(spec) = world.scenario.jobs.iter().find(|spec| spec.job == self.id.job) {
+            let told = std::mem::replace(failure, Failure::transient(String::new()));
+            *failure = spec.storage.without_scratch(told);
         }
     }
 
@@ -354,6 +370,11 @@ impl Worker {
             _ => Err(Failure::permanent(format!("operator {operator} is no sink"))),
         }
     }
+}
+
+fn state_backend(spec: &JobSpec) -> io::Result<StateBackend> {
+    let Some(bytes) = spec.state_memory else { return Ok(StateBackend::Hashmap) };
+    Ok(StateBackend::Disk(DiskBackend::new(spec.storage.scratch()?, StateMemory::new(bytes))))
 }
 
 fn payloads(committables: Vec<Committable>) -> Vec<serde_json::Value> {

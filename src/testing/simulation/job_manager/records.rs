@@ -26,7 +26,6 @@ impl JobManager {
             return self.apply(Event::ManifestWritten { manifest, failure }, me, world);
         }
         world.stats.checkpoints += 1;
-        world.check_manifest(&self.submission.program.name, &manifest);
         let manifest = damaged(manifest, world.planted);
         if counts {
             let files = world.disks.job(self.attempt.application, manifest.job);
@@ -41,6 +40,7 @@ impl JobManager {
                 world.ledger.violated(what);
             }
         }
+        world.check_manifest(&self.submission.program.name, &manifest);
         world.note(&self.name, format!("checkpoint {} is complete", manifest.checkpoint));
         if dies {
             return world.die(me, "with a manifest written that it does not know of");
