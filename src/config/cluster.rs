@@ -15,7 +15,7 @@ use super::options::{
     RESOURCEMANAGER_AM_MAX_ATTEMPTS, RESOURCEMANAGER_AM_SHARE, RESOURCEMANAGER_BIND_HOST,
     RESOURCEMANAGER_MINIMUM_ALLOCATION_MEMORY, RESOURCEMANAGER_NODE_EXPIRY, RESOURCEMANAGER_PORT,
     RESOURCEMANAGER_QUEUES_FILE, RESOURCEMANAGER_STATE_DIR, RESOURCEMANAGER_UPLOADS_ENABLED,
-    RESOURCEMANAGER_UPLOADS_RETENTION,
+    RESOURCEMANAGER_UPLOADS_MAX_SIZE, RESOURCEMANAGER_UPLOADS_RETENTION,
 };
 use super::processes::{archive_dir, container_logs_dir};
 use super::security::{require_protection, secret, security};
@@ -50,6 +50,8 @@ pub struct ResourceManagerConfig {
     pub uploads_enabled: bool,
     /// `resourcemanager.uploads.retention`: of those that no running application names; default 24 h.
     pub uploads_retention: Duration,
+    /// `resourcemanager.uploads.max-size`: of all together; default 32 GiB.
+    pub uploads_max: MemorySize,
     /// `jobmanager.archive.fs.dir`: where archives of ended jobs are found; default: `history` below `flott.storage.dir`.
     pub archive_dir: PathBuf,
     /// `historyserver.archive.retained-jobs`; default 1000, none keeps all.
@@ -89,6 +91,7 @@ impl ResourceManagerConfig {
             am_share: configuration.get(&RESOURCEMANAGER_AM_SHARE)?,
             uploads_enabled: configuration.get(&RESOURCEMANAGER_UPLOADS_ENABLED)?,
             uploads_retention: configuration.get(&RESOURCEMANAGER_UPLOADS_RETENTION)?,
+            uploads_max: configuration.get(&RESOURCEMANAGER_UPLOADS_MAX_SIZE)?,
             archive_dir: archive_dir(configuration)?,
             archives_max: archives_max(configuration)?,
             archives_retention: Some(configuration.get(&ARCHIVE_RETAINED_TTL)?)

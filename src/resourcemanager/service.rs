@@ -69,6 +69,7 @@ pub struct Started {
 pub fn start(config: &ResourceManagerConfig, address: &str, clock: Arc<dyn Clock>) -> Result<Started, Error> {
     let (meta, records) = store::open(&config.state_dir)?;
     let blobs = config.uploads_enabled.then(|| BlobStore::open(&config.state_dir.join("blobs"))).transpose()?;
+    let blobs = blobs.map(|blobs| blobs.at_most(config.uploads_max.bytes()));
     let settings = configure::settings(config, address)?;
     let core = Core::new(settings, store::genesis(clock.now())?).expect("a key that was just made is a key");
 

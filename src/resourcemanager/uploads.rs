@@ -1,4 +1,5 @@
-//! How long uploads are kept: while an application that has not ended names them, and a while after their last use.
+//! How long uploads are kept: while an application that has not ended names them, and a while after their last use; less long where
+//! they take most of what they may.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,6 +14,9 @@ use crate::time::Now;
 /// Between looks for uploads that may go.
 pub(super) const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
+/// Of what uploads may take: above this the longest unused go, whenever they were used.
+const KEPT_PERCENT: u64 = 75;
+
 /// Where uploads are, and for how long an unused one stays.
 #[derive(Clone, Debug)]
 pub(super) struct Uploads {
@@ -21,14 +25,22 @@ pub(super) struct Uploads {
 }
 
 impl Uploads {
-    /// Deletes what is in nobody's `use` and has not been fetched, asked for or uploaded for so long. Blocking.
+    /// Deletes what is in nobody's `use` and has not been fetched, asked for or uploaded for so long, or is in the way of others.
+    /// Blocking.
     pub(super) fn sweep(&self, used: &BTreeSet<BlobId>, now: Now) {
         let retention_ms = u64::try_from(self.retention.as_millis()).unwrap_or(u64::MAX);
-        let old = match self.blobs.unused_since(Now(now.0.saturating_sub(retention_ms))) {
-            Ok(old) => old,
+        let old = Now(now.0.saturating_sub(retention_ms));
+        let blobs = match self.blobs.by_use() {
+            Ok(blobs) => blobs,
             Err(error) => return warn!(%error, "cannot look for old uploads"),
         };
-        for blob in old.into_iter().filter(|blob| !used.contains(blob)) {
+        let mut kept_bytes: u64 = blobs.iter().map(|(_, bytes, _)| bytes).sum();
+        let most_bytes = self.blobs.bytes_max() / 100 * KEPT_PERCENT;
+        for (last_use, bytes, blob) in blobs.into_iter().filter(|(.., blob)| !used.contains(blob)) {
+            if last_use > old && kept_bytes <= most_bytes {
+                break;
+            }
+            kept_bytes -= bytes;
             match self.blobs.remove(&blob) {
                 Ok(()) => info!(%blob, "old upload deleted"),
                 Err(error) => warn!(%blob, %error, "cannot delete an old upload"),
@@ -73,5 +85,10 @@ mod tests {
         assert_eq!((blobs.get(&old), blobs.get(&running).is_some(), blobs.get(&recent).is_some()), (None, true, true));
         uploads.sweep(&BTreeSet::new(), Now(10_000));
         assert!(blobs.get(&running).is_none(), "its application has ended");
+
+        let (first, second) = (put(&[1; 500], Now(9_500)), put(&[2; 400], Now(9_600)));
+        let crowded = Uploads { blobs: blobs.clone().at_most(1_000), ..uploads };
+        crowded.sweep(&BTreeSet::from([recent.clone()]), Now(10_000));
+        assert_eq!((blobs.get(&first), blobs.get(&second).is_some()), (None, true), "the one that was unused longer");
     }
 }

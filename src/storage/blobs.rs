@@ -104,6 +104,8 @@ impl fmt::Debug for BlobId {
 #[derive(Clone, Debug)]
 pub struct BlobStore {
     dir: PathBuf,
+    /// Of all that is kept, and what comes in.
+    bytes_max: u64,
 }
 
 impl BlobStore {
@@ -113,7 +115,28 @@ impl BlobStore {
     /// [`Error::Io`].
     pub fn open(dir: &Path) -> Result<Self, Error> {
         fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
-        Ok(Self { dir: dir.to_owned() })
+        Ok(Self { dir: dir.to_owned(), bytes_max: u64::MAX })
+    }
+
+    /// Keeps no more than so much. Of several puts at a time each may find room for itself.
+    #[must_use]
+    pub fn at_most(self, bytes_max: u64) -> Self {
+        Self { bytes_max, ..self }
+    }
+
+    /// What may be kept.
+    pub fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
+    /// What is kept, and has come in of what is on its way.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn bytes(&self) -> Result<u64, Error> {
+        let entries = fs::read_dir(&self.dir).map_err(Error::io("list", &self.dir))?;
+        // What goes meanwhile takes nothing.
+        Ok(entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum())
     }
 
     /// Where the content is, if it is here.
@@ -153,7 +176,7 @@ impl BlobStore {
     /// Takes content as it arrives, at most `bytes_max`. Disk work is done on the runtime's blocking threads.
     ///
     /// # Errors
-    /// [`Error::WrongContent`], [`Error::TooLarge`], [`Error::Interrupted`] if the stream fails. Nothing remains then.
+    /// [`Error::WrongContent`], [`Error::TooLarge`], [`Error::Full`], [`Error::Interrupted`] if the stream fails. Nothing remains then.
     pub async fn put_stream<S, E>(&self, id: &BlobId, content: S, bytes_max: u64) -> Result<PathBuf, Error>
     where
         S: Stream<Item = Result<Bytes, E>>,
@@ -161,12 +184,16 @@ impl BlobStore {
     {
         let store = self.clone();
         let announced = id.clone();
-        let mut writer = blocking(move || store.writer(&announced)).await?;
+        let (mut writer, kept_bytes) = blocking(move || Ok((store.writer(&announced)?, store.bytes()?))).await?;
+        let room = self.bytes_max.saturating_sub(kept_bytes);
         let mut content = std::pin::pin!(content);
         while let Some(chunk) = content.next().await {
             let chunk = chunk.map_err(|error| Error::Interrupted { cause: error.to_string() })?;
             if writer.bytes.saturating_add(chunk.len() as u64) > bytes_max {
                 return Err(Error::TooLarge { what: format!("the content of {id}"), limit_bytes: bytes_max });
+            }
+            if writer.bytes.saturating_add(chunk.len() as u64) > room {
+                return Err(Error::Full { what: id.to_string(), limit_bytes: self.bytes_max, kept_bytes });
             }
             writer = blocking(move || writer.write(&chunk).map(|()| writer)).await?;
         }
@@ -188,14 +215,19 @@ impl BlobStore {
         let _ = File::open(self.path(id)).and_then(|file| file.set_modified(used));
     }
 
-    /// Blobs neither written nor [touched](BlobStore::touch) after `moment`.
+    /// When each blob was written or [touched](BlobStore::touch) last, its bytes, and which; the longest unused first.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn unused_since(&self, moment: Now) -> Result<Vec<BlobId>, Error> {
-        let moment = SystemTime::UNIX_EPOCH + Duration::from_millis(moment.0);
-        let used = |id: &BlobId| fs::metadata(self.path(id)).and_then(|metadata| metadata.modified());
-        Ok(self.list()?.into_iter().filter(|id| used(id).is_ok_and(|used| used <= moment)).collect())
+    pub fn by_use(&self) -> Result<Vec<(Now, u64, BlobId)>, Error> {
+        let used = |id: BlobId| {
+            let metadata = fs::metadata(self.path(&id)).ok()?;
+            let since = metadata.modified().ok()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            Some((Now(0) + since, metadata.len(), id))
+        };
+        let mut blobs: Vec<_> = self.list()?.into_iter().filter_map(used).collect();
+        blobs.sort();
+        Ok(blobs)
     }
 
     /// Removes a blob; links to it live on.
@@ -309,6 +341,14 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o555);
         assert_eq!(store.list().unwrap(), std::slice::from_ref(&id));
         assert_eq!(BlobId::of_file(&path).unwrap(), id);
+        let other = BlobId::of(b"hello");
+        let full = store.clone().at_most(15);
+        assert!(matches!(
+            full.put_stream(&other, chunks(&[b"hello"]), 100).await,
+            Err(Error::Full { kept_bytes: 11, limit_bytes: 15, .. })
+        ));
+        assert_eq!((full.get(&other), full.bytes().unwrap()), (None, 11));
+        full.at_most(16).put_stream(&other, chunks(&[b"hello"]), 100).await.unwrap();
         store.remove(&id).unwrap();
         assert_eq!(store.get(&id), None);
     }

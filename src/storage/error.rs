@@ -53,6 +53,16 @@ pub enum Error {
         /// The limit.
         limit_bytes: u64,
     },
+    /// No more is kept.
+    #[error("there is no room for {what}: what is kept may take {limit_bytes} bytes, and takes {kept_bytes}")]
+    Full {
+        /// What came.
+        what: String,
+        /// The limit.
+        limit_bytes: u64,
+        /// Of it.
+        kept_bytes: u64,
+    },
     /// What sends the content has failed.
     #[error("the content did not come whole: {cause}")]
     Interrupted {
@@ -107,6 +117,7 @@ impl Error {
             | Self::UnsupportedUri { .. }
             | Self::WrongContent { .. }
             | Self::TooLarge { .. }
+            | Self::Full { .. }
             | Self::InUse { .. }
             | Self::Damaged { .. }
             | Self::Poisoned { .. } => ErrorKind::Permanent,

@@ -32,6 +32,8 @@ options! { honoured: true;
         "Whether programs may be uploaded to the ResourceManager.";
     RESOURCEMANAGER_UPLOADS_RETENTION: Duration, "resourcemanager.uploads.retention" = "24 h",
         "An upload that no running application names is deleted when it has not been used for so long.";
+    RESOURCEMANAGER_UPLOADS_MAX_SIZE: Memory, "resourcemanager.uploads.max-size" = "32gb",
+        "All uploads together; those that no running application names go earlier when they take most of it.";
     NODEMANAGER_HOST: Text, "nodemanager.host",
         "Host that others reach this node at; by default the interface it listens on.";
     NODEMANAGER_PORT: Port, "nodemanager.port" = "8042",

@@ -42,6 +42,13 @@ pub(super) async fn put(
         Err(error @ storage::Error::TooLarge { .. }) => {
             Err(Error::Plain { status: StatusCode::PAYLOAD_TOO_LARGE, message: error.to_string() })
         }
+        Err(error @ storage::Error::Full { .. }) => {
+            let message = format!(
+                "{error}; raise resourcemanager.uploads.max-size, or lower resourcemanager.uploads.retention, after which \
+                 uploads go that no running application names"
+            );
+            Err(Error::Plain { status: StatusCode::INSUFFICIENT_STORAGE, message })
+        }
         Err(error) => Err(Error::internal(error.to_string())),
     }
 }
