@@ -9,7 +9,7 @@ use axum::Router;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::archive::Archive;
 use super::checkpoint_store::CheckpointStore;
@@ -20,22 +20,20 @@ use super::handle::{About, Handle, REQUESTS_LEN_MAX, Request};
 use super::links::{LinkInput, Links};
 use super::preparation::{Preparation, blocking};
 use super::resource_manager::{Application, Events as ResourceManagerEvents, News, ResourceManager, TaskManagers};
-use super::shutdown::{Ending, Left};
+use super::shutdown::Ending;
 use super::store::Store;
 use crate::engine::checkpoint::Storages;
 use crate::ids::JobId;
 use crate::protocol::application_master::{Registered, ToApplicationMaster};
 use crate::protocol::job::JobSubmission;
-use crate::protocol::task_manager::ToTaskManager;
 use crate::rpc::ClusterSecret;
 use crate::rpc::link::{LinkEvent, LinkOptions};
 use crate::storage::{Leader, Leaders};
 use crate::time::{Clock, Now};
 
 mod effects;
+mod ending;
 
-/// How long the storage may take for archives at the JobManager's end.
-const ARCHIVE_MAX: Duration = Duration::from_secs(10);
 /// Beside an application's jobs: where its attempts say where they are.
 const LEADERS_DIR: &str = "leaders";
 
@@ -101,6 +99,8 @@ pub struct Service {
     ending: Ending,
     /// Whether jobs are cancelled by the end of this process: what they have stored may be gone on from.
     stopping: bool,
+    /// Whether the ResourceManager has it on its disk that the application has ended: there will be no other attempt.
+    unregistered: bool,
 }
 
 /// Something to react to.
@@ -173,6 +173,7 @@ impl Service {
             open: BTreeSet::new(),
             ending: Ending::No,
             stopping: false,
+            unregistered: false,
         };
         (service, handle)
     }
@@ -367,7 +368,10 @@ impl Service {
             match news {
                 News::Core(event) => self.event(*event).await?,
                 News::Leads => self.lead().await,
-                News::Unregistered => self.ending.unregistered(),
+                News::Unregistered => {
+                    self.ending.unregistered();
+                    self.unregistered = true;
+                }
                 News::Stop(why) => self.begin_end(&why).await?,
                 News::Shutdown(why) => {
                     info!(%why, "the ResourceManager ends this attempt");
@@ -390,57 +394,5 @@ impl Service {
         if let Err(error) = blocking(move || leaders.publish(&leader).map_err(Error::Storage)).await {
             warn!(%error, "TaskManagers of the attempt before do not find this one, and are replaced");
         }
-    }
-
-    /// Cancels every job and ends when they have ended.
-    async fn begin_end(&mut self, why: &str) -> Result<(), Error> {
-        info!(%why, jobs = self.open.len(), "ending");
-        self.cancel_all().await?;
-        self.ending.drain(super::shutdown::stopped(why), self.clock.now());
-        self.finish_if_drained();
-        Ok(())
-    }
-
-    async fn cancel_all(&mut self) -> Result<(), Error> {
-        self.stopping = true;
-        for job in self.open.clone() {
-            if let Err(refused) = self.apply(Event::Cancel { job }).await? {
-                debug!(%job, %refused, "not cancelled");
-            }
-        }
-        Ok(())
-    }
-
-    fn finish_if_drained(&mut self) {
-        let left = Left::of(&self.open, &self.core);
-        let resource_manager = self.resource_manager.as_mut().map(|(link, _)| link);
-        if let Some(finish) = self.ending.finish(left, resource_manager.is_some(), self.clock.now())
-            && let Some(resource_manager) = resource_manager
-        {
-            info!(status = ?finish.final_status, "unregistering from the ResourceManager");
-            resource_manager.finish(finish);
-        }
-    }
-
-    /// Tells everybody to go, and waits for what was spawned.
-    async fn wind_up(mut self) {
-        // Of an attempt that has been ended they wait for the next one; if there is none, the ResourceManager ends them.
-        if self.resource_manager.is_some() && !self.ending.is_fenced() {
-            for task_manager in self.links.task_manager_ids() {
-                let why = "the application has ended".to_owned();
-                self.links.to_task_manager(&task_manager, ToTaskManager::Shutdown { why });
-            }
-            let leaders = self.task_managers.leaders.clone();
-            if let Err(error) = blocking(move || leaders.forget().map_err(Error::Storage)).await {
-                debug!(%error, "the record of who leads is left behind");
-            }
-        }
-        self.children.shutdown().await;
-        // The application has ended when this process has: whoever hears of that looks for its jobs in the archive.
-        let archived = async { while self.archiving.join_next().await.is_some() {} };
-        if tokio::time::timeout(ARCHIVE_MAX, archived).await.is_err() {
-            warn!(left = self.archiving.len(), "ended jobs may not be archived: the storage does not answer");
-        }
-        self.links.close().await;
     }
 }

@@ -175,6 +175,14 @@ impl Store {
         let _ = std::fs::remove_dir(self.dir.join(job.to_string())); // It may hold checkpoints.
     }
 
+    /// Removes what the application has stored beside its jobs, once it has ended for good.
+    pub(super) fn forget_application(&self) {
+        for name in ["uploads", "blobs", "fetched", "scratch"] {
+            let _ = std::fs::remove_dir_all(self.dir.join(name)); // Left behind, it only costs space.
+        }
+        let _ = std::fs::remove_dir(&self.dir); // Checkpoints may be retained in it.
+    }
+
     /// What there is of a job.
     pub(super) fn find(&self, job: JobId) -> Result<Stored, Error> {
         let verdict: Option<Stamped<Verdict>> = read(&self.path(job, "verdict.json"))?;

@@ -45,6 +45,8 @@ enum Manner {
     Kills,
     /// Dies with the goodbye unheard; another one, which knows no link, takes its place.
     DiesAtGoodbye,
+    /// Ends the attempt instead of hearing its goodbye.
+    KillsAtGoodbye,
 }
 
 /// Serves the ResourceManager's link and the node's one route on one port; launches fake TaskManagers.
@@ -139,7 +141,11 @@ async fn resource_manager(
             }
             PeerEvent::Message { message: ToResourceManager::Finish(finished), .. } => {
                 finish.send(finished).await.unwrap();
-                sender.as_ref().unwrap().send(ToApplicationMaster::Unregistered).unwrap();
+                let answer = match manner {
+                    Manner::KillsAtGoodbye => ToApplicationMaster::Shutdown { why: "killed by user".to_owned() },
+                    _ => ToApplicationMaster::Unregistered,
+                };
+                sender.as_ref().unwrap().send(answer).unwrap();
             }
             PeerEvent::Broken { .. } => {}
         }
@@ -258,12 +264,25 @@ async fn a_job_runs_in_containers_and_the_application_ends_with_it() {
     run(dir.path(), submission(dir.path(), &program), &cluster.address).await.unwrap();
     let finish = cluster.finished.recv().await.unwrap();
     assert_eq!((finish.final_status, finish.diagnostics.as_str()), (FinalStatus::Succeeded, "FINISHED"));
+    assert!(!dir.path().join("storage/application_1_0001").exists(), "nobody will read its records");
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_attempt_finds_the_end_and_says_it_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(Behaviour::Finish, Manner::KillsAtGoodbye);
+    let program = fakes::program(&super::job_master::tests::plan(2));
+    run(dir.path(), submission(dir.path(), &program), &cluster.address).await.unwrap();
+    assert_eq!(cluster.finished.recv().await.unwrap().final_status, FinalStatus::Succeeded);
+    cluster.stop().await;
     let stored = dir.path().join("storage/application_1_0001").join(JobId(77).to_string());
     for name in ["job.json", "plan.json", "verdict.json", "outcome.json"] {
         assert!(stored.join(name).exists(), "{name}");
     }
 
-    // A second attempt finds the end and says it again, without asking for anything.
+    // Without asking for anything.
+    let mut cluster = Cluster::start(Behaviour::Finish, Manner::Grants);
     run(dir.path(), submission(dir.path(), "#!/bin/sh\nexit 1\n"), &cluster.address).await.unwrap();
     assert_eq!(cluster.finished.recv().await.unwrap().final_status, FinalStatus::Succeeded);
     cluster.stop().await;

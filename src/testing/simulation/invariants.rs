@@ -11,7 +11,7 @@ use super::programs::Counting;
 use super::world::World;
 use crate::engine::checkpoint::Manifest;
 use crate::graph::task::{Committable, TaskDeployment};
-use crate::ids::{ApplicationAttemptId, ContainerId, ExecutionAttemptId, JobId, WorkerId};
+use crate::ids::{ApplicationAttemptId, ApplicationId, ContainerId, ExecutionAttemptId, JobId, WorkerId};
 use crate::jobmanager::job_master::{JobMaster, Outcome, WorkerState};
 use crate::protocol::application_master::FinalStatus;
 use crate::protocol::container::Allocation;
@@ -29,6 +29,8 @@ pub(super) struct Ledger {
     /// Who was told of which container.
     delivered: BTreeMap<ContainerId, ApplicationAttemptId>,
     networks: BTreeMap<JobId, Arc<JobNetwork>>,
+    /// Applications whose master, of this attempt, has heard that their end is durable, and has removed its records.
+    over: BTreeMap<ApplicationId, u32>,
 }
 
 impl Ledger {
@@ -45,6 +47,19 @@ impl Ledger {
     pub(super) fn channels_of(&mut self, job: JobId, worker: &WorkerId) -> Arc<Channels> {
         let network = self.networks.entry(job).or_insert_with(|| Arc::new(JobNetwork::new()));
         Arc::new(Channels::new(Arc::clone(network), worker.clone()))
+    }
+
+    /// A master has heard that its application's end is durable.
+    pub(super) fn over(&mut self, attempt: ApplicationAttemptId) {
+        self.over.insert(attempt.application, attempt.attempt);
+    }
+
+    /// No further attempt begins behind the end that its predecessor was told of: there is nothing from which it would know. An earlier one
+    /// may come late, and is sent away.
+    pub(super) fn begins(&mut self, attempt: ApplicationAttemptId) {
+        if self.over.get(&attempt.application).is_some_and(|last| attempt.attempt > *last) {
+            self.violated(format!("{attempt} begins, and its application's end was durable"));
+        }
     }
 
     /// Each container is delivered to exactly one attempt.

@@ -130,6 +130,7 @@ impl JobManager {
     }
 
     pub(super) fn start(&mut self, me: Pid, world: &mut World) {
+        world.ledger.begins(self.attempt);
         world.net.listen(self.address.clone(), me);
         self.master.open(me, &self.host, world);
         let submission = self.submission.clone();

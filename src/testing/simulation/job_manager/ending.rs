@@ -17,7 +17,10 @@ impl JobManager {
                 let leader = Leader { attempt: self.attempt.attempt, address: self.address.clone() };
                 world.disks.lead(self.attempt.application, leader);
             }
-            News::Unregistered => self.ending.unregistered(),
+            News::Unregistered => {
+                self.ending.unregistered();
+                world.ledger.over(self.attempt);
+            }
             News::Stop(why) => self.begin_end(&why, me, world),
             News::Shutdown(why) => {
                 world.note(&self.name, format!("ended by the ResourceManager: {why}"));
