@@ -129,7 +129,7 @@ pub fn marked(name: &str, value: &str) -> io::Result<Vec<Identity>> {
         let Some(pid) = file_name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
-        let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else {
+        let Some(environment) = environment_of(pid) else {
             continue;
         };
         if environment.split(|byte| *byte == 0).any(|variable| variable == wanted) {
@@ -137,6 +137,23 @@ pub fn marked(name: &str, value: &str) -> io::Result<Vec<Identity>> {
         }
     }
     Ok(found)
+}
+
+/// How often a process is looked at that seems to have no environment: about two milliseconds.
+const LOOKS: u32 = 200;
+
+/// What a process was started with, in one piece. While it becomes another program it has none for a moment.
+fn environment_of(pid: u32) -> Option<Vec<u8>> {
+    let environment = || std::fs::read(format!("/proc/{pid}/environ")).ok();
+    for _ in 1..LOOKS {
+        let found = environment()?;
+        // The kernel's own and the dead have no program.
+        if !found.is_empty() || std::fs::read_link(format!("/proc/{pid}/exe")).is_err() {
+            return Some(found);
+        }
+        std::thread::yield_now();
+    }
+    environment()
 }
 
 #[cfg(test)]
