@@ -1,8 +1,8 @@
 //! A headless Chromium, driven by the WebDriver protocol: what Debian's `chromium` and `chromium-driver` understand without more.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use flott::rpc::http::Client;
 use serde_json::{Value, json};
@@ -36,19 +36,28 @@ pub struct Browser {
     _profile: TempDir,
 }
 
+/// The process, what it says, and its port, unless it ended at once.
+fn start_driver() -> Option<(Child, Lines<BufReader<ChildStdout>>, String)> {
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start chromedriver: {error}; run scripts/install-browser.sh"));
+    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+    let port =
+        lines.find_map(|line| line.unwrap().split_once("successfully on port ").map(|(_, port)| port.to_owned()));
+    if port.is_none() {
+        driver.wait().unwrap();
+    }
+    port.map(|port| (driver, lines, port))
+}
+
 impl Browser {
     /// Opens an empty window.
     pub fn start() -> Self {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start chromedriver: {error}; run scripts/install-browser.sh"));
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let started =
-            lines.find_map(|line| line.unwrap().split_once("successfully on port ").map(|(_, port)| port.to_owned()));
-        let port = started.unwrap();
+        // The port that it finds may be another's by the time it takes it; it ends then.
+        let (driver, _said, port) = (0..10).find_map(|_| start_driver()).expect("chromedriver says where it listens");
         let profile = TempDir::with_prefix("flott-browser-").unwrap();
         let mut options: Vec<String> = OPTIONS.iter().map(|option| (*option).to_owned()).collect();
         options.push(format!("--user-data-dir={}", profile.path().display()));
