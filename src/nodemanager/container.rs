@@ -91,6 +91,7 @@ impl Container {
             resource: self.lease.resource.clone(),
             priority: self.lease.priority,
             exit,
+            stopping: matches!(&self.state, State::Killing { cause, .. } if cause.is_order()),
         }
     }
 

@@ -97,6 +97,9 @@ pub struct ContainerStatus {
     /// Why it ended; present exactly when `state` is `Complete`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<Exit>,
+    /// Whether it is being ended because the ResourceManager said so, which reckons with it no longer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopping: bool,
 }
 
 /// How a container ended: the typed cause and a bounded text for people (the tail of stderr, say).
@@ -197,6 +200,25 @@ impl ExitCause {
     /// Whether the process ended by itself with code 0.
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Completed { code: 0 })
+    }
+
+    /// Whether the ResourceManager has ordered it.
+    pub fn is_order(&self) -> bool {
+        match self {
+            Self::KilledByResourceManager { .. }
+            | Self::KilledByUser
+            | Self::KilledAfterApplicationEnd
+            | Self::Preempted { .. }
+            | Self::Released => true,
+            Self::Completed { .. }
+            | Self::KilledByApplicationMaster
+            | Self::Signal { .. }
+            | Self::OutOfMemory { .. }
+            | Self::LaunchFailed { .. }
+            | Self::NodeLost
+            | Self::DiskFailed
+            | Self::Aborted { .. } => false,
+        }
     }
 
     /// Whether an application attempt that ended so counts against the application's limit of attempts.

@@ -125,6 +125,7 @@ impl Container {
             resource: self.resource.clone(),
             priority: self.priority,
             exit: Some(exit),
+            stopping: false,
         }
     }
 

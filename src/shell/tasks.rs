@@ -106,7 +106,14 @@ mod tests {
     fn ended(number: u64, cause: ExitCause) -> ContainerStatus {
         let exit = Some(Exit { cause, diagnostics: "no such host".to_owned() });
         let resource = Resource::new(64, 1);
-        ContainerStatus { container: container(number), state: ContainerState::Complete, resource, priority: 1, exit }
+        ContainerStatus {
+            container: container(number),
+            state: ContainerState::Complete,
+            resource,
+            priority: 1,
+            exit,
+            stopping: false,
+        }
     }
 
     #[test]

@@ -254,6 +254,7 @@ impl World {
                     resource: Resource::new(256, 2),
                     priority: 1,
                     exit: Some(exit),
+                    stopping: false,
                 };
                 self.respond(Vec::new(), vec![status]);
             }

@@ -98,6 +98,7 @@ impl Core {
             resource: claim.resource,
             priority: claim.priority,
             exit: Some(exit),
+            stopping: false,
         }
     }
 

@@ -275,6 +275,8 @@ impl Core {
                 }
             }
             None if status.state == ContainerState::Complete => self.unknown_ended(node, status, now),
+            // What it holds may have been granted to another since; its end is told when it has come.
+            None if status.stopping => {}
             None => self.unknown_lives(node, &status, now),
         }
     }

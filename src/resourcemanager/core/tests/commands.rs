@@ -58,8 +58,14 @@ fn a_command_outlives_the_resource_manager_and_is_not_asked_for_a_sign_of_life()
     let n1 = rm.node("n1", 1024);
     let application = rm.submit(command);
     let container = rm.launch(application.attempt(1));
-    let status =
-        ContainerStatus { container, state: ContainerState::Running, resource: mb(256), priority: 0, exit: None };
+    let status = ContainerStatus {
+        container,
+        state: ContainerState::Running,
+        resource: mb(256),
+        priority: 0,
+        exit: None,
+        stopping: false,
+    };
     let mut rm = Rm::on(rm.store.clone(), settings(), rm.now);
     rm.request(|request| node_hello(request, &n1, 1024, vec![status])).unwrap();
     assert_eq!(rm.state(application), ApplicationState::Running);

@@ -182,8 +182,14 @@ impl World {
         let ready = self.rm.core.containers.values().filter(|c| c.state == State::Acquired && !c.reported);
         let ready: Vec<_> = ready.map(|c| (c.id, c.node.clone(), c.resource.clone(), c.role)).collect();
         if let Some((container, node, resource, role)) = pick(&ready, which) {
-            let status =
-                ContainerStatus { container, state: ContainerState::Running, resource, priority: 1, exit: None };
+            let status = ContainerStatus {
+                container,
+                state: ContainerState::Running,
+                resource,
+                priority: 1,
+                exit: None,
+                stopping: false,
+            };
             self.nodes.entry(node.clone()).or_default().insert(container, status.clone());
             let message = ToResourceManager::ContainersChanged { containers: vec![status] };
             self.rm.apply(Event::NodeSays { node, message });

@@ -105,6 +105,7 @@ fn the_list_outlives_the_resource_manager_and_the_grace_goes_on() {
         resource: mb(256),
         priority: 0,
         exit: None,
+        stopping: false,
     };
     let mut rm = Rm::on(rm.store.clone(), settings(), rm.now + HOUR / 2);
     rm.request(|request| node_hello(request, &n1, 1024, vec![status])).unwrap();

@@ -173,7 +173,7 @@ impl Rm {
 
     pub(super) fn report(&mut self, node: &NodeId, container: ContainerId, state: ContainerState, exit: Option<Exit>) {
         let resource = self.core.containers.get(&container).map(|c| c.resource.clone()).unwrap_or(mb(64));
-        let status = ContainerStatus { container, state, resource, priority: 0, exit };
+        let status = ContainerStatus { container, state, resource, priority: 0, exit, stopping: false };
         let message = ToResourceManager::ContainersChanged { containers: vec![status] };
         self.apply(Event::NodeSays { node: node.clone(), message });
     }

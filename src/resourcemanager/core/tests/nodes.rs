@@ -53,7 +53,14 @@ fn a_node_where_a_forgotten_master_starts_something_hears_of_the_end_again() {
 }
 
 fn running(container: ContainerId) -> ContainerStatus {
-    ContainerStatus { container, state: ContainerState::Running, resource: mb(512), priority: 1, exit: None }
+    ContainerStatus {
+        container,
+        state: ContainerState::Running,
+        resource: mb(512),
+        priority: 1,
+        exit: None,
+        stopping: false,
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ fn restarted(before: &Rm) -> Rm {
 fn status(container: ContainerId, memory_mb: u64, state: ContainerState) -> ContainerStatus {
     let exit = (state == ContainerState::Complete)
         .then(|| Exit { cause: ExitCause::Completed { code: 1 }, diagnostics: String::new() });
-    ContainerStatus { container, state, resource: mb(memory_mb), priority: 1, exit }
+    ContainerStatus { container, state, resource: mb(memory_mb), priority: 1, exit, stopping: false }
 }
 
 /// One of two nodes is back, and the master.
@@ -192,6 +192,28 @@ fn a_node_that_never_comes_back_over_a_restart_is_lost_for_masters_and_members()
     // Its master has replaced what ran there.
     rm.request(|request| node_hello(request, &n2, 2048, vec![status(on_n2, 64, ContainerState::Running)])).unwrap();
     assert!(rm.sent_to_node(&n2)[0].starts_with(&format!("stop {on_n2}")));
+}
+
+/// It was released before the ResourceManager went down; what it held may be another's by now.
+#[test]
+fn a_container_that_its_node_was_told_to_stop_is_not_taken_in_over_a_restart() {
+    let mut before = Rm::new();
+    let n1 = before.node("n1", 2048);
+    let (attempt, master) = before.running(|_| {});
+    let worker = before.worker(attempt, 512);
+    let mut rm = Rm::on(before.store.clone(), settings(), before.now);
+    let stopping = ContainerStatus { stopping: true, ..status(worker, 512, ContainerState::Running) };
+    let has = vec![status(master, 256, ContainerState::Running), stopping];
+    rm.request(|request| node_hello(request, &n1, 2048, has)).unwrap();
+    assert_eq!(rm.core.node_summaries()[0].allocated, mb(256));
+    assert_eq!(rm.sent_to_node(&n1), [] as [String; 0], "it is told nothing twice");
+    rm.report(
+        &n1,
+        worker,
+        ContainerState::Complete,
+        Some(Exit { cause: ExitCause::Released, diagnostics: String::new() }),
+    );
+    assert_eq!(rm.core.node_summaries()[0].allocated, mb(256));
 }
 
 /// Nobody writes such a store, but a release before this one, or a hand: what is recovered may be wrong, and never brings the process down.

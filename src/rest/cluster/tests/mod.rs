@@ -174,6 +174,7 @@ impl FakeNode {
             resource: claim.resource.clone(),
             priority: 0,
             exit: cause.map(|cause| Exit { cause, diagnostics: String::new() }),
+            stopping: false,
         };
         self.link.send(node::ToResourceManager::ContainersChanged { containers: vec![status] }).unwrap();
     }
@@ -267,6 +268,7 @@ async fn a_restarted_resource_manager_knows_what_it_acknowledged() {
         resource: claim.resource.clone(),
         priority: 0,
         exit: None,
+        stopping: false,
     };
     let node = FakeNode::join(&cluster, 1024, vec![still], None);
     cluster.app_when(&first, |app| app["allocatedMB"] == 256).await;
