@@ -5,13 +5,13 @@
 //! ```
 //!
 //! A run in `cargo test` is short and always the same. `FLOTT_FUZZ_SECONDS=600 cargo test --lib fuzz_` takes as long as is said for each
-//! reader, from a seed that it prints. What makes a reader fail is written below `target/fuzz`; put it into `tests/fuzz/corpus/NAME`,
+//! reader, from a seed that it prints. What makes a reader fail, or ends the process (`NAME-last`), is written below `target/fuzz`; put it into `tests/fuzz/corpus/NAME`,
 //! from where each run begins with it. Nothing guides it by coverage, which would take a nightly compiler: readers of formats with
 //! checksums are shown their bytes with the checksum mended as well.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -59,15 +59,28 @@ pub(crate) fn fuzz_with_buffer(name: &str, corpus: &[Vec<u8>], buffer_bytes: usi
         .ok()
         .map(|text| text.parse::<u64>().expect("FLOTT_FUZZ_SECONDS is a number"));
     let seed = if seconds.is_some() { fastrand::u64(..) } else { 1 };
+    let last = found_in().join(format!("{name}-last"));
     let (mut rng, stopwatch, mut inputs) = (Rng::with_seed(seed), Stopwatch::start(), 0);
     while seconds.map_or(inputs < INPUTS, |seconds| stopwatch.elapsed() < Duration::from_secs(seconds)) {
         let input = changed(corpus, &mut rng);
+        if seconds.is_some() {
+            // A reader that brings the process down leaves it behind.
+            fs::write(&last, &input).expect("there is room for what is read");
+        }
         check(name, &input, buffer_bytes, &mut read);
         inputs += 1;
     }
     if seconds.is_some() {
+        let _ = fs::remove_file(&last); // It is of no interest any more.
         eprintln!("{name}: {inputs} inputs in {:.0} s, seed {seed}", stopwatch.elapsed().as_secs_f64());
     }
+}
+
+/// Where inputs are left that a reader fails at.
+fn found_in() -> PathBuf {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fuzz");
+    fs::create_dir_all(&dir).expect("there is room for what is found");
+    dir
 }
 
 fn check(name: &str, input: &[u8], buffer_bytes: usize, read: &mut impl FnMut(&[u8])) {
@@ -87,9 +100,8 @@ fn check(name: &str, input: &[u8], buffer_bytes: usize, read: &mut impl FnMut(&[
             break format!("takes {took:?}, and no less before");
         }
     };
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/fuzz");
-    let file = dir.join(format!("{name}-{:08x}", crc32c::crc32c(input)));
-    let written = fs::create_dir_all(&dir).and_then(|()| fs::write(&file, input));
+    let file = found_in().join(format!("{name}-{:08x}", crc32c::crc32c(input)));
+    let written = fs::write(&file, input);
     panic!("{name} {wrong} on {} bytes, in {} ({written:?})", input.len(), file.display());
 }
 

@@ -27,6 +27,8 @@ impl Core {
             match record {
                 Record::Cluster(cluster) => self.recover_cluster(cluster),
                 Record::Application(application) => applications.push(*application),
+                // Two attempts of an application would end each other's containers for ever.
+                Record::Attempt(attempt) if !is_sound(&attempt) => {}
                 Record::Attempt(attempt) => attempts.entry(attempt.attempt.application).or_default().push(*attempt),
                 Record::Excluded { nodes } => self.excluded = nodes,
                 Record::Queues { text } => self.recover_queues(&text, now),
@@ -44,6 +46,11 @@ impl Core {
         for application in applications {
             let mut of = attempts.remove(&application.submission.application).unwrap_or_default();
             of.sort_by_key(|attempt| attempt.attempt);
+            // The store holds each once, unless somebody has been at it.
+            of.dedup_by_key(|attempt| attempt.attempt);
+            if self.applications.contains_key(&application.submission.application) {
+                continue;
+            }
             live |= application.end.is_none();
             self.recover_application(application, of);
         }
@@ -146,6 +153,12 @@ impl Core {
             self.persist(Key::Node(id), record, Saved::Nothing, out);
         }
     }
+}
+
+/// Whether it is an attempt, and its master's container its own.
+fn is_sound(stored: &record::Attempt) -> bool {
+    let own = stored.master.as_ref().is_none_or(|master| master.container.attempt == stored.attempt);
+    own && stored.attempt.attempt > 0
 }
 
 fn counted_failure(attempt: &record::Attempt) -> Option<Now> {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::protocol::node::NodeState;
-use crate::testing::fuzz::fuzz;
+use crate::testing::fuzz::{corpus, fuzz};
 
 fn restarted(before: &Rm) -> Rm {
     Rm::on(before.store.clone(), settings(), before.now)
@@ -230,7 +230,8 @@ fn fuzz_stores_of_a_resource_manager() {
         .unwrap();
     let lines: Vec<Vec<u8>> = before.store.values().map(|record| serde_json::to_vec(record).unwrap()).collect();
     assert!(lines.len() > 5);
-    fuzz("resource-manager-store", &[lines.join(&b'\n')], |bytes| {
+    let corpus: Vec<Vec<u8>> = [lines.join(&b'\n')].into_iter().chain(corpus("resource-manager-store")).collect();
+    fuzz("resource-manager-store", &corpus, |bytes| {
         let lines = bytes.split(|byte| *byte == b'\n');
         let records: Vec<Record> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
         let store = records.into_iter().zip(0..).map(|(record, number)| (format!("{number}"), record)).collect();
