@@ -11,13 +11,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::ids::{ContainerId, NodeId, TaskManagerId};
-use crate::protocol::container::{Allocation, ContainerStatus, last_words};
+use crate::protocol::container::{Allocation, ContainerStatus, ExitCause, last_words};
 use crate::resource::Resource;
 use crate::time::Now;
 
-/// How long nothing more is asked for after containers have ended before their TaskManager has registered: the first time and the next.
-/// The time after that, jobs are told to stop waiting.
-const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
+/// How long nothing more is asked for after containers have ended before their TaskManager has registered: the first time, the next,
+/// and so on.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+];
+/// After so many whose process ended by itself, or which their node has refused, jobs are told to stop waiting. What else goes wrong may
+/// pass, and is waited for as long as jobs wait for slots.
+const LASTING_FAILURES_MAX: usize = 3;
 
 /// What a TaskManager's container is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +58,9 @@ pub struct Containers {
     starting: BTreeMap<ContainerId, Starting>,
     /// Its TaskManager has registered.
     running: BTreeMap<ContainerId, TaskManagerId>,
-    failures_in_a_row: usize,
+    /// Times in a row that containers ended like that, and those of them that were no accident.
+    failures_in_a_row: (usize, usize),
+    last_failure: Option<String>,
     /// No more is asked for until then.
     pause_until: Now,
     takeover: Option<Takeover>,
@@ -92,7 +103,8 @@ impl Containers {
             asked: 0,
             starting: BTreeMap::new(),
             running: BTreeMap::new(),
-            failures_in_a_row: 0,
+            failures_in_a_row: (0, 0),
+            last_failure: None,
             pause_until: Now(0),
             takeover: None,
         }
@@ -200,7 +212,7 @@ impl Containers {
             takeover.taken_over += 1;
         }
         self.running.insert(container, task_manager);
-        (self.failures_in_a_row, self.pause_until) = (0, Now(0));
+        (self.failures_in_a_row, self.pause_until, self.last_failure) = ((0, 0), Now(0), None);
     }
 
     /// Those on `node` whose TaskManager has not registered; of the others the TaskManager's link tells.
@@ -208,8 +220,13 @@ impl Containers {
         self.starting.iter().filter(|(_, starting)| starting.node == *node).map(|(container, _)| *container).collect()
     }
 
+    /// Why the last container did not come to a TaskManager, if none has since.
+    pub(super) fn last_failure(&self) -> Option<&str> {
+        self.last_failure.as_deref()
+    }
+
     /// A container has ended, or could not be launched. Those that end while a pause lasts ended of the same cause as the one before.
-    pub(super) fn ended(&mut self, container: ContainerId, now: Now) -> Ended {
+    pub(super) fn ended(&mut self, container: ContainerId, end: &End, now: Now) -> Ended {
         if let Some(task_manager) = self.running.remove(&container) {
             return Ended::TaskManager(task_manager);
         }
@@ -221,11 +238,17 @@ impl Containers {
             }
             Some(Starting { kept_until: None, .. }) => {}
         }
+        self.last_failure = Some(end.why.clone());
         if now >= self.pause_until {
-            let pause = PAUSES.get(self.failures_in_a_row);
-            self.failures_in_a_row = if pause.is_some() { self.failures_in_a_row + 1 } else { 0 };
-            let Some(pause) = pause else { return Ended::Start { again_at: None } };
-            self.pause_until = now + *pause;
+            let (failures, lasting) = &mut self.failures_in_a_row;
+            let pause = PAUSES[(*failures).min(PAUSES.len() - 1)];
+            *failures += 1;
+            *lasting += usize::from(end.stays);
+            if *lasting == LASTING_FAILURES_MAX {
+                self.failures_in_a_row = (0, 0);
+                return Ended::Start { again_at: None };
+            }
+            self.pause_until = now + pause;
         }
         Ended::Start { again_at: Some(self.pause_until) }
     }
@@ -236,14 +259,32 @@ impl Containers {
     }
 }
 
-/// Why a container ended, in words: the cause, and the last line it wrote.
-pub(super) fn why(status: &ContainerStatus) -> String {
-    let Some(exit) = &status.exit else {
-        return "ended".to_owned();
-    };
-    match last_words(&exit.diagnostics) {
-        Some(words) => format!("{}: {words}", exit.cause),
-        None => exit.cause.to_string(),
+/// Why a container ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    /// In words: the cause, and the last line it wrote.
+    pub(super) why: String,
+    /// Whether the next would end so, too: its process ended by itself, or the node has refused it.
+    pub(super) stays: bool,
+}
+
+impl End {
+    /// Something else than its process.
+    pub(super) fn of_others(why: impl Into<String>) -> Self {
+        Self { why: why.into(), stays: false }
+    }
+
+    pub(super) fn of(status: &ContainerStatus) -> Self {
+        let Some(exit) = &status.exit else { return Self::of_others("ended") };
+        let why = match last_words(&exit.diagnostics) {
+            Some(words) => format!("{}: {words}", exit.cause),
+            None => exit.cause.to_string(),
+        };
+        let stays = matches!(
+            exit.cause,
+            ExitCause::Completed { .. } | ExitCause::Signal { .. } | ExitCause::OutOfMemory { .. }
+        );
+        Self { why, stays }
     }
 }
 
@@ -269,6 +310,10 @@ mod tests {
         }
     }
 
+    fn exited() -> End {
+        End { why: "exited with code 1".to_owned(), stays: true }
+    }
+
     fn two_slots_each() -> Containers {
         Containers::new(Shape { slots: 2, capability: Resource::new(1024, 2) })
     }
@@ -286,8 +331,8 @@ mod tests {
         assert_eq!(containers.reconcile(2, Now(1)), None);
         assert_eq!(containers.reconcile(0, Now(1)), Some(Action::Ask { count: 0 }));
         assert_eq!(containers.granted(vec![allocation(2)], 0), [Action::Release(container(2))]);
-        assert_eq!(containers.ended(container(1), Now(1)), Ended::TaskManager(TaskManagerId("a".into())));
-        assert_eq!(containers.ended(container(1), Now(1)), Ended::Unknown);
+        assert_eq!(containers.ended(container(1), &exited(), Now(1)), Ended::TaskManager(TaskManagerId("a".into())));
+        assert_eq!(containers.ended(container(1), &exited(), Now(1)), Ended::Unknown);
     }
 
     #[test]
@@ -295,13 +340,31 @@ mod tests {
         let mut containers = two_slots_each();
         let again_at = |at: u64| Ended::Start { again_at: Some(Now(at)) };
         containers.granted(vec![allocation(1), allocation(2)], 4);
-        assert_eq!(containers.ended(container(1), Now(10)), again_at(210));
-        assert_eq!(containers.ended(container(2), Now(209)), again_at(210), "for the same reason");
+        assert_eq!(containers.ended(container(1), &exited(), Now(10)), again_at(210));
+        assert_eq!(containers.ended(container(2), &exited(), Now(209)), again_at(210), "for the same reason");
         assert_eq!(containers.reconcile(4, Now(209)), None);
         assert_eq!(containers.reconcile(4, Now(210)), Some(Action::Ask { count: 2 }));
         containers.granted(vec![allocation(3), allocation(4)], 4);
-        assert_eq!(containers.ended(container(3), Now(300)), again_at(1_300));
-        assert_eq!(containers.ended(container(4), Now(1_300)), Ended::Start { again_at: None });
+        assert_eq!(containers.ended(container(3), &exited(), Now(300)), again_at(1_300));
+        assert_eq!(containers.ended(container(4), &exited(), Now(1_300)), Ended::Start { again_at: None });
+    }
+
+    #[test]
+    fn what_goes_wrong_before_a_process_runs_is_waited_for_with_growing_pauses() {
+        let (mut containers, mut now) = (two_slots_each(), 0);
+        let full = End::of_others("no space left on device");
+        for (number, pause) in [(1, 200), (2, 1_000), (3, 2_000), (4, 5_000), (5, 10_000), (6, 10_000)] {
+            containers.granted(vec![allocation(number)], 4);
+            let again_at = Ended::Start { again_at: Some(Now(now + pause)) };
+            assert_eq!(containers.ended(container(number), &full, Now(now)), again_at);
+            now += pause;
+        }
+        assert_eq!(containers.last_failure(), Some("no space left on device"));
+        containers.granted(vec![allocation(7), allocation(8)], 4);
+        containers.registered(container(7), TaskManagerId("a".into()));
+        assert_eq!(containers.last_failure(), None);
+        let again_at = Ended::Start { again_at: Some(Now(now + 200)) };
+        assert_eq!(containers.ended(container(8), &full, Now(now)), again_at, "the first one again");
     }
 
     #[test]
@@ -311,7 +374,7 @@ mod tests {
         containers.keep(vec![allocation(1)], Now(99));
         assert_eq!(containers.reconcile(8, Now(1)), Some(Action::Ask { count: 1 }), "three of four are coming");
         containers.registered(container(1), TaskManagerId("a".into()));
-        assert_eq!(containers.ended(container(2), Now(5)), Ended::Start { again_at: Some(Now(5)) });
+        assert_eq!(containers.ended(container(2), &exited(), Now(5)), Ended::Start { again_at: Some(Now(5)) });
         assert_eq!(containers.give_up_kept(Now(9)), []);
         assert_eq!(containers.takeover_that_ended(Now(9)), None);
         assert_eq!(containers.give_up_kept(Now(10)), [Action::Release(container(3))]);

@@ -130,6 +130,8 @@ pub enum Event {
     Allocated(Box<AllocateResponse>),
     /// A granted container could not be started at its node.
     LaunchFailed {
+        /// Whether the node has refused it for a reason that does not pass.
+        refused: bool,
         /// Which.
         container: ContainerId,
         /// Why.

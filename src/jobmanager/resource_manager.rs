@@ -18,10 +18,10 @@ use crate::protocol::job::Program;
 use crate::protocol::node::{CONTAINERS_PATH, StartContainer, Started};
 use crate::protocol::roles::{self, TaskManagerEnvironment};
 use crate::resource::MemorySize;
-use crate::rpc::Tls;
 use crate::rpc::http::Client;
 use crate::rpc::link::{self, LinkEvent, LinkOptions, LinkReceiver, LinkSender, LinkTarget};
 use crate::rpc::token::Token;
+use crate::rpc::{ErrorKind, Tls};
 use crate::storage::Leaders;
 
 /// Priority of TaskManagers; the master itself is asked for with 0.
@@ -199,7 +199,10 @@ impl TaskManagers {
                 debug!(%container, node = %allocation.node, "TaskManager container started");
                 None
             }
-            Err(error) => Some(Event::LaunchFailed { container, why: error.to_string() }),
+            Err(error) => {
+                let refused = error.kind() == ErrorKind::Permanent;
+                Some(Event::LaunchFailed { container, why: error.to_string(), refused })
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ids::{JobId, TaskManagerId, WorkerId};
-use crate::jobmanager::containers::{Action, Containers, Shape};
+use crate::jobmanager::containers::{Action, Containers, End, Shape};
 use crate::jobmanager::error::Refused;
 use crate::jobmanager::event::{Effect, Event, Prepared};
 use crate::jobmanager::job::{Job, Stage};
@@ -147,9 +147,9 @@ impl Core {
             }
             Event::ContainersKept(kept) => self.containers_kept(kept, now, out),
             Event::Allocated(response) => self.allocated(*response, now, out),
-            Event::LaunchFailed { container, why } => {
+            Event::LaunchFailed { container, why, refused } => {
                 out.push(Effect::ReleaseContainer(container));
-                self.container_ended(container, &why, now, out);
+                self.container_ended(container, &End { why, stays: refused }, now, out);
             }
             Event::Wake => self.wake(now, out),
         }

@@ -3,7 +3,7 @@
 use super::{Core, TaskManager, counted};
 use crate::graph::task::Failure;
 use crate::ids::{ContainerId, JobId, TaskManagerId};
-use crate::jobmanager::containers::{Ended, Takeover, why};
+use crate::jobmanager::containers::{End, Ended, Takeover};
 use crate::jobmanager::error::Refused;
 use crate::jobmanager::event::Effect;
 use crate::jobmanager::job_master;
@@ -66,7 +66,7 @@ impl Core {
         if let Some(containers) = &mut self.containers
             && let Some(container) = containers.of(id)
         {
-            containers.ended(container, now);
+            containers.ended(container, &End::of_others(why), now);
             out.push(Effect::ReleaseContainer(container)); // Fenced: should it live on, it is stopped.
         }
         out.push(Effect::DropTaskManager { task_manager: id.clone(), why: why.to_owned() });
@@ -119,13 +119,14 @@ impl Core {
 
     pub(super) fn allocated(&mut self, response: AllocateResponse, now: Now, out: &mut Vec<Effect>) {
         for status in &response.completed {
-            self.container_ended(status.container, &why(status), now, out);
+            self.container_ended(status.container, &End::of(status), now, out);
         }
         // A ResourceManager that has restarted does not know what a node had that it never saw again.
         for report in response.updated_nodes.iter().filter(|report| report.state == NodeState::Lost) {
             let starting = self.containers.as_ref().map(|containers| containers.starting_on(&report.node));
             for container in starting.unwrap_or_default() {
-                self.container_ended(container, &format!("node {} was lost", report.node), now, out);
+                let lost = End::of_others(format!("node {} was lost", report.node));
+                self.container_ended(container, &lost, now, out);
             }
         }
         let pending: Vec<String> = response.pending.into_iter().map(|pending| pending.reason).collect();
@@ -142,14 +143,14 @@ impl Core {
         }
     }
 
-    pub(super) fn container_ended(&mut self, container: ContainerId, why: &str, now: Now, out: &mut Vec<Effect>) {
+    pub(super) fn container_ended(&mut self, container: ContainerId, end: &End, now: Now, out: &mut Vec<Effect>) {
         let Some(containers) = &mut self.containers else { return };
-        match containers.ended(container, now) {
+        match containers.ended(container, end, now) {
             Ended::Unknown => {}
             Ended::Start { again_at: Some(at) } => out.push(Effect::Wake { at }),
-            Ended::TaskManager(id) => self.task_manager_lost(&id, why, now, out),
+            Ended::TaskManager(id) => self.task_manager_lost(&id, &end.why, now, out),
             Ended::Start { again_at: None } => {
-                let message = format!("no TaskManager can be started: {why}");
+                let message = format!("no TaskManager can be started: {}", end.why);
                 for job in self.pool.waiting() {
                     let refused = job_master::Event::SlotsRefused(Failure::permanent(message.clone()));
                     let _ = self.of_job(job, refused, now, out); // A job that is gone waits for nothing.

@@ -262,7 +262,7 @@ impl World {
             2 => self.apply(Event::TaskManagerBack { task_manager }),
             3 => self.apply(Event::TaskManagerLost { task_manager, why: "it left".to_owned() }),
             4 => self.apply(Event::Cancel { job: JobId(choice as u128 % JOBS) }),
-            _ => self.apply(Event::LaunchFailed { container, why: "refused".to_owned() }),
+            _ => self.apply(Event::LaunchFailed { container, why: "refused".to_owned(), refused: true }),
         }
     }
 

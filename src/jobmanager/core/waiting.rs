@@ -38,6 +38,9 @@ impl Core {
         if let Some(containers) = &self.containers {
             let (asked, starting) = containers.pending();
             why.push_str(&format!("; {} asked for, {starting} starting", counted(asked, "container")));
+            if let Some(last) = containers.last_failure() {
+                why.push_str(&format!("; the last one could not be started: {last}"));
+            }
             for reason in &self.pending {
                 why.push_str("; ");
                 why.push_str(reason);
@@ -55,6 +58,7 @@ impl Core {
             let seconds = self.settings.slot_timeout.as_secs_f64();
             let remedy = match &self.containers {
                 None => "start more TaskManagers",
+                Some(containers) if containers.last_failure().is_some() => "see to why it could not",
                 Some(_) => "make room in the queue",
             };
             let message = format!(

@@ -37,15 +37,16 @@ impl JobManager {
 
     pub(super) fn launch_answered(&mut self, id: HttpId, answer: Result<Answer, String>, me: Pid, world: &mut World) {
         let Some(launch) = self.launches.remove(&id) else { return };
-        let (why, not_taken) = match answer {
+        let (why, not_taken, is_refused) = match answer {
             Ok(Answer::Container(Ok(()))) => return,
             Ok(Answer::Container(Err(refused))) => {
-                (refused.to_string(), matches!(refused, Refused::NotRegistered { .. } | Refused::Busy))
+                let passes = matches!(refused, Refused::NotRegistered { .. } | Refused::Busy);
+                (refused.to_string(), passes, !passes)
             }
-            Ok(_) => ("not a NodeManager".to_owned(), false),
+            Ok(_) => ("not a NodeManager".to_owned(), false, true),
             Err(why) => {
                 let not_taken = why.starts_with("cannot connect");
-                (why, not_taken)
+                (why, not_taken, false)
             }
         };
         let container = launch.allocation.container;
@@ -53,6 +54,6 @@ impl JobManager {
         if not_taken && world.now < launch.since + PATIENCE {
             return world.later(20..1_000, me, Done::LaunchAgain(Box::new(launch)));
         }
-        self.apply(Event::LaunchFailed { container, why }, me, world);
+        self.apply(Event::LaunchFailed { container, why, refused: is_refused }, me, world);
     }
 }
