@@ -1,39 +1,29 @@
-//! Which checkpoint a job goes on from, as a list of whose entries each is written once.
-//!
-//! ```text
-//! <job>/checkpoints/00000001.json   attempt 1 begins
-//! <job>/checkpoints/00000002.json   attempt 1: chk-1 is complete
-//! <job>/checkpoints/00000003.json   attempt 2 begins, from chk-1
-//! ```
-//! An entry is created on condition that it is not there. A JobManager that was replaced without noticing finds the next number
-//! taken by its successor, and so completes no further checkpoint: nothing that it has prepared becomes visible.
+//! Where checkpoints lie, and which of them a job goes on from: the one that the last entry of its
+//! [`Succession`] names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::checkpoint_list::{self, Entry, Place};
 use super::error::Error;
 use super::event::Event;
 use super::preparation::blocking;
+use super::succession::Succession;
+use super::succession_list;
 use crate::engine::checkpoint::{
     CheckpointStorage, JobStands, Manifest, Storages, check_files, discard_checkpoint, read_manifest, write_manifest,
 };
 use crate::graph::task::Failure;
 use crate::ids::JobId;
 use crate::rpc::ErrorKind;
-use crate::storage::files::Creation;
 use crate::storage::places;
 
-/// The list of each job. Blocking: called off the control runtime.
+/// The checkpoints of each job. Blocking: called off the control runtime.
 #[derive(Clone, Debug)]
 pub(super) struct CheckpointStore {
-    dir: PathBuf,
-    attempt: u32,
-    /// Where checkpoints lie; the list itself lies in `dir`.
+    succession: Succession,
+    /// Where checkpoints lie.
     storage: Storages,
-    /// Where this JobManager is in each job's list.
-    places: Arc<Mutex<BTreeMap<JobId, Place>>>,
     /// Checkpoints that could not be removed, or not wholly: tried again with the next.
     left: Arc<Mutex<BTreeMap<String, JobStands>>>,
 }
@@ -51,8 +41,8 @@ pub(super) enum Unpublished {
 }
 
 impl CheckpointStore {
-    pub(super) fn new(dir: PathBuf, attempt: u32, storage: Storages) -> Self {
-        Self { dir, attempt, storage, places: Arc::default(), left: Arc::default() }
+    pub(super) fn new(succession: Succession, storage: Storages) -> Self {
+        Self { succession, storage, left: Arc::default() }
     }
 
     /// Where checkpoints lie.
@@ -62,31 +52,20 @@ impl CheckpointStore {
 
     /// Where a job's checkpoints lie, unless the configuration says.
     pub(super) fn default_directory(&self, job: JobId) -> PathBuf {
-        self.list(job)
-    }
-
-    fn list(&self, job: JobId) -> PathBuf {
-        self.dir.join(job.to_string()).join("checkpoints")
+        self.succession.list(job)
     }
 
     /// Enters this attempt, and says what it takes over: the latest checkpoints that are whole, `retained` at most, the latest last,
     /// which the job goes on from. Below `directory` everything else that earlier attempts have left is removed: they can complete
     /// nothing any more.
     pub(super) fn begin(&self, job: JobId, retained: usize, directory: &str) -> Result<Vec<Manifest>, Error> {
-        let list = self.list(job);
-        loop {
-            let entries = checkpoint_list::entries(&list)?;
-            let next = entries.last().map_or(0, |last| *last) + 1;
-            let kept = self.latest_whole(&entries, retained.max(1), job)?;
-            let checkpoint = kept.last().map(|manifest| manifest.directory.clone());
-            if checkpoint_list::append(&list, next, &Entry { attempt: self.attempt, checkpoint })? {
-                let place = Place::begun(next, retained);
-                checkpoint_list::tidy(&list, &place)?;
-                self.places().insert(job, place);
-                self.remove_others(directory, &kept);
-                return Ok(kept);
-            }
-        }
+        let kept = self.succession.enter(job, retained, |entries| {
+            let kept = self.latest_whole(entries, retained.max(1), job)?;
+            Ok((kept.last().map(|manifest| manifest.directory.clone()), kept))
+        })?;
+        let kept_at: Vec<String> = kept.iter().map(|manifest| manifest.directory.clone()).collect();
+        self.discard_others(directory, &kept_at, JobStands::GoesOn);
+        Ok(kept)
     }
 
     /// Makes a checkpoint one the job goes on from; `counts`: otherwise only its manifest is written.
@@ -95,22 +74,11 @@ impl CheckpointStore {
         if !counts {
             return Ok(());
         }
-        let (job, list) = (manifest.job, self.list(manifest.job));
-        let mut place = self.places().get(&job).copied().unwrap_or(Place::begun(0, 1));
-        let entry = Entry { attempt: self.attempt, checkpoint: Some(manifest.directory.clone()) };
-        match checkpoint_list::create(&list, place.next(), &entry) {
-            Ok(Creation::Created) => {
-                place.advance(&list);
-                self.places().insert(job, place);
-                Ok(())
-            }
-            Ok(Creation::AlreadyExists) => Err(Unpublished::Fenced(format!(
-                "a later attempt of this JobManager has written {}; this is attempt {}",
-                checkpoint_list::path_of(&list, place.next()).display(),
-                self.attempt
-            ))),
-            Err(error) => Err(Unpublished::Failed(Failure::transient(error.to_string()))),
-        }
+        let complete = |entry: &mut succession_list::Entry| entry.checkpoint = Some(manifest.directory.clone());
+        self.succession.write(manifest.job, complete).map_err(|error| match error {
+            Error::Fenced(why) => Unpublished::Fenced(why),
+            error => Unpublished::Failed(Failure::transient(error.to_string())),
+        })
     }
 
     /// [`CheckpointStore::publish`] off the control runtime; the event says how it went.
@@ -145,12 +113,6 @@ impl CheckpointStore {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets the list of a job that ended long ago. Checkpoints that were retained stay, to be named by hand.
-    pub(super) fn forget(&self, job: JobId) {
-        self.places().remove(&job);
-        checkpoint_list::forget(&self.list(job));
-    }
-
     /// The latest checkpoints of the list that are whole, the latest last.
     fn latest_whole(&self, entries: &[u64], count: usize, job: JobId) -> Result<Vec<Manifest>, Error> {
         let (mut kept, mut seen) = (Vec::<Manifest>::new(), BTreeSet::new());
@@ -158,7 +120,7 @@ impl CheckpointStore {
             if kept.len() == count {
                 break;
             }
-            let entry = checkpoint_list::read(&self.list(job), *number)?;
+            let entry = succession_list::read(&self.succession.list(job), *number)?;
             let Some(directory) = entry.and_then(|entry| entry.checkpoint).filter(|known| seen.insert(known.clone()))
             else {
                 continue;
@@ -183,19 +145,18 @@ impl CheckpointStore {
     }
 
     /// Removes the checkpoints below `directory` that are not among `kept`, complete or not.
-    fn remove_others(&self, directory: &str, kept: &[Manifest]) {
-        let found = self.storage.directories(directory).unwrap_or_default();
+    pub(super) fn discard_others(&self, directory: &str, kept: &[String], job: JobStands) {
+        let found = self.storage.directories(directory).unwrap_or_else(|failure| {
+            tracing::warn!(directory, %failure, "checkpoints that nobody needs may be left behind");
+            Vec::new()
+        });
         for name in found.iter().filter(|name| name.starts_with("chk-")) {
             let path = places::inside(directory, name);
-            if kept.iter().all(|manifest| manifest.directory != path) {
-                tracing::info!(path, "removing what an earlier attempt has left of a checkpoint");
-                self.discard(&path, JobStands::GoesOn);
+            if !kept.contains(&path) {
+                tracing::info!(path, "removing what was left of a checkpoint");
+                self.discard(&path, job);
             }
         }
-    }
-
-    fn places(&self) -> MutexGuard<'_, BTreeMap<JobId, Place>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -215,11 +176,11 @@ mod tests {
     const JOB: JobId = JobId(1);
 
     fn store_of(dir: &Path, attempt: u32) -> CheckpointStore {
-        CheckpointStore::new(dir.to_owned(), attempt, Storages::default())
+        CheckpointStore::new(Succession::new(dir.to_owned(), attempt), Storages::default())
     }
 
     fn manifest(store: &CheckpointStore, checkpoint: u64) -> Manifest {
-        let directory = store.default_directory(JOB).join(format!("chk-{checkpoint}-{}", store.attempt));
+        let directory = store.default_directory(JOB).join(format!("chk-{checkpoint}-{}", store.succession.attempt()));
         Manifest {
             version: MANIFEST_VERSION,
             job: JOB,
@@ -227,7 +188,7 @@ mod tests {
             checkpoint: CheckpointId(checkpoint),
             savepoint: false,
             drained: false,
-            attempt: store.attempt,
+            attempt: store.succession.attempt(),
             triggered: Now(5),
             directory: directory.to_string_lossy().into_owned(),
             operators: Vec::new(),
@@ -271,7 +232,7 @@ mod tests {
             }
         }
         assert!(matches!(stores[0].publish(&manifest(&stores[0], 151), true), Err(Unpublished::Fenced(_))));
-        let left = checkpoint_list::entries(&stores[0].list(JOB)).unwrap().len();
+        let left = succession_list::entries(&stores[0].succession.list(JOB)).unwrap().len();
         assert!(left < 150, "{left} entries");
         let third = store_of(dir.path(), 3);
         assert_eq!(begin(&third, 2), [149, 150].map(|checkpoint| manifest(&stores[1], checkpoint)));
@@ -304,18 +265,32 @@ mod tests {
     }
 
     #[test]
+    fn of_a_jobs_checkpoints_those_stay_that_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, below) = (store_of(dir.path(), 2), dir.path().to_string_lossy().into_owned());
+        for name in ["chk-1", "chk-2", "chk-2-2", "savepoint-1"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        store.discard_others(&below, &[format!("{below}/chk-2")], JobStands::Ended);
+        let mut left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["chk-2", "savepoint-1"]);
+        store.discard_others(&format!("{below}/absent"), &[], JobStands::Ended);
+    }
+
+    #[test]
     fn a_forgotten_list_leaves_what_was_retained_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let store = store_of(dir.path(), 1);
         begin(&store, 1);
-        store.forget(JOB);
-        assert!(!store.list(JOB).exists());
+        store.succession.forget(JOB);
+        assert!(!store.succession.list(JOB).exists());
         begin(&store, 1);
         let retained = manifest(&store, 1);
         store.publish(&retained, true).unwrap();
-        store.forget(JOB);
+        store.succession.forget(JOB);
         assert_eq!(read_manifest(store.storage(), &retained.directory).unwrap(), retained);
-        assert_eq!(std::fs::read_dir(store.list(JOB)).unwrap().count(), 1);
+        assert_eq!(std::fs::read_dir(store.succession.list(JOB)).unwrap().count(), 1);
     }
 
     #[test]
@@ -401,7 +376,7 @@ mod tests {
                         std::fs::write(Path::new(&latest.directory).join(file), "x").unwrap();
                     }
                     Step::Restart => {
-                        store = store_of(dir.path(), store.attempt + 1);
+                        store = store_of(dir.path(), store.succession.attempt() + 1);
                         let taken = begin(&store, retained);
                         model.retain(|known| known.1);
                         prop_assert_eq!(&taken, &model.iter().map(|known| known.0.clone()).collect::<Vec<_>>());

@@ -17,7 +17,6 @@
 //! worker, execution or attempt) is not heard. Deliberately unknown here: what an operator does, how records travel.
 
 mod archive;
-mod checkpoint_list;
 mod checkpoint_store;
 pub mod containers;
 pub mod core;
@@ -39,6 +38,8 @@ mod setup;
 pub(crate) mod shutdown;
 pub mod slots;
 mod store;
+mod succession;
+mod succession_list;
 pub mod uploads;
 
 pub use self::archive::Render;

@@ -56,8 +56,7 @@ impl Preparation {
             None => self.plan(&submission).await,
         };
         let prepared = plan.and_then(|plan| {
-            let (plan, mut prepared) = self.resolve(plan, &submission)?;
-            (prepared.decision, prepared.requirements) = (stored.decision, stored.requirements);
+            let (plan, prepared) = self.resolve(plan, &submission)?;
             Ok((plan, prepared))
         });
         match prepared {
@@ -65,9 +64,15 @@ impl Preparation {
                 let (store, checkpoints) = (self.store.clone(), self.checkpoints.clone());
                 let from = prepared.recovery.take();
                 let (retained, directory) = (prepared.checkpoints.retained, prepared.checkpoints.directory.clone());
-                let stored = plan.clone();
-                blocking(move || store.put_plan(job, &stored)).await?;
+                let (store_plan, stored) = (store.clone(), plan.clone());
+                blocking(move || store_plan.put_plan(job, &stored)).await?;
                 let kept = begin(&checkpoints, job, retained, &directory).await?;
+                // Looked at once more: an earlier attempt may have decided until this one had entered, and no longer.
+                let stored = blocking(move || store.find(job)).await?;
+                if let Some(outcome) = stored.outcome {
+                    return Ok(Event::FoundEnded { job, outcome });
+                }
+                (prepared.decision, prepared.requirements) = (stored.decision, stored.requirements);
                 let found = blocking(move || {
                     // An earlier attempt has come further than what the job was started from.
                     let from = from.filter(|_| kept.is_empty());

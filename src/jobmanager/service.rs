@@ -22,6 +22,7 @@ use super::preparation::{Preparation, blocking};
 use super::resource_manager::{Application, Events as ResourceManagerEvents, News, ResourceManager, TaskManagers};
 use super::shutdown::Ending;
 use super::store::Store;
+use super::succession::Succession;
 use crate::engine::checkpoint::Storages;
 use crate::ids::JobId;
 use crate::protocol::application_master::{Registered, ToApplicationMaster};
@@ -124,9 +125,10 @@ impl Service {
             ..LinkOptions::new("JobManager")
         };
         let secret = config.core.secret.clone();
-        let checkpoints = CheckpointStore::new(config.storage_dir.clone(), config.core.attempt, config.storages);
+        let succession = Succession::new(config.storage_dir.clone(), config.core.attempt);
+        let checkpoints = CheckpointStore::new(succession.clone(), config.storages);
         let leaders = Leaders::new(config.storage_dir.join(LEADERS_DIR));
-        let store = Store::new(config.storage_dir, config.core.attempt);
+        let store = Store::new(config.storage_dir, succession);
         let configuration = config.about.configuration.clone();
         let PreparationConfig { programs, planner } = config.preparation;
         let task_managers = TaskManagers {

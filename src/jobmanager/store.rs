@@ -4,12 +4,13 @@
 //! |---|---|---|
 //! | `job.json` | the submission | once |
 //! | `plan.json` | the plan, never recomputed | once |
-//! | `verdict.json` | what is published, or that the job ended without that: whichever came first | once, with the attempt |
+//! | `verdict-<attempt>.json` | what is published, or that the job ended without that | by an attempt that decides |
+//! | `outcome-<attempt>.json` | how the job ended after its output was decided to be published | by an attempt that has carried that out |
 //! | `requirements-<attempt>.json` | the parallelism that users have set while the job ran | again and again, by one attempt |
-//! | `outcome.json` | how the job ended after its output was decided to be published | once, with the attempt |
+//! | `checkpoints/` | the [`Succession`], and the checkpoints unless they lie elsewhere | |
 //!
-//! Each of the others is created on condition that it is not there, so of two JobManagers that both believe to be the one, only one decides:
-//! none can call a job failed or cancelled whose output another one publishes, or the other way round.
+//! A verdict and an outcome count once the succession names their attempt, of which there is one at most: of two JobManagers that both
+//! believe to be the one, only the later decides, and none can call a job failed or cancelled whose output another one publishes.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::job_master::{Decision, Outcome, Record, Requirements};
+use super::succession::Succession;
 use crate::graph::plan::Plan;
 use crate::ids::JobId;
 use crate::protocol::job::JobSubmission;
@@ -29,7 +31,7 @@ use crate::storage::files::{self, Creation};
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     dir: PathBuf,
-    attempt: u32,
+    succession: Succession,
     /// Jobs whose decision to publish this JobManager has made or found.
     decided: Arc<Mutex<BTreeSet<JobId>>>,
 }
@@ -44,13 +46,6 @@ enum Verdict {
     End(Outcome),
 }
 
-/// A record with the run of the JobManager that wrote it.
-#[derive(Serialize, Deserialize)]
-struct Stamped<T> {
-    attempt: u32,
-    record: T, // Not flattened: serde would no longer read numbers as keys.
-}
-
 /// What an earlier JobManager has left of a job.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
@@ -62,8 +57,8 @@ pub(super) struct Stored {
 }
 
 impl Store {
-    pub(super) fn new(dir: PathBuf, attempt: u32) -> Self {
-        Self { dir, attempt, decided: Arc::default() }
+    pub(super) fn new(dir: PathBuf, succession: Succession) -> Self {
+        Self { dir, succession, decided: Arc::default() }
     }
 
     fn path(&self, job: JobId, name: &str) -> PathBuf {
@@ -81,38 +76,69 @@ impl Store {
 
     /// Writes a decision or an outcome.
     pub(super) fn put(&self, job: JobId, record: &Record) -> Result<(), Error> {
-        let verdict = self.path(job, "verdict.json");
         match record {
             Record::Decision(decision) => {
-                self.put_stamped(&verdict, &Verdict::Publish(decision.clone()))?;
+                self.put_verdict(job, &Verdict::Publish(decision.clone()))?;
                 self.note_decided(job);
                 Ok(())
             }
-            Record::Outcome(outcome) if self.has_decided(job) => {
-                let path = self.path(job, "outcome.json");
-                match read::<Stamped<Outcome>>(&path)? {
-                    // Two JobManagers have rolled the same decision forward.
-                    Some(found) if found.record.status == outcome.status => Ok(()),
-                    Some(_) | None => self.put_stamped(&path, outcome),
-                }
-            }
-            Record::Outcome(outcome) => self.put_stamped(&verdict, &Verdict::End(outcome.clone())),
+            Record::Outcome(outcome) if self.has_decided(job) => self.put_outcome(job, outcome),
+            Record::Outcome(outcome) => self.put_verdict(job, &Verdict::End(outcome.clone())),
             // One file an attempt: what a fenced one still writes, nobody reads.
             Record::Requirements(requirements) => {
-                let path = self.requirements(job, self.attempt);
-                let json = to_json(&path, requirements)?;
-                files::write_atomic(&path, &json).map_err(Error::Storage)
+                let name = of_attempt("requirements", self.succession.attempt());
+                self.draft(job, &name, requirements)
             }
         }
     }
 
-    fn requirements(&self, job: JobId, attempt: u32) -> PathBuf {
-        self.path(job, &format!("requirements-{attempt}.json"))
+    fn put_verdict(&self, job: JobId, verdict: &Verdict) -> Result<(), Error> {
+        let own = self.succession.attempt();
+        match self.succession.entry(job)?.verdict {
+            Some(by) if by == own => Ok(()),
+            Some(by) => Err(self.written_by(job, &of_attempt("verdict", by), by)),
+            None => {
+                self.draft(job, &of_attempt("verdict", own), verdict)?;
+                self.succession.write(job, |entry| entry.verdict = Some(own))
+            }
+        }
+    }
+
+    fn put_outcome(&self, job: JobId, outcome: &Outcome) -> Result<(), Error> {
+        let own = self.succession.attempt();
+        match self.succession.entry(job)?.outcome {
+            Some(by) if by == own => Ok(()),
+            Some(by) => {
+                let (name, same) = (of_attempt("outcome", by), outcome.status);
+                let found = read::<Outcome>(&self.path(job, &name))?;
+                // An earlier attempt has carried the same decision out.
+                let is_same = found.is_some_and(|found| found.status == same);
+                if is_same { Ok(()) } else { Err(self.written_by(job, &name, by)) }
+            }
+            None => {
+                self.draft(job, &of_attempt("outcome", own), outcome)?;
+                self.succession.write(job, |entry| entry.outcome = Some(own))
+            }
+        }
+    }
+
+    /// Writes a file of this attempt's own.
+    fn draft<T: Serialize>(&self, job: JobId, name: &str, value: &T) -> Result<(), Error> {
+        let path = self.path(job, name);
+        let json = to_json(&path, value)?;
+        files::write_atomic(&path, &json).map_err(Error::Storage)
+    }
+
+    fn written_by(&self, job: JobId, name: &str, attempt: u32) -> Error {
+        let (path, own) = (self.path(job, name), self.succession.attempt());
+        let path = path.display();
+        Error::Fenced(format!("attempt {attempt} of this JobManager has written {path} already; this is attempt {own}"))
     }
 
     /// The parallelism that a user has given the job under the latest attempt that has a word on it.
     fn find_requirements(&self, job: JobId) -> Result<Option<Requirements>, Error> {
-        (1..=self.attempt).rev().find_map(|attempt| read(&self.requirements(job, attempt)).transpose()).transpose()
+        let of = |attempt| read(&self.path(job, &of_attempt("requirements", attempt))).transpose();
+        (1..=self.succession.attempt()).rev().find_map(of).transpose()
     }
 
     fn note_decided(&self, job: JobId) {
@@ -121,24 +147,6 @@ impl Store {
 
     fn has_decided(&self, job: JobId) -> bool {
         self.decided.lock().unwrap_or_else(PoisonError::into_inner).contains(&job)
-    }
-
-    fn put_stamped<T: Serialize>(&self, path: &Path, record: &T) -> Result<(), Error> {
-        match self.create(path, &Stamped { attempt: self.attempt, record })? {
-            Creation::Created => Ok(()),
-            Creation::AlreadyExists => {
-                let found: Option<Stamped<serde_json::Value>> = read(path)?;
-                match found {
-                    Some(found) if found.attempt == self.attempt => Ok(()),
-                    Some(Stamped { attempt, .. }) => Err(Error::Fenced(format!(
-                        "attempt {attempt} of this JobManager has written {} already; this is attempt {}",
-                        path.display(),
-                        self.attempt
-                    ))),
-                    None => Err(Error::Damaged { path: path.to_owned(), cause: "it has vanished".to_owned() }),
-                }
-            }
-        }
     }
 
     fn create<T: Serialize>(&self, path: &Path, value: &T) -> Result<Creation, Error> {
@@ -165,13 +173,16 @@ impl Store {
     /// Forgets the records of a job that ended long ago; checkpoints beside them stay.
     pub(super) fn forget(&self, job: JobId) {
         self.decided.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
-        // In this order: what is left by a crash in between is still a job that has ended, or none.
-        for name in ["plan.json", "job.json", "outcome.json", "verdict.json"] {
+        // In this order: what is left by a crash in between is no job.
+        for name in ["plan.json", "job.json"] {
             let _ = std::fs::remove_file(self.path(job, name)); // Left behind, they only cost space.
         }
-        for attempt in 1..=self.attempt {
-            let _ = std::fs::remove_file(self.requirements(job, attempt)); // As above.
+        for attempt in 1..=self.succession.attempt() {
+            for name in ["verdict", "outcome", "requirements"] {
+                let _ = std::fs::remove_file(self.path(job, &of_attempt(name, attempt))); // As above.
+            }
         }
+        self.succession.forget(job);
         let _ = std::fs::remove_dir(self.dir.join(job.to_string())); // It may hold checkpoints.
     }
 
@@ -185,15 +196,14 @@ impl Store {
 
     /// What there is of a job.
     pub(super) fn find(&self, job: JobId) -> Result<Stored, Error> {
-        let verdict: Option<Stamped<Verdict>> = read(&self.path(job, "verdict.json"))?;
-        let outcome: Option<Stamped<Outcome>> = read(&self.path(job, "outcome.json"))?;
+        let standing = self.succession.standing(job)?;
         let mut stored = Stored {
             plan: read(&self.path(job, "plan.json"))?,
             decision: None,
-            outcome: outcome.map(|stamped| stamped.record),
+            outcome: standing.outcome.map(|by| self.read_of(job, "outcome", by)).transpose()?,
             requirements: self.find_requirements(job)?,
         };
-        match verdict.map(|stamped| stamped.record) {
+        match standing.verdict.map(|by| self.read_of(job, "verdict", by)).transpose()? {
             Some(Verdict::Publish(decision)) => {
                 self.note_decided(job);
                 stored.decision = Some(decision);
@@ -203,6 +213,16 @@ impl Store {
         }
         Ok(stored)
     }
+
+    /// What an attempt has written before the succession came to name it.
+    fn read_of<T: DeserializeOwned>(&self, job: JobId, name: &str, attempt: u32) -> Result<T, Error> {
+        let path = self.path(job, &of_attempt(name, attempt));
+        read(&path)?.ok_or_else(|| Error::Damaged { path, cause: "it has vanished".to_owned() })
+    }
+}
+
+fn of_attempt(name: &str, attempt: u32) -> String {
+    format!("{name}-{attempt}.json")
 }
 
 fn to_json<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, Error> {
@@ -227,10 +247,14 @@ mod tests {
 
     const JOB: JobId = JobId(5);
 
+    fn store_of(dir: &Path, attempt: u32) -> Store {
+        Store::new(dir.to_owned(), Succession::new(dir.to_owned(), attempt))
+    }
+
     #[test]
     fn a_later_attempt_finds_what_was_decided_and_cannot_decide_again() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Store::new(dir.path().to_owned(), 1);
+        let first = store_of(dir.path(), 1);
         assert!(first.find(JOB).unwrap().plan.is_none());
         let operator = crate::graph::plan::NodeIndex(3);
         let file = crate::graph::task::Committable { operator, payload: serde_json::json!("part") };
@@ -238,7 +262,7 @@ mod tests {
         let decision = Record::Decision(decided.clone());
         first.put(JOB, &decision).unwrap();
         first.put(JOB, &decision).unwrap();
-        let second = Store::new(dir.path().to_owned(), 2);
+        let second = store_of(dir.path(), 2);
         assert_eq!(second.find(JOB).unwrap().decision, Some(decided));
         let error = second.put(JOB, &decision).unwrap_err().to_string();
         assert!(error.starts_with("attempt 1 of this JobManager has written"), "{error}");
@@ -254,16 +278,17 @@ mod tests {
         let decision = Record::Decision(Decision::default());
 
         let dir = tempfile::tempdir().unwrap();
-        let (old, new) = (Store::new(dir.path().to_owned(), 1), Store::new(dir.path().to_owned(), 2));
+        let (old, new) = (store_of(dir.path(), 1), store_of(dir.path(), 2));
         new.put(JOB, &decision).unwrap();
         let error = old.put(JOB, &outcome(JobStatus::Canceled)).unwrap_err();
         assert!(matches!(error, Error::Fenced(_)), "{error}");
         new.put(JOB, &outcome(JobStatus::Finished)).unwrap();
         assert_eq!(old.find(JOB).unwrap().outcome.unwrap().status, JobStatus::Finished);
-        old.put(JOB, &outcome(JobStatus::Finished)).unwrap();
+        let error = old.put(JOB, &outcome(JobStatus::Finished)).unwrap_err();
+        assert!(matches!(error, Error::Fenced(_)), "{error}");
 
         let dir = tempfile::tempdir().unwrap();
-        let (old, new) = (Store::new(dir.path().to_owned(), 1), Store::new(dir.path().to_owned(), 2));
+        let (old, new) = (store_of(dir.path(), 1), store_of(dir.path(), 2));
         old.put(JOB, &outcome(JobStatus::Failed)).unwrap();
         assert!(new.put(JOB, &decision).is_err(), "nothing is published of a job that has failed");
         let stored = new.find(JOB).unwrap();
@@ -274,7 +299,7 @@ mod tests {
     fn the_parallelism_a_user_has_set_last_is_found_by_the_next_attempt() {
         let dir = tempfile::tempdir().unwrap();
         let bounds = |upper| Requirements::from([(crate::ids::VertexId(3), Bounds { lower: 1, upper })]);
-        let attempt = |attempt| Store::new(dir.path().to_owned(), attempt);
+        let attempt = |attempt| store_of(dir.path(), attempt);
         assert_eq!(attempt(1).find(JOB).unwrap().requirements, None);
         attempt(1).put(JOB, &Record::Requirements(bounds(2))).unwrap();
         attempt(1).put(JOB, &Record::Requirements(bounds(3))).unwrap();
@@ -287,7 +312,7 @@ mod tests {
     #[test]
     fn only_jobs_without_an_end_are_unfinished_and_what_is_forgotten_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::new(dir.path().to_owned(), 1);
+        let store = store_of(dir.path(), 1);
         assert_eq!(store.unfinished().unwrap().len(), 0);
         let jobs: Vec<JobId> = (1..=4).map(JobId).collect();
         for job in &jobs {
@@ -312,7 +337,7 @@ mod tests {
     #[test]
     fn a_damaged_record_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::new(dir.path().to_owned(), 1);
+        let store = store_of(dir.path(), 1);
         files::write_atomic(&store.path(JOB, "plan.json"), b"{").unwrap();
         assert!(store.find(JOB).unwrap_err().to_string().contains("plan.json"));
     }

@@ -277,7 +277,7 @@ async fn a_second_attempt_finds_the_end_and_says_it_again() {
     assert_eq!(cluster.finished.recv().await.unwrap().final_status, FinalStatus::Succeeded);
     cluster.stop().await;
     let stored = dir.path().join("storage/application_1_0001").join(JobId(77).to_string());
-    for name in ["job.json", "plan.json", "verdict.json", "outcome.json"] {
+    for name in ["job.json", "plan.json", "verdict-1.json", "outcome-1.json"] {
         assert!(stored.join(name).exists(), "{name}");
     }
 

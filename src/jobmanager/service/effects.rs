@@ -80,9 +80,8 @@ impl Service {
             // Whose records these are now, the later attempt knows.
             Effect::Forgotten { .. } if self.ending.is_fenced() => {}
             Effect::Forgotten { job } => {
-                let (store, checkpoints) = (self.store.clone(), self.checkpoints.clone());
+                let store = self.store.clone();
                 let forget = blocking(move || {
-                    checkpoints.forget(job);
                     store.forget(job);
                     Ok(None)
                 });

@@ -51,11 +51,10 @@ impl Service {
 
     /// Removes what only another attempt would have read. Checkpoints that were retained stay, and what the archive holds.
     async fn forget_application(&self) {
-        let (store, checkpoints) = (self.store.clone(), self.checkpoints.clone());
+        let store = self.store.clone();
         let jobs: Vec<JobId> = self.core.jobs().map(Job::id).collect();
         let forget = blocking(move || {
             for job in jobs {
-                checkpoints.forget(job);
                 store.forget(job);
             }
             store.forget_application();

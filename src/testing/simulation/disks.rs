@@ -100,8 +100,11 @@ impl Disks {
 }
 
 impl JobFiles {
-    /// Creates a file on condition that it is not there, or was written by the same attempt.
+    /// Writes what counts unless a later attempt has entered, and, of what there is once, unless another has written it.
     pub(super) fn create(&mut self, attempt: u32, write: JobWrite) -> Result<(), WrittenBy> {
+        if matches!(write, JobWrite::Verdict(_) | JobWrite::Outcome(_)) {
+            self.let_in(attempt)?;
+        }
         match write {
             JobWrite::Plan(plan) => {
                 self.plan.get_or_insert(*plan);
@@ -130,11 +133,20 @@ impl JobFiles {
         attempt: u32,
         retained: usize,
         is_whole: impl Fn(&Manifest) -> bool,
-    ) -> Vec<Arc<Manifest>> {
+    ) -> Result<Vec<Arc<Manifest>>, WrittenBy> {
+        self.let_in(attempt)?;
         let mut kept: Vec<_> = self.latest_first().filter(|it| is_whole(it)).take(retained).cloned().collect();
         kept.reverse();
         self.checkpoints.push((attempt, kept.last().cloned()));
-        kept
+        Ok(kept)
+    }
+
+    /// Whether no later attempt has entered.
+    fn let_in(&self, attempt: u32) -> Result<(), WrittenBy> {
+        match self.leads() {
+            Some(by) if by > attempt && !self.is_open_to_all => Err(WrittenBy(by)),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Each checkpoint of the list once.
@@ -163,13 +175,9 @@ impl JobFiles {
 
     /// Makes a checkpoint the one to go on from, unless a later attempt has entered.
     pub(super) fn publish_checkpoint(&mut self, attempt: u32, manifest: Arc<Manifest>) -> Result<(), WrittenBy> {
-        match self.checkpoints.last() {
-            Some((by, _)) if *by != attempt && !self.is_open_to_all => Err(WrittenBy(*by)),
-            Some(_) | None => {
-                self.checkpoints.push((attempt, Some(manifest)));
-                Ok(())
-            }
-        }
+        self.let_in(attempt)?;
+        self.checkpoints.push((attempt, Some(manifest)));
+        Ok(())
     }
 
     /// Whether a job that has not ended may go on from the checkpoint in this directory: it is one of the latest, of which so many are kept.

@@ -14,7 +14,7 @@ pub(super) use self::launching::Launch;
 use self::moments::of_checkpoints;
 use super::Bug;
 use super::actors::Done;
-use super::disks::JobWrite;
+use super::disks::{JobWrite, WrittenBy};
 use super::master_link::MasterLink;
 use super::messages::{Answer, Request};
 use super::network::{HttpId, LinkId};
@@ -339,8 +339,15 @@ impl JobManager {
         }
         let files = world.disks.job(self.attempt.application, job);
         let is_whole = |manifest: &Manifest| spec.storage.has_all_of(manifest);
-        let mut restore = files.begin_checkpoints(self.attempt.attempt, spec.retained, is_whole);
-        spec.storage.discard_others("checkpoints", &restore);
+        let mut restore = match files.begin_checkpoints(self.attempt.attempt, spec.retained, is_whole) {
+            Ok(restore) => restore,
+            Err(WrittenBy(other)) => {
+                world.note(&self.name, format!("fenced: attempt {other} has begun already"));
+                return world.exit(me, 1);
+            }
+        };
+        let kept: Vec<String> = restore.iter().map(|manifest| manifest.directory.clone()).collect();
+        spec.storage.discard_others("checkpoints", &kept);
         if world.planted == Some(Bug::GoesOnFromAnEarlierCheckpoint) {
             restore = world.disks.job(self.attempt.application, job).earlier_checkpoint().into_iter().collect();
         }

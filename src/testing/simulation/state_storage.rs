@@ -62,9 +62,9 @@ impl StateStorage {
     }
 
     /// Removes the checkpoints in a directory that are not among these.
-    pub(super) fn discard_others(&self, directory: &str, kept: &[Arc<Manifest>]) {
+    pub(super) fn discard_others(&self, directory: &str, kept: &[String]) {
         let prefix = format!("{directory}/");
-        let is_kept = |path: &str| kept.iter().any(|manifest| path.starts_with(&format!("{}/", manifest.directory)));
+        let is_kept = |path: &str| kept.iter().any(|kept| path.starts_with(&format!("{kept}/")));
         self.lock().files.retain(|path, _| !path.starts_with(&prefix) || is_kept(path));
     }
 

@@ -1,5 +1,4 @@
-//! The list behind [`CheckpointStore`](super::checkpoint_store::CheckpointStore): numbered files, each created on condition that it is
-//! not there.
+//! The list behind [`Succession`](super::succession::Succession): numbered files, each created on condition that it is not there.
 //!
 //! Old entries go, so that a job that runs for years does not fill its directory. What stays keeps replaced JobManagers out: one that
 //! does not know that it was replaced tries the number behind its last, and that is where its successor begins. So the first entry of
@@ -16,26 +15,41 @@ use crate::storage::files::{self, Creation};
 /// So many of the last entries stay, beside those of the checkpoints that are retained: a damaged one sends the job to those before.
 const KEPT: u64 = 64;
 
-#[derive(Serialize, Deserialize)]
+/// How a job stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
+    /// Who leads.
     pub(super) attempt: u32,
     /// The directory of the checkpoint the job goes on from.
     pub(super) checkpoint: Option<String>,
+    /// The attempt whose verdict counts, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) verdict: Option<u32>,
+    /// The attempt that has carried the verdict out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) outcome: Option<u32>,
 }
 
 /// Where an attempt is in the list.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Place {
     /// Its first entry.
     begun: u64,
     last: u64,
     /// How many behind the last are kept.
     kept: u64,
+    /// The last one.
+    entry: Entry,
 }
 
 impl Place {
-    pub(super) fn begun(number: u64, retained: usize) -> Self {
-        Self { begun: number, last: number, kept: KEPT + retained as u64 }
+    pub(super) fn begun(number: u64, retained: usize, entry: Entry) -> Self {
+        Self { begun: number, last: number, kept: KEPT + retained as u64, entry }
+    }
+
+    /// The entry it has written last.
+    pub(super) fn entry(&self) -> &Entry {
+        &self.entry
     }
 
     /// The number of the entry that it writes next.
@@ -44,8 +58,9 @@ impl Place {
     }
 
     /// It has written that. Its entry that is now too far behind goes.
-    pub(super) fn advance(&mut self, list: &Path) {
+    pub(super) fn advance(&mut self, list: &Path, entry: Entry) {
         self.last += 1;
+        self.entry = entry;
         let old = self.last.saturating_sub(self.kept);
         if old > self.begun {
             remove(&path_of(list, old));
@@ -123,18 +138,18 @@ mod tests {
     use super::*;
 
     fn entry(attempt: u32) -> Entry {
-        Entry { attempt, checkpoint: None }
+        Entry { attempt, ..Entry::default() }
     }
 
     /// Begins as an attempt, and publishes so many times.
     fn run(list: &Path, attempt: u32, count: u64) -> Place {
         let number = entries(list).unwrap().last().map_or(1, |last| last + 1);
         assert!(append(list, number, &entry(attempt)).unwrap());
-        let mut place = Place::begun(number, 1);
+        let mut place = Place::begun(number, 1, entry(attempt));
         tidy(list, &place).unwrap();
         for _ in 0..count {
             assert_eq!(create(list, place.next(), &entry(attempt)).unwrap(), Creation::Created);
-            place.advance(list);
+            place.advance(list, entry(attempt));
         }
         place
     }
