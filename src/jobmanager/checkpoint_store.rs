@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::Error;
-use super::event::Event;
+use super::event::{Event, LeftCheckpoints};
+use super::job_master::CheckpointSettings;
 use super::preparation::blocking;
 use super::succession::Succession;
 use super::succession_list;
@@ -15,6 +16,7 @@ use crate::engine::checkpoint::{
 };
 use crate::graph::task::Failure;
 use crate::ids::JobId;
+use crate::protocol::job::JobStatus;
 use crate::rpc::ErrorKind;
 use crate::storage::places;
 
@@ -66,6 +68,22 @@ impl CheckpointStore {
         let kept_at: Vec<String> = kept.iter().map(|manifest| manifest.directory.clone()).collect();
         self.discard_others(directory, &kept_at, JobStands::GoesOn);
         Ok(kept)
+    }
+
+    /// What a job that has ended may have left, and what of that stays.
+    pub(super) fn left_by(
+        &self,
+        job: JobId,
+        settings: &CheckpointSettings,
+        ended: JobStatus,
+    ) -> Result<LeftCheckpoints, Error> {
+        let directory = settings.directory.clone();
+        if ended == JobStatus::Finished || !settings.retain_on_cancellation {
+            return Ok(LeftCheckpoints { directory, retained: Vec::new() });
+        }
+        let entries = succession_list::entries(&self.succession.list(job))?;
+        let kept = self.latest_whole(&entries, settings.retained.max(1), job)?;
+        Ok(LeftCheckpoints { directory, retained: kept.into_iter().map(|manifest| manifest.directory).collect() })
     }
 
     /// Makes a checkpoint one the job goes on from; `counts`: otherwise only its manifest is written.

@@ -21,6 +21,15 @@ use crate::protocol::task_manager::{self, ToTaskManager};
 use crate::protocol::worker::{self, ToWorker};
 use crate::time::Now;
 
+/// Where the checkpoints of a job lie that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftCheckpoints {
+    /// The directory.
+    pub directory: String,
+    /// Those in it that stay.
+    pub retained: Vec<String>,
+}
+
 /// Something that happened to a JobManager.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -46,6 +55,8 @@ pub enum Event {
         job: JobId,
         /// How.
         outcome: Outcome,
+        /// What it may have left, if it was planned.
+        left: Option<LeftCheckpoints>,
     },
     /// A user wants a job cancelled.
     Cancel {
@@ -196,6 +207,15 @@ pub enum Effect {
         job: JobId,
         /// Which.
         directory: String,
+    },
+    /// The job has ended, and nobody writes checkpoints any more: remove those that are there.
+    DiscardOtherCheckpoints {
+        /// Of which job.
+        job: JobId,
+        /// Where they lie.
+        directory: String,
+        /// Those that stay.
+        retained: Vec<String>,
     },
     /// For logs: a checkpoint came to nothing.
     CheckpointFailed {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::checkpoint_store::CheckpointStore;
 use super::error::Error;
 use super::event::{Event, Prepared};
-use super::job_master::CheckpointSettings;
+use super::job_master::{CheckpointSettings, Outcome};
 use super::planning::Planner;
 use super::programs::Programs;
 use super::recovery::Recovery;
@@ -49,7 +49,9 @@ impl Preparation {
             blocking(move || store.put_job(&submission).and_then(|()| store.find(job))).await?
         };
         if let Some(outcome) = stored.outcome {
-            return Ok(Event::FoundEnded { job, outcome });
+            let resolved = stored.plan.and_then(|plan| self.resolve(plan, &submission).ok());
+            let settings = resolved.map(|(_, prepared)| prepared.checkpoints);
+            return found_ended(&self.checkpoints, job, outcome, settings).await;
         }
         let plan = match stored.plan {
             Some(plan) => Ok(plan),
@@ -70,7 +72,7 @@ impl Preparation {
                 // Looked at once more: an earlier attempt may have decided until this one had entered, and no longer.
                 let stored = blocking(move || store.find(job)).await?;
                 if let Some(outcome) = stored.outcome {
-                    return Ok(Event::FoundEnded { job, outcome });
+                    return found_ended(&checkpoints, job, outcome, Some(prepared.checkpoints)).await;
                 }
                 (prepared.decision, prepared.requirements) = (stored.decision, stored.requirements);
                 let found = blocking(move || {
@@ -163,6 +165,25 @@ impl Preparation {
         };
         Ok(CheckpointSettings::new(config.checkpointing_interval, &config.checkpointing, directory))
     }
+}
+
+/// A job ended under an earlier attempt, which may not have lived to remove the checkpoints.
+async fn found_ended(
+    checkpoints: &CheckpointStore,
+    job: JobId,
+    outcome: Outcome,
+    settings: Option<CheckpointSettings>,
+) -> Result<Event, Error> {
+    let Some(settings) = settings else { return Ok(Event::FoundEnded { job, outcome, left: None }) };
+    let (checkpoints, status) = (checkpoints.clone(), outcome.status);
+    let left = match blocking(move || checkpoints.left_by(job, &settings, status)).await {
+        Ok(left) => Some(left),
+        Err(error) => {
+            tracing::warn!(%job, %error, "what the job has left of checkpoints stays");
+            None
+        }
+    };
+    Ok(Event::FoundEnded { job, outcome, left })
 }
 
 /// [`CheckpointStore::begin`]. While a store of objects is not reached the job waits for it: what it goes on from is not known, and

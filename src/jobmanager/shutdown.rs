@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::error::Error;
-use super::job::Job;
-use super::job_master::{JobMaster, Outcome};
+use super::job_master::Outcome;
 use crate::ids::JobId;
 use crate::protocol::application_master::{FinalStatus, Finish};
 use crate::protocol::job::JobStatus;
@@ -32,7 +31,7 @@ pub(crate) enum Left {
 
 impl Left {
     pub(crate) fn of(open: &BTreeSet<JobId>, core: &Core) -> Self {
-        match core.jobs().filter_map(Job::master).any(JobMaster::leaves_files) {
+        match core.leaves_files() {
             true => Self::Files,
             false if open.is_empty() => Self::Nothing,
             false => Self::Workers,

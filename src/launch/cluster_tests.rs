@@ -107,6 +107,7 @@ impl Cluster {
             | Effect::Persist(_)
             | Effect::WriteManifest { .. }
             | Effect::DiscardCheckpoint { .. }
+            | Effect::DiscardOtherCheckpoints { .. }
             | Effect::CheckpointFailed { .. }
             | Effect::RescaleEnded(_)
             | Effect::Wake { .. }

@@ -234,6 +234,8 @@ impl Local {
                     tracing::warn!(%failure, "a checkpoint is left behind");
                 }
             }
+            // Its workers are threads of this process: what was given up has been removed behind them.
+            Effect::DiscardOtherCheckpoints { .. } => {}
             Effect::CheckpointFailed { checkpoint, failure } => {
                 // Said once in a row: nothing becomes visible meanwhile.
                 if !std::mem::replace(&mut self.checkpoints_fail, true) {

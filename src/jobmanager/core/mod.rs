@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::ids::{JobId, TaskManagerId, WorkerId};
 use crate::jobmanager::containers::{Action, Containers, End, Shape};
 use crate::jobmanager::error::Refused;
-use crate::jobmanager::event::{Effect, Event, Prepared};
+use crate::jobmanager::event::{Effect, Event, LeftCheckpoints, Prepared};
 use crate::jobmanager::job::{Job, Stage};
 use crate::jobmanager::job_master::{self, JobMaster, Outcome};
 use crate::jobmanager::slots::{Grant, SlotPool};
@@ -78,6 +78,8 @@ pub struct Core {
     task_managers: BTreeMap<TaskManagerId, TaskManager>,
     /// Why the ResourceManager has not granted what was asked.
     pending: Vec<String>,
+    /// Of jobs that an earlier attempt has ended: it may not have lived to remove their checkpoints.
+    left: BTreeMap<JobId, LeftCheckpoints>,
 }
 
 impl Core {
@@ -92,6 +94,7 @@ impl Core {
             looked_at: 0,
             task_managers: BTreeMap::new(),
             pending: Vec::new(),
+            left: BTreeMap::new(),
         }
     }
 
@@ -106,7 +109,10 @@ impl Core {
             Event::PlanFailed { job, failure } => {
                 self.end_unplanned(job, Outcome { status: JobStatus::Failed, failure: Some(failure), at: now }, out);
             }
-            Event::FoundEnded { job, outcome } => self.found_ended(job, outcome, out),
+            Event::FoundEnded { job, outcome, left } => {
+                self.found_ended(job, outcome, out);
+                self.left.extend(left.map(|left| (job, left)));
+            }
             Event::Cancel { job } => self.cancel(job, now, out)?,
             Event::Trigger { job, trigger } => self.of_job(job, job_master::Event::Trigger(trigger), now, out)?,
             Event::Rescale { job, requirements } => {
@@ -154,6 +160,7 @@ impl Core {
             Event::Wake => self.wake(now, out),
         }
         self.reconcile_containers(now, out);
+        self.discard_left(out);
         Ok(())
     }
 
@@ -219,6 +226,25 @@ impl Core {
         out.push(Effect::Ended { job, outcome });
         out.push(Effect::Closed { job });
         self.remember_ended(job, out);
+    }
+
+    /// Removes what earlier attempts have left, once none of their workers writes any more: each TaskManager that follows this attempt has
+    /// ended its own.
+    fn discard_left(&mut self, out: &mut Vec<Effect>) {
+        let takes_over = self.takeover().is_some_and(|takeover| takeover.over_at.is_none());
+        if !takes_over {
+            let discard = |(job, LeftCheckpoints { directory, retained })| Effect::DiscardOtherCheckpoints {
+                job,
+                directory,
+                retained,
+            };
+            out.extend(std::mem::take(&mut self.left).into_iter().map(discard));
+        }
+    }
+
+    /// Whether workers, or this process, may be writing to checkpoints that nobody needs, which are removed behind them.
+    pub fn leaves_files(&self) -> bool {
+        !self.left.is_empty() || self.jobs().filter_map(Job::master).any(JobMaster::leaves_files)
     }
 
     fn cancel(&mut self, job: JobId, now: Now, out: &mut Vec<Effect>) -> Result<(), Refused> {
@@ -287,6 +313,9 @@ impl Core {
             }
             job_master::Effect::DiscardCheckpoint { directory } => {
                 out.push(Effect::DiscardCheckpoint { job, directory });
+            }
+            job_master::Effect::DiscardOtherCheckpoints { directory, retained } => {
+                out.push(Effect::DiscardOtherCheckpoints { job, directory, retained });
             }
             job_master::Effect::CheckpointFailed { checkpoint, failure } => {
                 out.push(Effect::CheckpointFailed { job, checkpoint, failure });

@@ -147,6 +147,7 @@ impl World {
             | Effect::DropTaskManager { .. }
             | Effect::StatusChanged { .. }
             | Effect::DiscardCheckpoint { .. }
+            | Effect::DiscardOtherCheckpoints { .. }
             | Effect::CheckpointFailed { .. }
             | Effect::RescaleEnded { .. }
             | Effect::TookOver(_)

@@ -195,6 +195,9 @@ impl JobMaster {
             if !manifest.savepoint {
                 out.push(Effect::DiscardCheckpoint { directory: manifest.directory.clone() });
             }
+            if matches!(self.phase, Phase::Closed) {
+                self.discard_what_is_left(out);
+            }
             self.stale += 1;
             return;
         }
@@ -368,11 +371,22 @@ impl JobMaster {
         let discarded = self.checkpoints.take_completed();
         if finished || !self.checkpoints.settings.retain_on_cancellation {
             self.discard_own(discarded, out);
+        } else {
+            self.checkpoints.retain(&discarded);
+        }
+    }
+
+    /// Everybody who wrote checkpoints has gone: whatever there is of them goes, too, but for those that stay.
+    pub(super) fn discard_what_is_left(&mut self, out: &mut Vec<Effect>) {
+        self.discard_given_up(out);
+        if let Some(retained) = self.checkpoints.sweep() {
+            let directory = self.checkpoints.settings.directory.clone();
+            out.push(Effect::DiscardOtherCheckpoints { directory, retained });
         }
     }
 
     /// Removes what was given up, once more: a subtask may have been writing to it.
-    pub(super) fn discard_given_up(&mut self, out: &mut Vec<Effect>) {
+    fn discard_given_up(&mut self, out: &mut Vec<Effect>) {
         let given_up = self.checkpoints.take_given_up().into_iter();
         out.extend(given_up.map(|directory| Effect::DiscardCheckpoint { directory }));
     }

@@ -149,6 +149,13 @@ pub enum Effect {
         /// Which.
         directory: String,
     },
+    /// The job has ended, and nobody writes checkpoints any more: remove those that are there.
+    DiscardOtherCheckpoints {
+        /// Where they lie.
+        directory: String,
+        /// Those that stay.
+        retained: Vec<String>,
+    },
     /// For logs: a checkpoint came to nothing.
     CheckpointFailed {
         /// Which.

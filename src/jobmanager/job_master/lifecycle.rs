@@ -320,7 +320,7 @@ impl JobMaster {
     pub(super) fn closed_if_empty(&mut self, out: &mut Vec<Effect>) {
         if self.workers.is_empty() {
             self.phase = Phase::Closed;
-            self.discard_given_up(out);
+            self.discard_what_is_left(out);
             out.push(Effect::Closed);
         }
     }

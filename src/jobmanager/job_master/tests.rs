@@ -156,7 +156,7 @@ fn tell(worker: WorkerId, message: ToWorker) -> Effect {
     Effect::ToWorker { worker, message }
 }
 
-fn exited(worker: WorkerId, cause: ExitCause) -> Event {
+pub(super) fn exited(worker: WorkerId, cause: ExitCause) -> Event {
     Event::WorkerExited { worker, cause, diagnostics: String::new() }
 }
 

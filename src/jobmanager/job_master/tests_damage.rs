@@ -1,9 +1,10 @@
 //! Given a job that restarts, when a file of its latest checkpoint is damaged: where it goes back to.
 
-use super::tests::report;
+use super::tests::{exited, report, worker};
 use super::tests_rescale::Job;
 use super::*;
 use crate::graph::task::{ExecutionState, Failure, StateFile};
+use crate::protocol::container::ExitCause;
 
 /// A running job whose checkpoints, numbered so, each have a file.
 fn with_checkpoints(numbers: &[u64]) -> Job {
@@ -43,6 +44,22 @@ fn the_one_before_is_used_whatever_the_restart_strategy_and_named() {
     assert_eq!(job.master.checkpoints.latest().unwrap().checkpoint, CheckpointId(1));
     fail(&mut job, damaged(1));
     assert_eq!(job.master.status(), JobStatus::Failed, "there is none before");
+}
+
+/// Whoever still wrote to one that was given up long ago has gone.
+#[test]
+fn of_a_job_that_has_failed_nothing_is_left_but_what_is_retained_once_its_workers_have_gone() {
+    for (retain, kept) in [(false, "keeps []"), (true, "keeps [\"/chk-1\", \"/chk-2\"]")] {
+        let mut job = with_checkpoints(&[1, 2]);
+        job.master.checkpoints.settings.retain_on_cancellation = retain;
+        fail(&mut job, Failure::permanent("bad"));
+        assert_eq!(job.master.status(), JobStatus::Failed);
+        for name in ["a", "b"] {
+            assert!(!job.told.iter().any(|told| told.starts_with("keeps")), "{:?}", job.told);
+            job.on(exited(worker(name, 1), ExitCause::Completed { code: 0 }));
+        }
+        assert_eq!(job.told.iter().filter(|told| *told == kept).count(), 1, "{:?}", job.told);
+    }
 }
 
 #[test]

@@ -89,6 +89,7 @@ impl World {
             }
             Effect::Persist(Record::Requirements(_))
             | Effect::DiscardCheckpoint { .. }
+            | Effect::DiscardOtherCheckpoints { .. }
             | Effect::CheckpointFailed { .. }
             | Effect::RescaleEnded(_)
             | Effect::StatusChanged { .. }

@@ -20,7 +20,7 @@ pub(super) struct Job {
     pub(super) master: JobMaster,
     pub(super) now: Now,
     /// What was told besides, in short.
-    told: Vec<String>,
+    pub(super) told: Vec<String>,
     /// Where each task runs.
     tasks: BTreeMap<ExecutionAttemptId, WorkerId>,
     pub(super) deployed: usize,
@@ -105,6 +105,7 @@ impl Job {
                 self.told.push(format!("notes {upper:?}"));
             }
             Effect::WriteManifest { manifest, .. } => self.manifests.push(manifest),
+            Effect::DiscardOtherCheckpoints { retained, .. } => self.told.push(format!("keeps {retained:?}")),
             Effect::ToWorker { worker, message } => self.obey(&worker, message),
             Effect::Persist(_)
             | Effect::DiscardCheckpoint { .. }

@@ -45,8 +45,15 @@ impl Service {
             }
             // Its job is cancelled by the end of this process, not by a user: what lies there may be gone on from, by a later attempt or
             // by hand.
-            Effect::DiscardCheckpoint { .. } if self.stopping => {}
+            Effect::DiscardCheckpoint { .. } | Effect::DiscardOtherCheckpoints { .. } if self.stopping => {}
             Effect::DiscardCheckpoint { job, directory } => self.discard_checkpoint(job, directory).await?,
+            Effect::DiscardOtherCheckpoints { job, directory, retained } => {
+                let checkpoints = self.checkpoints.clone();
+                self.discard_at_the_end(job, move || {
+                    checkpoints.discard_others(&directory, &retained, JobStands::Ended)
+                })
+                .await?;
+            }
             Effect::CheckpointFailed { job, checkpoint, failure } => {
                 warn!(%job, %checkpoint, %failure, "checkpoint failed");
             }
@@ -100,20 +107,27 @@ impl Service {
     async fn discard_checkpoint(&mut self, job: JobId, directory: String) -> Result<(), Error> {
         let has_ended = self.core.job(job).and_then(Job::master).is_none_or(|master| master.outcome().is_some());
         let checkpoints = self.checkpoints.clone();
-        let stands = if has_ended { JobStands::Ended } else { JobStands::GoesOn };
+        if has_ended {
+            return self.discard_at_the_end(job, move || checkpoints.discard(&directory, JobStands::Ended)).await;
+        }
         let discard = blocking(move || {
-            checkpoints.discard(&directory, stands);
+            checkpoints.discard(&directory, JobStands::GoesOn);
+            Ok(None)
+        });
+        self.children.spawn(discard);
+        Ok(())
+    }
+
+    async fn discard_at_the_end(&mut self, job: JobId, discard: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+        let discard = blocking(move || {
+            discard();
             Ok(())
         });
-        if has_ended {
-            match tokio::time::timeout(LAST_DISCARD_MAX, discard).await {
-                Ok(discarded) => discarded?,
-                Err(_) => warn!(%job, "the store of the job's checkpoints does not answer; one may be left behind"),
-            }
-            self.finish_if_drained();
-            return Ok(());
+        match tokio::time::timeout(LAST_DISCARD_MAX, discard).await {
+            Ok(discarded) => discarded?,
+            Err(_) => warn!(%job, "the store of the job's checkpoints does not answer; one may be left behind"),
         }
-        self.children.spawn(async move { discard.await.map(|()| None) });
+        self.finish_if_drained();
         Ok(())
     }
 

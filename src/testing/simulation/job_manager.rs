@@ -26,7 +26,7 @@ use crate::graph::task::Split;
 use crate::ids::{ApplicationAttemptId, JobId, TaskManagerId, WorkerId};
 use crate::jobmanager::containers::Shape;
 use crate::jobmanager::core::{Core, Settings};
-use crate::jobmanager::event::{Effect, Event, Prepared};
+use crate::jobmanager::event::{Effect, Event, LeftCheckpoints, Prepared};
 use crate::jobmanager::job_master::{Bounds, CheckpointSettings, Trigger};
 use crate::jobmanager::shutdown::{self, Ending};
 use crate::protocol::container::LaunchContext;
@@ -244,7 +244,18 @@ impl JobManager {
                 }
             }
             // It may be the later attempt's beginning, or what somebody goes on from by hand.
-            Effect::DiscardCheckpoint { .. } if self.stopping => {}
+            Effect::DiscardCheckpoint { .. } | Effect::DiscardOtherCheckpoints { .. } if self.stopping => {}
+            Effect::DiscardOtherCheckpoints { job, directory, retained } => {
+                let scenario = world.scenario.clone();
+                let Some(spec) = scenario.job_of_program(&self.submission.program.name) else { return };
+                let files = world.disks.job(self.attempt.application, job);
+                if files.outcome().is_none() {
+                    let what = format!("{} removes the checkpoints of job {}, which has not ended", self.name, job.0);
+                    world.ledger.violated(what);
+                }
+                spec.storage.discard_others(&directory, &retained);
+                self.finish_if_drained(me, world);
+            }
             Effect::DiscardCheckpoint { job, directory } => {
                 let scenario = world.scenario.clone();
                 let Some(spec) = scenario.job_of_program(&self.submission.program.name) else { return };
@@ -326,7 +337,8 @@ impl JobManager {
         self.decided = decision.is_some();
         if let Some(outcome) = files.outcome().cloned() {
             world.note(&self.name, format!("finds the job ended {}", outcome.status));
-            return self.apply(Event::FoundEnded { job, outcome }, me, world);
+            let left = LeftCheckpoints { directory: "checkpoints".to_owned(), retained: Vec::new() };
+            return self.apply(Event::FoundEnded { job, outcome, left: Some(left) }, me, world);
         }
         let scenario = world.scenario.clone();
         let Some(spec) = scenario.job_of_program(&self.submission.program.name) else { return };

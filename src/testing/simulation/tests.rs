@@ -16,7 +16,8 @@ fn sound(seed: u64, selection: &Selection) -> Run {
 
 #[test]
 fn seeds_pass() {
-    for seed in 0..150 {
+    // Of others something was left once: a file written by a worker that did not know yet that its JobManager was replaced.
+    for seed in (0..150).chain([201_928]) {
         sound(seed, &Selection::default());
     }
 }

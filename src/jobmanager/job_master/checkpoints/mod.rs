@@ -10,90 +10,21 @@
 //! *file*, whenever it is written. A subtask that ends without a cut has nothing behind the barrier: its end is its cut.
 
 mod history;
+mod settings;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use self::history::{CheckpointRecord, CheckpointStatus, History, SubtaskRecord};
+pub use self::settings::CheckpointSettings;
 
 use super::execution::Position;
-use crate::config::{CheckpointingConfig, StateBackendType};
-use crate::engine::checkpoint::{Barrier, Continuation, MANIFEST_NAME, Manifest};
+use crate::engine::checkpoint::{Barrier, Continuation, Manifest};
 use crate::graph::checkpoint::{CheckpointTimings, Cut};
 use crate::graph::plan::NodeIndex;
 use crate::graph::task::{Failure, Split, StateFile};
 use crate::ids::{CheckpointId, ExecutionAttemptId, TriggerId};
-use crate::storage::places::absolute_place_of;
 use crate::time::Now;
-
-/// How a job's checkpoints are made.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CheckpointSettings {
-    /// Where the states live that they are made of.
-    pub backend: StateBackendType,
-    /// From one to the next; none: only on request.
-    pub interval: Option<Duration>,
-    /// One that takes longer is given up.
-    pub timeout: Duration,
-    /// From the end of one to the beginning of the next, at least.
-    pub min_pause: Duration,
-    /// Failures in a row that the job survives; none: any number.
-    pub tolerable_failures: Option<u32>,
-    /// Completed ones that are kept.
-    pub retained: usize,
-    /// Whether they are kept when the job is cancelled or fails.
-    pub retain_on_cancellation: bool,
-    /// Where they lie: `chk-<n>` below it, and `chk-<n>-<attempt>` by later attempts of the JobManager: an earlier one that does not
-    /// know that it was replaced writes and removes what is its own alone.
-    pub directory: String,
-    /// Where the one lies that the job was started from, if that is to be its own.
-    pub claimed: Option<String>,
-    /// Where savepoints lie, unless the request says.
-    pub savepoint_directory: Option<String>,
-}
-
-impl Default for CheckpointSettings {
-    fn default() -> Self {
-        Self {
-            backend: StateBackendType::default(),
-            interval: None,
-            timeout: Duration::from_secs(600),
-            min_pause: Duration::ZERO,
-            tolerable_failures: None,
-            retained: 1,
-            retain_on_cancellation: false,
-            directory: String::new(),
-            claimed: None,
-            savepoint_directory: None,
-        }
-    }
-}
-
-impl CheckpointSettings {
-    /// As configured; `directory` is where they lie.
-    pub fn new(interval: Option<Duration>, config: &CheckpointingConfig, directory: String) -> Self {
-        Self {
-            backend: config.backend,
-            interval,
-            timeout: config.timeout,
-            min_pause: config.min_pause,
-            tolerable_failures: config.tolerable_failures,
-            retained: config.retained as usize,
-            retain_on_cancellation: config.retain_on_cancellation,
-            directory,
-            claimed: config.recovery_path.as_deref().filter(|_| config.claims_recovered).and_then(directory_of),
-            savepoint_directory: config.savepoint_directory.clone(),
-        }
-    }
-}
-
-/// The directory of a checkpoint that a user names by it, or by the manifest in it.
-fn directory_of(place: &str) -> Option<String> {
-    let place = absolute_place_of(place).ok()?;
-    let manifest = place.rsplit_once('/').filter(|(_, name)| *name == MANIFEST_NAME);
-    Some(manifest.map_or(place.as_str(), |(directory, _)| directory).to_owned())
-}
 
 /// What a user asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,6 +140,10 @@ pub(super) struct Coordinator {
     completed: VecDeque<Arc<Manifest>>,
     /// Directories of those given up, to which subtasks may have written since.
     given_up: Vec<String>,
+    /// Those that stay although the job has ended.
+    retained: Vec<String>,
+    /// The job has ended, and what nobody needs of its checkpoints is gone.
+    swept: bool,
     /// One whose manifest is being written although the job has finished without it.
     left: Option<CheckpointId>,
     requests: VecDeque<Trigger>,
@@ -232,6 +167,8 @@ impl Coordinator {
             pending: None,
             completed: VecDeque::new(),
             given_up: Vec::new(),
+            retained: Vec::new(),
+            swept: false,
             left: None,
             requests: VecDeque::new(),
             triggers: VecDeque::new(),
@@ -449,6 +386,20 @@ impl Coordinator {
         self.completed.drain(..).collect()
     }
 
+    /// The job has ended, and these stay.
+    pub(super) fn retain(&mut self, manifests: &[Arc<Manifest>]) {
+        self.retained = manifests.iter().map(|manifest| manifest.directory.clone()).collect();
+    }
+
+    /// All checkpoints that the job leaves, once nobody writes any more; none where it cannot have made any.
+    pub(super) fn sweep(&mut self) -> Option<Vec<String>> {
+        let made_any = self.attempt > 1 || self.next > CheckpointId(1);
+        if self.left.is_some() || std::mem::replace(&mut self.swept, true) || !made_any {
+            return None;
+        }
+        Some(std::mem::take(&mut self.retained))
+    }
+
     /// Directories to be removed (again), since nobody writes to them any more.
     pub(super) fn take_given_up(&mut self) -> Vec<String> {
         std::mem::take(&mut self.given_up)
@@ -465,7 +416,9 @@ impl Coordinator {
     }
 
     pub(super) fn leaves_files(&self) -> bool {
-        !self.given_up.is_empty() || self.left.is_some()
+        // Workers of an earlier attempt may have gone on writing after the next had looked at what there was.
+        let inherits = self.attempt > 1 && !self.swept;
+        inherits || !self.given_up.is_empty() || self.left.is_some()
     }
 
     fn pause(&mut self, now: Now) {

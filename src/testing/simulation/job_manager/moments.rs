@@ -17,6 +17,7 @@ pub(super) fn of_checkpoints(effect: &Effect) -> Option<&'static str> {
         },
         Effect::WriteManifest { .. } => Some("begin a manifest"),
         Effect::DiscardCheckpoint { .. } => Some("remove a checkpoint"),
+        Effect::DiscardOtherCheckpoints { .. } => Some("remove what is left of checkpoints"),
         _ => None,
     }
 }
