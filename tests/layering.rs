@@ -99,6 +99,7 @@ const ROOMS: &[Room] = &[
             "engine/record",
             "graph",
             "rpc",
+            "telemetry",
         ],
         "knows no process, no protocol and no user-facing API",
     ),

@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
+use super::lines::Lines;
 use crate::rpc::{ErrorKind, io_cause};
 use crate::time::{Clock, Now, SystemClock};
 
@@ -61,16 +62,17 @@ impl Error {
 /// [`Error`]; nothing is set up then.
 pub fn init_logging(target: &LogTarget, default_level: LevelFilter) -> Result<(), Error> {
     let filter = filter(std::env::var(FILTER_VARIABLE).ok().as_deref(), default_level)?;
-    let builder = tracing_subscriber::fmt().compact().with_env_filter(filter).with_timer(UtcTime(SystemClock::new()));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    let lines = |colour| Lines::new(UtcTime(SystemClock::new()), colour);
     let first = match target {
         LogTarget::Stderr => {
             let colour = rustix::termios::isatty(io::stderr());
-            builder.with_ansi(colour).with_writer(io::stderr).try_init().is_ok()
+            builder.with_ansi(colour).event_format(lines(colour)).with_writer(io::stderr).try_init().is_ok()
         }
         LogTarget::File(path) => {
             let file = open(path).map_err(|source| Error::File { path: path.clone(), source })?;
             // Each event is one write of one line to a file opened for appending.
-            builder.with_ansi(false).with_writer(Mutex::new(file)).try_init().is_ok()
+            builder.with_ansi(false).event_format(lines(false)).with_writer(Mutex::new(file)).try_init().is_ok()
         }
     };
     if first {
@@ -182,9 +184,8 @@ mod tests {
         let path = dir.path().join("logs/daemon.log");
         let file = open(&path).unwrap();
         let subscriber = tracing_subscriber::fmt()
-            .compact()
             .with_ansi(false)
-            .with_timer(UtcTime(SystemClock::new()))
+            .event_format(Lines::new(UtcTime(SystemClock::new()), false))
             .with_writer(Arc::new(file))
             .finish();
         tracing::subscriber::with_default(subscriber, || tracing::info!(job = 7, "job state changed"));

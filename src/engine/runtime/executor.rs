@@ -21,6 +21,7 @@ use crate::engine::operators::{ErasedSink, ProgramCode};
 use crate::graph::plan::NodeIndex;
 use crate::graph::task::{Committable, Failure, TaskDeployment, TaskMetrics};
 use crate::ids::ExecutionAttemptId;
+use crate::telemetry::log_as;
 use crate::time::{Clock, Deadline, Now};
 
 /// Owns the threads of a process's subtasks. Shared by reference; no method waits for a subtask, except
@@ -213,7 +214,7 @@ impl TaskExecutor {
         let spawned = thread::Builder::new().name(name).spawn(move || {
             // Whatever is logged here, by us or by the user's functions, says of which task it is.
             let ExecutionAttemptId { vertex, subtask, attempt: number } = attempt;
-            let _task = tracing::info_span!("task", %vertex, subtask, attempt = number).entered();
+            log_as(format_args!("vertex={vertex} subtask={subtask} attempt={number}"));
             tracing::info!("begins");
             let outcome = panics::catch(|| driver.run()).unwrap_or_else(|told| Outcome::Failed(Failure::user(told)));
             match &outcome {
